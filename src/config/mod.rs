@@ -1,0 +1,1 @@
+//! `kiosk.toml` and `server.toml`: layers -> merged with origins -> settings.

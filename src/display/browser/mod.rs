@@ -1,0 +1,1 @@
+//! Firefox: its process, its profile, its BiDi session.

@@ -1,0 +1,1 @@
+//! What travels: events, addresses, positions, commands, receipts, frames. Pure: no I/O, no async, no clock.

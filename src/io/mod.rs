@@ -1,0 +1,1 @@
+//! The world, dumb on purpose.

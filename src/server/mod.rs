@@ -1,0 +1,3 @@
+//! The event server.
+
+pub mod store;

@@ -1,0 +1,1 @@
+//! Where events, ledgers, displays and tickets are kept.
