@@ -43,4 +43,6 @@ pub use limits::Limits;
 pub use types::*;
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
