@@ -1,4 +1,5 @@
 //! The display: the pure machines of the supervisor and the shells around them.
 
 pub mod browser;
+pub mod journal;
 pub mod page;
