@@ -2,4 +2,6 @@
 
 pub mod browser;
 pub mod journal;
+pub mod link;
 pub mod page;
+pub mod supervisor;

@@ -2,4 +2,6 @@
 
 #[cfg(feature = "display")]
 pub mod append_log;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod http;
 pub mod store;
