@@ -170,7 +170,7 @@ impl Shell {
     fn done(&mut self, done: Done) -> Option<Input> {
         Some(match done {
             Done::Enrolled(Ok(display)) => {
-                tracing::info!(display = display.as_str(), "enrolled");
+                tracing::info!(id = %display, "enrolled");
                 self.display = Some(display);
                 Input::Enrolled
             }
