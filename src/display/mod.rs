@@ -4,4 +4,5 @@ pub mod browser;
 pub mod journal;
 pub mod link;
 pub mod page;
+pub mod shell;
 pub mod supervisor;

@@ -169,9 +169,9 @@ impl Shell {
 
     fn done(&mut self, done: Done) -> Option<Input> {
         Some(match done {
-            Done::Enrolled(Ok(display)) => {
-                tracing::info!(id = %display, "enrolled");
-                self.display = Some(display);
+            Done::Enrolled(Ok(id)) => {
+                tracing::info!(%id, "enrolled");
+                self.display = Some(id);
                 Input::Enrolled
             }
             Done::Opened(Ok(socket)) => {
