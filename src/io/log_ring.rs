@@ -29,7 +29,8 @@ impl LogRing {
         if lines.len() == LINES_MAX {
             lines.pop_front();
         }
-        lines.push_back(line[..line.floor_char_boundary(LINE_BYTES_MAX)].to_owned());
+        let end = (0..=line.len().min(LINE_BYTES_MAX)).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        lines.push_back(line[..end].to_owned());
     }
 
     /// A panic while the lock was held leaves whole lines: they are as good as before.
