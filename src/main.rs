@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
-use pikiosk::commands::{self, completions, config, man};
+use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         #[cfg(feature = "tools")]
         Command::Ticket(args) => ticket::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -7,7 +7,7 @@ use clap_complete::CompleteEnv;
 
 use super::failure::Exit;
 use super::logging::{self, Usual};
-use super::{completions, config, man, output};
+use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
 use crate::io::log_ring::LogRing;
@@ -17,7 +17,7 @@ use crate::io::log_ring::LogRing;
 #[command(name = "pikiosk", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     /// Say more on stderr; twice for even more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
     pub verbose: u8,
 
     #[command(subcommand)]
@@ -34,6 +34,7 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -92,7 +93,7 @@ impl Command {
         match self {
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
+            Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Failure {
     /// Whoever read our output has read enough.
     #[error("write the result: nobody reads it any more")]
     ReaderGone,
-    #[error("find everything that this machine needs: {count} missing")]
+    #[error("find this machine in order: see the {count} lines above that say missing or wrong")]
     Missing { count: usize },
     #[cfg(feature = "tools")]
     #[error("{doing}")]
@@ -140,7 +140,7 @@ impl Failure {
             Self::File { source, .. } | Self::Unwritable { source } => io_hint(source),
             Self::FileThere { .. } => "give another name, or remove the file first".to_owned(),
             Self::ReaderGone => "nothing is wrong".to_owned(),
-            Self::Missing { .. } => "run the commands above, then pikiosk doctor again".to_owned(),
+            Self::Missing { .. } => "do what is said above, then run pikiosk doctor again".to_owned(),
             Self::NotShown { bad: 0, .. } => {
                 "a display that is away gets it when it comes back; pikiosk displays tells which are connected"
                     .to_owned()
@@ -206,3 +206,6 @@ fn io_hint(error: &std::io::Error) -> String {
         _ => "look at the disk and at the rights of the folder, then try again".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

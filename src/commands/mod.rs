@@ -16,6 +16,7 @@ pub mod completions;
 pub mod config;
 #[cfg(feature = "tools")]
 pub mod displays;
+pub mod doctor;
 #[cfg(feature = "tools")]
 pub mod enroll;
 pub mod failure;
@@ -24,6 +25,8 @@ pub mod man;
 pub mod output;
 #[cfg(feature = "tools")]
 pub mod push;
+#[cfg(any(feature = "tools", feature = "display"))]
+mod reach;
 #[cfg(feature = "tools")]
 pub mod ticket;
 
@@ -45,7 +48,6 @@ pub fn end(result: Result<Exit, Failure>) -> ExitCode {
 }
 
 /// Runs what a person waits for: one thread is enough.
-#[cfg(feature = "tools")]
 fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
