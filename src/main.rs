@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
+#[cfg(feature = "display")]
+use pikiosk::commands::status;
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         #[cfg(feature = "tools")]
         Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "display")]
+        Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 #[cfg(feature = "tools")]
 use super::client::ClientError;
 use crate::config::ConfigError;
+#[cfg(feature = "display")]
+use crate::display::status::StatusError;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,9 @@ pub enum Failure {
         /// The displays that gave no receipt in time.
         pending: Vec<String>,
     },
+    #[cfg(feature = "display")]
+    #[error("ask the supervisor")]
+    Status { source: StatusError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -83,7 +88,7 @@ impl Exit {
             Self::Pending => "something is missing or still to do (doctor)",
             Self::ConfigRefused => "the configuration cannot be used",
             Self::CredentialsRefused => "the server does not accept the key",
-            Self::Unreachable => "the server cannot be reached, or cannot do it now",
+            Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
         }
     }
@@ -113,6 +118,8 @@ impl Failure {
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
             Self::NotShown { .. } => Exit::NotShown,
+            #[cfg(feature = "display")]
+            Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -148,6 +155,15 @@ impl Failure {
             Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => server_hint(source),
+            #[cfg(feature = "display")]
+            Self::Status { source } => match source {
+                StatusError::Absent => {
+                    "start it with: sudo systemctl start pikiosk (or pikiosk run; --runtime must be the same)"
+                        .to_owned()
+                }
+                StatusError::Unreadable { source } => io_hint(source),
+                StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
+            },
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }

@@ -24,6 +24,10 @@ fn every_failure() -> Vec<Failure> {
         Failure::NotShown { bad: 2, pending: vec![] },
         Failure::NotShown { bad: 0, pending: (1..=7).map(|n| format!("shop-{n}")).collect() },
         Failure::NotShown { bad: 1, pending: vec!["lobby".into()] },
+        #[cfg(feature = "display")]
+        Failure::Status { source: StatusError::Absent },
+        #[cfg(feature = "display")]
+        Failure::Status { source: StatusError::Unreadable { source: io(ErrorKind::PermissionDenied) } },
         Failure::Runtime { source: io(ErrorKind::OutOfMemory) },
         #[cfg(feature = "tools")]
         server(ClientError::NoKey),
@@ -58,7 +62,7 @@ fn every_failure_says_what_failed_why_and_what_to_do() {
             format!("{text}\nexit {}\n", failure.exit() as u8)
         })
         .collect();
-    if cfg!(feature = "tools") {
+    if cfg!(all(feature = "tools", feature = "display")) {
         insta::assert_snapshot!(told.join("\n"));
     }
 }
