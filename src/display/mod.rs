@@ -6,3 +6,4 @@ pub mod link;
 pub mod page;
 pub mod shell;
 pub mod supervisor;
+pub mod status;

@@ -5,3 +5,4 @@ pub mod append_log;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod store;
+pub mod log_ring;
