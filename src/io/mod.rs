@@ -6,3 +6,4 @@ pub mod append_log;
 pub mod http;
 pub mod store;
 pub mod log_ring;
+pub mod random;

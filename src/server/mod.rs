@@ -1,3 +1,4 @@
 //! The event server.
 
 pub mod store;
+pub mod tickets;
