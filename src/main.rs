@@ -1,1 +1,32 @@
-fn main() {}
+use std::process::ExitCode;
+
+use pikiosk::commands::cli::{Cli, Command};
+#[cfg(feature = "display")]
+use pikiosk::commands::status;
+use pikiosk::commands::{self, completions, config, doctor, man};
+#[cfg(feature = "tools")]
+use pikiosk::commands::{displays, enroll, push, ticket};
+
+fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    let _log = cli.start_logging();
+    commands::end(match cli.command {
+        #[cfg(feature = "tools")]
+        Command::Push(args) => push::run(args),
+        #[cfg(feature = "tools")]
+        Command::Displays(args) => displays::run(args),
+        #[cfg(feature = "tools")]
+        Command::Enroll(args) => enroll::run(&args),
+        #[cfg(feature = "tools")]
+        Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "display")]
+        Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    })
+}

@@ -1,3 +1,9 @@
 //! The world, dumb on purpose.
 
+#[cfg(feature = "display")]
+pub mod append_log;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod http;
+pub mod store;
+pub mod log_ring;
 pub mod random;
