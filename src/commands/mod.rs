@@ -1,1 +1,52 @@
 //! One file per subcommand; arguments, output, logging, failure.
+//!
+//! ```text
+//!  main.rs -> cli.rs (the tree of subcommands)
+//!          -> one function of one file here -> output.rs (the only writer to stdout and stderr)
+//!          -> failure.rs (what went wrong: one exit code, one hint)
+//! ```
+//!
+//! Rejected: `anyhow` and one exit code for every failure. A script cannot tell "wrong key" from "server down", and a
+//! technician gets a stack of causes without a cure.
+
+pub mod cli;
+#[cfg(feature = "tools")]
+pub mod client;
+pub mod completions;
+pub mod config;
+#[cfg(feature = "tools")]
+pub mod displays;
+#[cfg(feature = "tools")]
+pub mod enroll;
+pub mod failure;
+pub mod logging;
+pub mod man;
+pub mod output;
+#[cfg(feature = "tools")]
+pub mod push;
+#[cfg(feature = "tools")]
+pub mod ticket;
+
+pub use cli::Cli;
+pub use failure::{Exit, Failure};
+
+use std::process::ExitCode;
+
+/// Tells a failure, and gives the exit code.
+pub fn end(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(Failure::ReaderGone) => Exit::Done.into(),
+        Err(failure) => {
+            output::failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Runs what a person waits for: one thread is enough.
+#[cfg(feature = "tools")]
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
+}
