@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         #[cfg(feature = "tools")]
         Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "server")]
+        Command::Server(args) => commands::server::run(args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -7,6 +7,8 @@ use clap_complete::CompleteEnv;
 
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(feature = "server")]
+use super::server;
 use super::{completions, config, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
@@ -34,6 +36,8 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    #[cfg(feature = "server")]
+    Server(server::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -92,6 +96,8 @@ impl Command {
         match self {
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            #[cfg(feature = "server")]
+            Self::Server(_) => Usual::Service,
             Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }

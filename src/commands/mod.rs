@@ -24,6 +24,8 @@ pub mod man;
 pub mod output;
 #[cfg(feature = "tools")]
 pub mod push;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "tools")]
 pub mod ticket;
 

@@ -18,8 +18,6 @@ use hyper_util::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A request's head, and with it a WebSocket's handshake, arrives within this, and so does the next on a kept connection.
-const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Buffer for a request's head; a larger one is answered 431.
 const HEAD_MAX: usize = 32 * 1024;
 /// After a failed accept (no descriptors left) the loop rests, so that it does not spin.
@@ -31,6 +29,9 @@ pub struct Caps {
     pub connections: usize,
     /// Of one address. Loopback is exempt: that is a proxy, or this machine.
     pub per_ip: usize,
+    /// A request's head, and with it a WebSocket's handshake, arrives within this, and so does the next on a kept
+    /// connection.
+    pub head_wait: Duration,
 }
 
 /// Accepts until `stop`. Returns once no new connection is taken; those open are in `tasks`.
@@ -55,7 +56,7 @@ pub async fn run(listener: TcpListener, router: Router, caps: Caps, tasks: &Task
             continue;
         };
         let _ = stream.set_nodelay(true);
-        tasks.spawn(serve(stream, peer, router.clone(), seat, stop.clone()));
+        tasks.spawn(serve(stream, peer, router.clone(), caps.head_wait, seat, stop.clone()));
     }
 }
 
@@ -67,7 +68,14 @@ pub struct Peer {
     _seat: Arc<Seat>,
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, router: Router, seat: Seat, stop: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    router: Router,
+    head_wait: Duration,
+    seat: Seat,
+    stop: CancellationToken,
+) {
     let peer = Peer { address, _seat: Arc::new(seat) };
     let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -76,7 +84,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, router: Router, seat: Sea
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
+        .header_read_timeout(head_wait)
         .max_buf_size(HEAD_MAX)
         .half_close(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
@@ -147,7 +155,7 @@ mod tests {
     #[test]
     fn an_address_and_the_whole_server_have_their_caps_and_loopback_only_the_latter() {
         let open = Arc::new(Open::default());
-        let caps = Caps { connections: 4, per_ip: 2 };
+        let caps = Caps { connections: 4, per_ip: 2, head_wait: Duration::ZERO };
         let (other, loopback): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
         let first = Seat::take(&open, other, caps).unwrap();
         let mapped = "::ffff:192.0.2.1".parse().unwrap();

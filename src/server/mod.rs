@@ -20,27 +20,28 @@ mod accept;
 mod expiry;
 pub mod http;
 pub mod hub;
+pub mod open;
 mod publishing;
 pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
 
-use std::{fmt::Write, future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::settings::Settings;
 use self::{
     hub::HubHandle,
     store::{Feed, Store},
 };
+pub use self::{open::open, settings::Settings};
 use crate::{
     auth::{
         Principal,
         jwt::JwtKeys,
-        ticket::{self, TicketError},
+        ticket::{self, Grant, TicketError},
     },
     event::{DisplayId, address::UserName, frame::CloseCode},
 };
@@ -70,8 +71,7 @@ pub struct App {
 impl App {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        now_ms()
     }
 
     /// Takes a ticket: by now it is spent, whatever the answer.
@@ -90,20 +90,24 @@ impl App {
         display: Option<DisplayId>,
         now_ms: u64,
     ) -> Result<(String, u64), store::StoreError> {
-        self.store.mint_ticket(user.as_str(), display.as_ref(), now_ms)
+        let minted = self.store.mint_ticket(&Grant { user, display }, now_ms)?;
+        Ok((minted.key, minted.expires_ms))
     }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let (hub, hub_task) = HubHandle::start(parts.feed, caps);
+    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
     let tasks = TaskTracker::new();
-    let app =
-        Arc::new(App { store: parts.store.clone(), hub, keys: parts.keys, settings, tasks: tasks.clone() });
+    let app = Arc::new(App { store: parts.store.clone(), hub, keys: parts.keys, settings, tasks: tasks.clone() });
     let stop = CancellationToken::new();
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
-    let caps = accept::Caps { connections: app.settings.connections, per_ip: app.settings.connections_per_ip };
+    let caps = accept::Caps {
+        connections: app.settings.connections,
+        per_ip: app.settings.connections_per_ip,
+        head_wait: app.settings.handshake,
+    };
     let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
     tokio::select! {
         () = accepting => {}
@@ -116,23 +120,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
     let _ = expiry.await;
+    // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);
     parts.store.close().await;
     hub_task.abort();
 }
 
-/// `N` random bytes as hex digits.
-fn random_hex<const N: usize>() -> String {
-    let mut bytes = [0; N];
-    secure_random(&mut bytes);
-    bytes.iter().fold(String::with_capacity(2 * N), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Fills bytes from the system's secure source.
-pub fn secure_random(bytes: &mut [u8]) {
-    use ring::rand::{SecureRandom, SystemRandom};
-    SystemRandom::new().fill(bytes).expect("the system's random source works, or nothing is safe");
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

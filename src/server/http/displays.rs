@@ -67,7 +67,11 @@ pub async fn patch(
     let before = enrolled(&app, &id).await?;
     let patch: Patch = request::json(&parts.headers, body).await?;
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-    if patch.label.as_ref().is_some_and(|label| label.chars().count() > LABEL_MAX || label.chars().any(char::is_control)) {
+    if patch
+        .label
+        .as_ref()
+        .is_some_and(|label| label.chars().count() > LABEL_MAX || label.chars().any(char::is_control))
+    {
         return Err(refused(format!("a label has at most {LABEL_MAX} characters, none of them control characters")));
     }
     if patch.groups.as_ref().is_some_and(|groups| groups.len() > GROUPS_MAX) {

@@ -17,16 +17,14 @@ use super::{
     request::{self, Named},
 };
 use crate::{
-    event::{Event, Receipt, envelope::EnvelopeError},
+    event::{Address, DisplayId, Event, Receipt, envelope::EnvelopeError},
     server::{
         App,
         publishing::{EVENT_MAX, prepare},
-        store::{EventRecord, Published},
+        store::{EventRecord, Published, StoreError},
     },
 };
 
-/// The largest body, in bytes: a batch of small events, or a few large ones.
-const BODY_MAX: usize = 4 * 1024 * 1024;
 /// The longest `?wait=`.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
@@ -43,7 +41,8 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let query: PostQuery = request::query(parts.uri.query())?;
     let wait = query.wait.as_deref().map(wait_time).transpose()?;
     let mode = mode(&parts.headers)?;
-    let limit = if mode == Mode::Batch { BODY_MAX } else { EVENT_MAX };
+    let limit =
+        if mode == Mode::Batch { app.settings.publish_bytes } else { app.settings.publish_bytes.min(EVENT_MAX) };
     let body = request::body(&parts.headers, body, limit).await?;
     let events = read(mode, &parts.headers, &body)?;
 
@@ -51,22 +50,47 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let in_batch = |problem: Problem, index| if mode == Mode::Batch { problem.at(index) } else { problem };
     let mut batch = Vec::with_capacity(events.len());
     let mut known: BTreeMap<usize, Published> = BTreeMap::new();
+    // The place in the request of each event that goes to the store.
+    let mut order = Vec::with_capacity(events.len());
     let mut sources = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
         let (id, source) = (event.id.clone(), event.source.clone());
         match prepare(event, &principal, now_ms) {
-            Ok(publish) => batch.push(publish),
+            Ok(publish) => {
+                order.push(index);
+                batch.push(publish);
+            }
             Err(error) => {
                 // A repeat gets the first answer whatever its body, so it is looked up before it is refused.
                 let problem = Problem::from(error);
-                let first = if problem.status == StatusCode::FORBIDDEN { None } else { app.store.event(&id, Some(&source)).await? };
+                let first = if problem.status == StatusCode::FORBIDDEN {
+                    None
+                } else {
+                    app.store.event(&id, Some(&source)).await?
+                };
                 let Some(first) = first else { return Err(in_batch(problem, index)) };
                 known.insert(index, repeat(id, &first));
             }
         }
         sources.push(source);
     }
-    let fresh = if batch.is_empty() { Vec::new() } else { app.store.publish(batch, now_ms).await? };
+    let subjects: Vec<(usize, Option<Address>)> =
+        order.into_iter().zip(batch.iter().map(|one| one.event.subject.clone())).collect();
+    let not_stored = |error: StoreError| {
+        let of = |id: &DisplayId| {
+            let to = Some(Address::Display(id.clone()));
+            subjects.iter().find(|(_, subject)| *subject == to).map(|(index, _)| *index)
+        };
+        let index = if let StoreError::NotEnrolled(id) | StoreError::QueueFull { display: id, .. } = &error {
+            of(id)
+        } else {
+            None
+        };
+        let problem = Problem::from(error);
+        index.map_or(problem.clone(), |index| in_batch(problem, index))
+    };
+    let fresh =
+        if batch.is_empty() { Vec::new() } else { app.store.publish(batch, now_ms).await.map_err(not_stored)? };
     let mut fresh = fresh.into_iter();
     let mut published = Vec::with_capacity(sources.len());
     for (index, source) in sources.into_iter().enumerate() {
@@ -103,6 +127,10 @@ pub async fn get(
     })?;
     let event: Value = serde_json::from_str(record.event.text.as_str()).unwrap_or_default();
     let mut answer = outcome(&record);
+    answer["id"] = record.event.event.id.clone().into();
+    answer["address"] = record.event.address.to_string().into();
+    answer["epoch"] = record.event.position.epoch.clone().into();
+    answer["offset"] = record.event.position.offset.to_string().into();
     answer["event"] = event;
     Ok(Json(answer))
 }
@@ -163,13 +191,17 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
     let mut parts = kind.as_deref().unwrap_or_default().split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
     if media.starts_with("application/cloudevents") {
-        if parts.any(|part| part.starts_with("charset=") && part.trim_matches('"') != "charset=utf-8" && part != "charset=\"utf-8\"") {
+        if parts.any(|part| {
+            part.starts_with("charset=") && part.trim_matches('"') != "charset=utf-8" && part != "charset=\"utf-8\""
+        }) {
             return unsupported("events are UTF-8");
         }
         return match media {
             "application/cloudevents+json" => Ok(Mode::Structured),
             "application/cloudevents-batch+json" => Ok(Mode::Batch),
-            _ => unsupported("events are JSON here: application/cloudevents+json or application/cloudevents-batch+json"),
+            _ => {
+                unsupported("events are JSON here: application/cloudevents+json or application/cloudevents-batch+json")
+            }
         };
     }
     if headers.keys().any(|name| name.as_str().starts_with("ce-")) {
@@ -183,9 +215,9 @@ fn read(mode: Mode, headers: &HeaderMap, body: &Bytes) -> Result<Vec<Event>, Pro
         Mode::Structured => Event::from_json(body).map(|event| vec![event]),
         Mode::Batch => Event::batch_from_json(body),
         Mode::Binary => {
-            let attributes = headers.iter().filter_map(|(name, value)| {
-                name.as_str().strip_prefix("ce-").map(|name| (name, value.as_bytes()))
-            });
+            let attributes = headers
+                .iter()
+                .filter_map(|(name, value)| name.as_str().strip_prefix("ce-").map(|name| (name, value.as_bytes())));
             let kind = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
             Event::from_binary(attributes, kind, body).map(|event| vec![event])
         }

@@ -8,7 +8,7 @@
 //! | request | who | answer |
 //! |---|---|---|
 //! | `POST /v1/events[?wait=10s]` | operator, or JWT within `pub`/`cmd` | 202 `{id, address, epoch, offset}`; with `wait` 200 and `receipts: [{display, event, source, status, ...}]`, `pending: [display]`; a batch: an array of them |
-//! | `GET /v1/events/{id}[?source=]` | operator | `{event, receipts, pending}` |
+//! | `GET /v1/events/{id}[?source=]` | operator | `{id, address, epoch, offset, event, receipts, pending}` |
 //! | `GET /v1/displays`, `/{id}` | operator | `[{id, label, groups, connected, last_seen, enrolled, public_key, health}]` |
 //! | `PATCH /v1/displays/{id}` `{label?, groups?}` | operator | the display |
 //! | `DELETE /v1/displays/{id}` | operator | 204 |

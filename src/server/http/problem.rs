@@ -84,7 +84,9 @@ impl From<StoreError> for Problem {
         let (status, retry_s) = match &error {
             StoreError::NotEnrolled(_) | StoreError::UnknownEvent(_) => (StatusCode::NOT_FOUND, None),
             StoreError::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, Some(10)),
-            StoreError::Full { .. } | StoreError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, Some(60)),
+            StoreError::Full { .. } | StoreError::DiskFull | StoreError::LowSpace => {
+                (StatusCode::INSUFFICIENT_STORAGE, Some(60))
+            }
             StoreError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
             StoreError::Busy | StoreError::Timeout | StoreError::Io(_) | StoreError::Closed => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(1))

@@ -25,7 +25,9 @@ pub const JSON_MAX: usize = 64 * 1024;
 pub async fn body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {limit} bytes here"));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > limit) || bytes > u64::from(u32::MAX)) {
+    if declared
+        .is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > limit) || bytes > u64::from(u32::MAX))
+    {
         return Err(too_large());
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -29,8 +29,6 @@ use crate::{
     server::store::{Committed, Feed, Settled},
 };
 
-/// Events that wait for one socket. A display that is 256 events behind is better served by a resume.
-const QUEUE: usize = 256;
 /// Requests that wait for the hub; each is answered within a round, so this is a burst of connects.
 const ASKS: usize = 1024;
 /// Receipts that wait for one publisher; more than this and it reads the ledger instead.
@@ -110,6 +108,8 @@ pub struct Gone;
 #[derive(Debug, Clone)]
 pub struct HubHandle {
     asks: mpsc::Sender<Ask>,
+    /// Events that may wait for one socket.
+    queue: usize,
 }
 
 /// A socket's place in the hub; dropping it leaves.
@@ -170,10 +170,10 @@ pub enum EnterError {
 
 impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
-    pub fn start(feed: Feed, caps: Caps) -> (HubHandle, tokio::task::JoinHandle<()>) {
+    pub fn start(feed: Feed, caps: Caps, queue: usize) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
         let task = tokio::spawn(run(Hub::new(caps), feed, inbox));
-        (HubHandle { asks }, task)
+        (HubHandle { asks, queue }, task)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
@@ -193,7 +193,7 @@ impl HubHandle {
     }
 
     pub async fn enter(&self, entrant: Entrant, now_ms: u64) -> Result<Place, EnterError> {
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(self.queue);
         let closing = Arc::new(Closing::default());
         let member = Box::new(Member {
             name: entrant.name,

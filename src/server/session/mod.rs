@@ -30,9 +30,7 @@ use crate::{
     },
     event::{
         Address, DisplayId, Event, Position, Receipt,
-        frame::{
-            CallResult, ClientFrame, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed,
-        },
+        frame::{CallResult, ClientFrame, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
         health::Health,
         receipt::INLINE_RESULT_MAX,
         time::UtcMillis,
@@ -107,12 +105,18 @@ pub struct Terms {
 
 #[derive(Debug)]
 enum Phase {
-    Waiting { until_ms: u64 },
+    Waiting {
+        until_ms: u64,
+    },
     Resuming(Resume),
     Bulk(Merge),
     Joining,
     /// The merge runs once the heads, and for a display its backlog, are here.
-    CatchingUp { merge: Option<Merge>, heads: Option<Vec<(Address, Head)>>, backlog: Option<Box<Backlog>> },
+    CatchingUp {
+        merge: Option<Merge>,
+        heads: Option<Vec<(Address, Head)>>,
+        backlog: Option<Box<Backlog>>,
+    },
     Live,
     Closed,
 }
@@ -350,7 +354,11 @@ impl Session {
             Ok(claims) => Principal::from_claims(claims),
             Err(error) => {
                 tracing::info!(session = self.terms.session, %error, "kiosk.auth is refused");
-                let code = if matches!(error, JwtError::Expired { .. }) { CloseCode::TokenExpired } else { CloseCode::NotAllowed };
+                let code = if matches!(error, JwtError::Expired { .. }) {
+                    CloseCode::TokenExpired
+                } else {
+                    CloseCode::NotAllowed
+                };
                 return self.close(code, crate::auth::REFUSED.to_owned(), out);
             }
         };

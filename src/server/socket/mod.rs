@@ -32,8 +32,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-pub use self::credentials::bearer;
 use self::credentials::Credential;
+pub use self::credentials::bearer;
 use super::{
     App,
     accept::Peer,
@@ -96,9 +96,7 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
     let now_ms = app.now_ms();
     let principal = match credential {
         Credential::Ticket(ticket) => app.take_ticket(&ticket, now_ms).await.map_err(|why| refused(&why))?,
-        Credential::Jwt(token) => {
-            Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?)
-        }
+        Credential::Jwt(token) => Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?),
     };
     let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;
     let entrant = Entrant {
@@ -112,7 +110,7 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;
     let terms = Terms {
-        session: super::random_hex::<8>(),
+        session: app.store.random_id(),
         principal,
         display,
         addresses,

@@ -45,7 +45,7 @@ struct Socket {
 
 /// Serves one opened WebSocket until it ends.
 pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
-    let mut wire = Wire::new(stream, early).await;
+    let mut wire = Wire::new(stream, early, app.settings.frame_bytes).await;
     let heads = match app.store.heads(&terms.addresses).await {
         Ok(heads) => heads,
         Err(error) => {
@@ -54,15 +54,8 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
         }
     };
     let (session, effects) = Session::begin(terms, &heads, app.now_ms());
-    let mut socket = Socket {
-        app,
-        place,
-        session,
-        outbox: VecDeque::new(),
-        ping: false,
-        jobs: FuturesUnordered::new(),
-        end: None,
-    };
+    let mut socket =
+        Socket { app, place, session, outbox: VecDeque::new(), ping: false, jobs: FuturesUnordered::new(), end: None };
     socket.apply(effects);
     let end = socket.converse(&mut wire).await;
     // What the client sent before the end still counts: receipts are written out.

@@ -58,14 +58,14 @@ pub struct Wire {
 
 impl Wire {
     /// Takes over a connection whose handshake is done; `early` are bytes that came behind it.
-    pub async fn new(stream: TcpStream, early: Vec<u8>) -> Wire {
+    pub async fn new(stream: TcpStream, early: Vec<u8>, frame_max: usize) -> Wire {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             // One feed and the frame that went over its bound, and a pong.
             .max_write_buffer_size(FEED_MAX + 2 * FRAME_MAX)
-            .max_message_size(Some(FRAME_MAX))
-            .max_frame_size(Some(FRAME_MAX));
+            .max_message_size(Some(frame_max))
+            .max_frame_size(Some(frame_max));
         let stream = WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
         Wire { stream, fed: 0 }
     }
@@ -157,8 +157,8 @@ impl Wire {
 
 fn broken(error: &Error) -> Seen {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Seen::Bad(format!("a frame has at most {FRAME_MAX} bytes"))
+        Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+            Seen::Bad(format!("a message has at most {max_size} bytes"))
         }
         Error::Protocol(problem) if !is_reset(error) => Seen::Bad(problem.to_string()),
         Error::Utf8(_) => Seen::Bad("a text frame is not UTF-8".to_owned()),
