@@ -1,1 +1,3 @@
 //! The world, dumb on purpose.
+
+pub mod log_ring;
