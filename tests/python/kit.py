@@ -278,7 +278,7 @@ class Display:
         self.server, self.name = server, name
         self.key = Ed25519PrivateKey.generate()
         raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public_key = base64.b64encode(raw).decode()
+        self.public_key = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
         code = server.request("POST", "/v1/enrollments", {"display": name})
         assert code.status in (200, 201), code
         self.code = code.json["code"]
@@ -294,7 +294,7 @@ class Display:
         """One `POST /v1/tickets` of a display; the arguments falsify it."""
         nonce = nonce or self.server.request("GET", "/v1/nonce", key=None).json["nonce"]
         text = signed or f"pikiosk-ticket-v1\n{self.server.origin}\n{self.name}\n{nonce}"
-        signature = base64.b64encode(self.key.sign(text.encode())).decode()
+        signature = base64.urlsafe_b64encode(self.key.sign(text.encode())).rstrip(b"=").decode()
         body = {"display": display or self.name, "nonce": nonce, "signature": signature}
         return self.server.request("POST", "/v1/tickets", body, key=None)
 

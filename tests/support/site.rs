@@ -26,6 +26,7 @@ pub struct Hit {
 struct Kept {
     hits: Mutex<Vec<Hit>>,
     pages: Mutex<HashMap<String, (String, String)>>,
+    turns: Mutex<HashMap<String, u32>>,
 }
 
 /// A web server on loopback, one thread for each connection; it can go away and come back on the same port.
@@ -84,6 +85,12 @@ impl Site {
         hits.iter().filter(|hit| hit.target.starts_with(path_begins)).cloned().collect()
     }
 
+    /// How often `/turn/TAG` was loaded. Its colour is [`turn_colour`] of that number, so the glass tells one load from
+    /// the next.
+    pub fn turns(&self, tag: &str) -> u32 {
+        self.kept.turns.lock().expect("no holder panics").get(tag).copied().unwrap_or(0)
+    }
+
     fn serve(&mut self, listener: TcpListener) {
         let leave = Arc::new(AtomicBool::new(false));
         let (kept, left) = (Arc::clone(&self.kept), Arc::clone(&leave));
@@ -110,6 +117,12 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.go_away();
     }
+}
+
+/// The colour of the n-th load: no two of 64 that follow one another are alike.
+pub fn turn_colour(turn: u32) -> super::screen::Colour {
+    let part = |n: u32| u8::try_from(40 + n % 4 * 50).expect("at most 190");
+    [part(turn), part(turn / 4), part(turn / 16)]
 }
 
 fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
@@ -145,10 +158,21 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
     let put = kept.pages.lock().expect("no holder panics").get(path).cloned();
     let (status, headers, html) = match put {
         Some((headers, html)) => ("200 OK", headers, html),
+        None if path.starts_with("/turn/") => {
+            let turn = {
+                let mut turns = kept.turns.lock().expect("no holder panics");
+                let turn = turns.entry(path.trim_start_matches("/turn/").to_owned()).or_default();
+                *turn += 1;
+                *turn
+            };
+            let [r, g, b] = turn_colour(turn);
+            ("200 OK", String::new(), one_colour(&format!("{r:02x}{g:02x}{b:02x}")))
+        }
         None => page(path),
     };
+    let kind = if html.starts_with("<svg") { "image/svg+xml" } else { "text/html; charset=utf-8" };
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nConnection: close\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n\
          Access-Control-Allow-Origin: *\r\nContent-Length: {}\r\n{headers}\r\n",
         html.len()
     );
@@ -161,6 +185,7 @@ fn page(path: &str) -> (&'static str, String, String) {
     match (parts.next(), parts.next()) {
         (Some("colour"), Some(colour)) => ("200 OK", String::new(), one_colour(colour)),
         (Some("strict"), Some(colour)) => ("200 OK", STRICT.to_owned(), one_colour(colour)),
+        (Some("picture"), Some(colour)) => ("200 OK", String::new(), picture(colour)),
         (Some("report"), _) => ("200 OK", String::new(), String::new()),
         (Some("broken"), _) => ("503 Service Unavailable", String::new(), "<h1>out of order</h1>".to_owned()),
         _ => ("404 Not Found", String::new(), "<h1>not here</h1>".to_owned()),
@@ -173,15 +198,27 @@ const STRICT: &str = "X-Frame-Options: DENY\r\nContent-Security-Policy: default-
     require-trusted-types-for 'script'; trusted-types 'none'\r\nCross-Origin-Opener-Policy: same-origin\r\n\
     Cross-Origin-Embedder-Policy: require-corp\r\nReferrer-Policy: no-referrer\r\n";
 
-/// The colour is an attribute, which no policy for styles forbids. `freeze` as a DOM event hangs the page for ever;
-/// `paint-me` with a colour paints it.
+fn picture(colour: &str) -> String {
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720"><rect width="1280" height="720" fill="#{colour}"/></svg>"##
+    )
+}
+
+/// The colour is an attribute, which no policy for styles forbids. The page does what DOM events tell it: `freeze`
+/// hangs it for ever, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
 fn one_colour(colour: &str) -> String {
     format!(
         r##"<!doctype html><html><head><title>{colour}</title><script>
-for (const target of [window, document]) {{
-  target.addEventListener("freeze", () => setTimeout(() => {{ for (;;); }}, 200));
-  target.addEventListener("paint-me", event => {{ document.body.bgColor = event.detail.colour; }});
-}}
+const report = (path, text) => fetch(path, {{ method: "POST", body: text, keepalive: true }});
+const seen = new WeakSet();
+const hear = (name, act) => {{
+  for (const target of [window, document])
+    target.addEventListener(name, event => {{ if (!seen.has(event)) {{ seen.add(event); act(event); }} }});
+}};
+hear("freeze", () => setTimeout(() => {{ for (;;); }}, 200));
+hear("paint-me", event => {{ document.body.bgColor = event.detail.colour; }});
+hear("did", event => report("/report/did/" + event.detail.n, ""));
+hear("org.example.order", event => report("/report/heard", event.type + " " + JSON.stringify(event.detail)));
 </script></head><body bgcolor="#{colour}"><h1>{colour}</h1></body></html>"##
     )
 }
