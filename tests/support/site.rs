@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -95,17 +95,18 @@ impl Site {
         let leave = Arc::new(AtomicBool::new(false));
         let (kept, left) = (Arc::clone(&self.kept), Arc::clone(&leave));
         let thread = std::thread::spawn(move || {
-            // Kept so that connections of the site end when it goes away.
-            let mut streams: Vec<TcpStream> = Vec::new();
+            // The connections that are open end when the site goes away.
+            let mut open: Vec<Weak<TcpStream>> = Vec::new();
             for stream in listener.incoming().flatten() {
                 if left.load(Ordering::SeqCst) {
                     break;
                 }
-                let kept = Arc::clone(&kept);
-                streams.extend(stream.try_clone());
+                let (kept, stream) = (Arc::clone(&kept), Arc::new(stream));
+                open.retain(|stream| stream.strong_count() > 0);
+                open.push(Arc::downgrade(&stream));
                 std::thread::spawn(move || answer(&stream, &kept));
             }
-            for stream in streams {
+            for stream in open.iter().filter_map(Weak::upgrade) {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
             }
         });
