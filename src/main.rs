@@ -2,6 +2,8 @@ use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
 use pikiosk::commands::{self, completions, config, man};
+#[cfg(feature = "tools")]
+use pikiosk::commands::{displays, enroll, push, ticket};
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
@@ -10,6 +12,14 @@ fn main() -> ExitCode {
     };
     let _log = cli.start_logging();
     commands::end(match cli.command {
+        #[cfg(feature = "tools")]
+        Command::Push(args) => push::run(args),
+        #[cfg(feature = "tools")]
+        Command::Displays(args) => displays::run(args),
+        #[cfg(feature = "tools")]
+        Command::Enroll(args) => enroll::run(&args),
+        #[cfg(feature = "tools")]
+        Command::Ticket(args) => ticket::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -8,6 +8,8 @@ use clap_complete::CompleteEnv;
 use super::failure::Exit;
 use super::logging::{self, Usual};
 use super::{completions, config, man, output};
+#[cfg(feature = "tools")]
+use super::{displays, enroll, push, ticket};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.
@@ -24,6 +26,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "tools")]
+    Push(push::Args),
+    #[cfg(feature = "tools")]
+    Displays(displays::Args),
+    #[cfg(feature = "tools")]
+    Enroll(enroll::Args),
+    #[cfg(feature = "tools")]
+    Ticket(ticket::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -80,6 +90,8 @@ impl Cli {
 impl Command {
     fn usual(&self) -> Usual {
         match self {
+            #[cfg(feature = "tools")]
+            Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
             Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
 
+#[cfg(feature = "tools")]
+use super::client::ClientError;
 use crate::config::ConfigError;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
@@ -29,6 +31,21 @@ pub enum Failure {
     ReaderGone,
     #[error("find everything that this machine needs: {count} missing")]
     Missing { count: usize },
+    #[cfg(feature = "tools")]
+    #[error("{doing}")]
+    Server {
+        /// What was asked for, such as `push`.
+        doing: &'static str,
+        source: ClientError,
+    },
+    /// Published, and not on every display.
+    #[error("show it on every display: {}", not_shown(*bad, pending))]
+    NotShown {
+        /// Displays that failed, refused, or let it expire.
+        bad: usize,
+        /// The displays that gave no receipt in time.
+        pending: Vec<String>,
+    },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -41,10 +58,22 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    CredentialsRefused = 20,
+    Unreachable = 21,
+    NotShown = 22,
 }
 
 impl Exit {
-    pub const ALL: [Self; 5] = [Self::Done, Self::Bug, Self::Usage, Self::Pending, Self::ConfigRefused];
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Bug,
+        Self::Usage,
+        Self::Pending,
+        Self::ConfigRefused,
+        Self::CredentialsRefused,
+        Self::Unreachable,
+        Self::NotShown,
+    ];
 
     pub fn meaning(self) -> &'static str {
         match self {
@@ -53,6 +82,9 @@ impl Exit {
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
             Self::Pending => "something is missing or still to do (doctor)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::CredentialsRefused => "the server does not accept the key",
+            Self::Unreachable => "the server cannot be reached, or cannot do it now",
+            Self::NotShown => "published, but not shown or done in time on every display",
         }
     }
 
@@ -80,6 +112,17 @@ impl Failure {
             Self::File { .. } | Self::Unwritable { .. } | Self::Runtime { .. } => Exit::Bug,
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
+            Self::NotShown { .. } => Exit::NotShown,
+            #[cfg(feature = "tools")]
+            Self::Server { source, .. } => match source {
+                ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
+                    Exit::CredentialsRefused
+                }
+                ClientError::Unreachable { .. } | ClientError::Unable { .. } | ClientError::Strange { .. } => {
+                    Exit::Unreachable
+                }
+                ClientError::Refused { .. } => Exit::Usage,
+            },
         }
     }
 
@@ -98,6 +141,13 @@ impl Failure {
             Self::FileThere { .. } => "give another name, or remove the file first".to_owned(),
             Self::ReaderGone => "nothing is wrong".to_owned(),
             Self::Missing { .. } => "run the commands above, then pikiosk doctor again".to_owned(),
+            Self::NotShown { bad: 0, .. } => {
+                "a display that is away gets it when it comes back; pikiosk displays tells which are connected"
+                    .to_owned()
+            }
+            Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
+            #[cfg(feature = "tools")]
+            Self::Server { source, .. } => server_hint(source),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -112,6 +162,39 @@ impl Failure {
         }
         let _ = write!(text, "\nhint: {}", self.hint());
         text
+    }
+}
+
+fn not_shown(bad: usize, pending: &[String]) -> String {
+    const NAMED: usize = 5;
+    let could_not = if bad == 1 { "1 display could not".to_owned() } else { format!("{bad} displays could not") };
+    let mut waiting = pending.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if pending.len() > NAMED {
+        waiting.push_str(&format!(" and {} more", pending.len() - NAMED));
+    }
+    match (bad, pending.is_empty()) {
+        (_, true) => could_not,
+        (0, false) => format!("no word yet from {waiting}"),
+        (_, false) => format!("{could_not}, and no word yet from {waiting}"),
+    }
+}
+
+#[cfg(feature = "tools")]
+fn server_hint(error: &ClientError) -> String {
+    match error {
+        ClientError::NoKey => "a new server writes its key into its data folder: export \
+                               PIKIOSK_KEY_FILE=/var/lib/pikiosk-server/operator.key, or set PIKIOSK_KEY to the key"
+            .to_owned(),
+        ClientError::KeyFile { source, .. } => io_hint(source),
+        ClientError::Credentials { .. } => {
+            "is it this server's key? It is in operator.key, in the server's data folder".to_owned()
+        }
+        ClientError::Unreachable { .. } => {
+            "is the server running, and is this its address? PIKIOSK_SERVER or --server names it".to_owned()
+        }
+        ClientError::Unable { .. } => "wait a little and try again; the server's log tells more".to_owned(),
+        ClientError::Refused { .. } => "pikiosk displays lists the displays that the server knows".to_owned(),
+        ClientError::Strange { .. } => "is this the address of a pikiosk server, and is it of this version?".to_owned(),
     }
 }
 

@@ -10,12 +10,22 @@
 //! technician gets a stack of causes without a cure.
 
 pub mod cli;
+#[cfg(feature = "tools")]
+pub mod client;
 pub mod completions;
 pub mod config;
+#[cfg(feature = "tools")]
+pub mod displays;
+#[cfg(feature = "tools")]
+pub mod enroll;
 pub mod failure;
 pub mod logging;
 pub mod man;
 pub mod output;
+#[cfg(feature = "tools")]
+pub mod push;
+#[cfg(feature = "tools")]
+pub mod ticket;
 
 pub use cli::Cli;
 pub use failure::{Exit, Failure};
@@ -32,4 +42,11 @@ pub fn end(result: Result<Exit, Failure>) -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Runs what a person waits for: one thread is enough.
+#[cfg(feature = "tools")]
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
 }
