@@ -4,14 +4,11 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
     kiosk::{COLD, Kiosk},
     process::{self, send},
-    site::turn_colour,
     wait::{seconds, until},
 };
 
@@ -26,29 +23,9 @@ scenarios![
     two_browser_loops_never_run_two_firefoxes,
 ];
 
-/// Puts a page on the glass that has another colour at each load; `harm` it; waits until a later load is painted and
-/// alive. Returns how long the painting took.
-fn recovers(kiosk: &mut Kiosk, tag: &str, limit: Duration, harm: impl FnOnce(&mut Kiosk)) -> Duration {
-    let url = kiosk.site.url(&format!("/turn/{tag}"));
-    kiosk.push_is("navigate", &json!({ "url": url }), "shown");
-    let before = kiosk.site.turns(tag);
-    kiosk.shows(turn_colour(before), seconds(2));
-    let began = Instant::now();
-    harm(kiosk);
-    // The promise has half again on a machine that runs other tests.
-    kiosk.screen.until("a later load of the page", limit * 3 / 2, |frame| {
-        let turns = kiosk.site.turns(tag);
-        turns > before && frame.share(turn_colour(turns)) > 0.8
-    });
-    let took = began.elapsed();
-    kiosk.push_is("event", &json!({"name": "paint-me", "data": {"colour": "#ffffff"}}), "done");
-    kiosk.shows([255, 255, 255], seconds(2));
-    took
-}
-
 fn a_killed_content_process_is_replaced(kiosk: &mut Kiosk) {
     for round in 0..3 {
-        recovers(kiosk, &format!("killed-content-{round}"), seconds(2), |kiosk| {
+        kiosk.recovers(&format!("killed-content-{round}"), seconds(2), |kiosk| {
             kiosk.content().into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
         });
     }
@@ -56,7 +33,7 @@ fn a_killed_content_process_is_replaced(kiosk: &mut Kiosk) {
 
 fn a_stopped_content_process_is_replaced(kiosk: &mut Kiosk) {
     let mut stopped = Vec::new();
-    recovers(kiosk, "stopped-content", seconds(15), |kiosk| {
+    kiosk.recovers("stopped-content", seconds(15), |kiosk| {
         stopped = kiosk.content();
         stopped.iter().for_each(|pid| send(*pid, Signal::SIGSTOP));
     });
@@ -66,23 +43,23 @@ fn a_stopped_content_process_is_replaced(kiosk: &mut Kiosk) {
 }
 
 fn a_page_that_loops_for_ever_is_replaced(kiosk: &mut Kiosk) {
-    recovers(kiosk, "loops", seconds(15), |kiosk| {
+    kiosk.recovers("loops", seconds(15), |kiosk| {
         kiosk.push_is("event", &json!({"name": "freeze"}), "done");
     });
 }
 
 fn a_killed_firefox_is_started_again(kiosk: &mut Kiosk) {
     let before = kiosk.firefox();
-    recovers(kiosk, "killed-firefox", seconds(10), |kiosk| send(kiosk.firefox(), Signal::SIGKILL));
+    kiosk.recovers("killed-firefox", seconds(10), |kiosk| send(kiosk.firefox(), Signal::SIGKILL));
     assert_ne!(kiosk.firefox(), before);
 }
 
 fn a_stopped_firefox_is_started_again(kiosk: &mut Kiosk) {
-    recovers(kiosk, "stopped-firefox", seconds(30), |kiosk| send(kiosk.firefox(), Signal::SIGSTOP));
+    kiosk.recovers("stopped-firefox", seconds(30), |kiosk| send(kiosk.firefox(), Signal::SIGSTOP));
 }
 
 fn a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page(kiosk: &mut Kiosk) {
-    recovers(kiosk, "killed-loop", COLD, |kiosk| {
+    kiosk.recovers("killed-loop", COLD, |kiosk| {
         let firefox = kiosk.firefox();
         kiosk.browser().kill();
         until("Firefox is gone with its loop", seconds(10), || process::seen(firefox).is_none().then_some(()));

@@ -31,7 +31,9 @@ scenarios! {
     a_position_of_a_lost_history_is_said_to_be_lost
     a_removed_display_is_told_to_stay_away
     a_repeat_whatever_its_mode_or_body_gets_the_first_position
-    a_second_resume_or_a_receipt_for_a_command_never_given_breaks_nothing
+    a_second_resume_is_a_bad_frame
+    a_receipt_for_a_command_never_given_settles_nothing
+    a_call_to_a_task_that_is_not_allowed_is_refused_and_the_socket_stays
     a_server_that_goes_away_says_come_back
     a_server_without_keys_believes_no_token
     a_socket_ends_with_its_token_and_a_fresh_token_keeps_it_open

@@ -171,7 +171,27 @@ def what_only_a_display_says_is_not_allowed_to_a_user():
 
 
 @scenario
-def a_second_resume_or_a_receipt_for_a_command_never_given_breaks_nothing():
+def a_second_resume_is_a_bad_frame():
+    with Server() as server:
+        opened = server.socket(server.ticket("ada"))
+        opened.resume()
+        opened.send("kiosk.resume", {"positions": {}})
+        equal(opened.closed(), 4500, opened.why)
+
+
+@scenario
+def a_call_to_a_task_that_is_not_allowed_is_refused_and_the_socket_stays():
+    with Server() as server, server.socket(server.ticket("ada")) as opened:
+        opened.resume()
+        call = opened.send("kiosk.call", {"task": "app.tasks.rm", "args": ["/"], "kwargs": {}})
+        result = opened.read("kiosk.result")["data"]
+        equal((result["call"], result["state"]), (call, "refused"))
+        equal(server.publish("user/ada", data="still here").status, 202)
+        opened.read("org.example.note")
+
+
+@scenario
+def a_receipt_for_a_command_never_given_settles_nothing():
     with Server() as server:
         display = server.enroll("lobby")
         other = server.enroll("hall")

@@ -14,7 +14,7 @@ use super::{
     process::{self, Process},
     screen::{Colour, Frame, Screen},
     server::{Server, free_port, pikiosk, receipt_of},
-    site::Site,
+    site::{Site, turn_colour},
     wait::{seconds, until},
 };
 
@@ -165,6 +165,25 @@ impl Kiosk {
         let receipt = self.server.receipt_within(&id, DISPLAY, COLD).0;
         assert_eq!(receipt["status"], "shown", "{receipt}");
         self.shows(HOME, seconds(10));
+    }
+
+    /// Puts a page on the glass that has another colour at each load; does `harm`; waits until a later load is painted
+    /// and alive. Returns how long the painting took, from the end of the harm.
+    #[track_caller]
+    pub fn recovers(&mut self, tag: &str, limit: Duration, harm: impl FnOnce(&mut Kiosk)) -> Duration {
+        let url = self.site.url(&format!("/turn/{tag}"));
+        self.push_is("navigate", &json!({ "url": url }), "shown");
+        let before = self.site.turns(tag);
+        self.shows(turn_colour(before), seconds(2));
+        harm(self);
+        // Half as long again for a machine that runs other tests.
+        let took = self.screen.until("a later load of the page", limit * 3 / 2, |frame| {
+            let turns = self.site.turns(tag);
+            turns > before && frame.share(turn_colour(turns)) > 0.8
+        });
+        self.push_is("event", &json!({"name": "paint-me", "data": {"colour": "#ffffff"}}), "done");
+        self.shows([255, 255, 255], seconds(2));
+        took
     }
 
     /// Firefox's own process.
