@@ -32,6 +32,9 @@ pub enum StoreError {
     /// HTTP 507. Nothing is lost that was answered; writes go on when there is room.
     #[error("the disk of the store is full")]
     DiskFull,
+    /// HTTP 507: what is left of the disk is kept for receipts and for pruning.
+    #[error("the disk of the store is nearly full: nothing new is taken")]
+    LowSpace,
     /// HTTP 503. The store opens its file anew at the next operation.
     #[error("the store's disk failed: {0}")]
     Io(String),
@@ -46,6 +49,13 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// A fault of the disk or file, which takes the whole batch with it.
+    pub(super) fn is_disk(&self) -> bool {
+        matches!(self, StoreError::DiskFull | StoreError::Io(_) | StoreError::Damaged(_))
+    }
 }
 
 /// Why a code enrolled no display.

@@ -22,12 +22,25 @@
 //!
 //! Limits and their reasons are all in `limits.rs`.
 
+mod displays;
+mod embedded;
 mod error;
+mod events;
 mod handle;
+mod ledger;
 mod limits;
+mod one_time;
+mod prune;
+mod results;
+mod schema;
+mod shared;
 mod types;
+mod writer;
 
 pub use error::{EnrollError, StoreError};
 pub use handle::{Options, Store};
 pub use limits::Limits;
 pub use types::*;
+
+#[cfg(test)]
+mod tests;
