@@ -1,5 +1,6 @@
 //! The commands that people type, as they see them: the binary itself against a server, text and exit code.
 #![cfg(all(feature = "tools", feature = "server"))]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
