@@ -8,7 +8,7 @@ use clap_complete::CompleteEnv;
 use super::failure::Exit;
 use super::logging::{self, Usual};
 #[cfg(feature = "display")]
-use super::status;
+use super::{run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
@@ -36,6 +36,8 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    #[cfg(feature = "display")]
+    Run(run::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
     Doctor(doctor::Args),
@@ -97,6 +99,8 @@ impl Command {
         match self {
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            #[cfg(feature = "display")]
+            Self::Run(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Status(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,

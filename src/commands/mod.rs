@@ -28,6 +28,8 @@ pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
 mod reach;
 #[cfg(feature = "display")]
+pub mod run;
+#[cfg(feature = "display")]
 pub mod status;
 #[cfg(feature = "tools")]
 pub mod ticket;

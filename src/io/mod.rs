@@ -4,6 +4,8 @@
 pub mod append_log;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
-pub mod store;
 pub mod log_ring;
+#[cfg(feature = "display")]
+pub mod notify;
 pub mod random;
+pub mod store;
