@@ -7,6 +7,8 @@ use clap_complete::CompleteEnv;
 
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(feature = "server")]
+use super::server;
 #[cfg(feature = "display")]
 use super::{run, status};
 use super::{completions, config, doctor, man, output};
@@ -36,6 +38,8 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    #[cfg(feature = "server")]
+    Server(server::Args),
     #[cfg(feature = "display")]
     Run(run::Args),
     #[cfg(feature = "display")]
@@ -99,6 +103,8 @@ impl Command {
         match self {
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            #[cfg(feature = "server")]
+            Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Run(_) => Usual::Service,
             #[cfg(feature = "display")]

@@ -7,5 +7,7 @@ pub mod http;
 pub mod log_ring;
 #[cfg(feature = "display")]
 pub mod notify;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod process;
 pub mod random;
 pub mod store;
