@@ -5,5 +5,5 @@ pub mod journal;
 pub mod link;
 pub mod page;
 pub mod shell;
-pub mod supervisor;
 pub mod status;
+pub mod supervisor;

@@ -4,6 +4,6 @@
 pub mod append_log;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
-pub mod store;
 pub mod log_ring;
 pub mod random;
+pub mod store;

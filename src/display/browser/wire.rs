@@ -46,8 +46,14 @@ pub enum ToLoop {
     /// A command of BiDi.
     Bidi(Box<RawValue>),
     /// What Firefox is to be started with.
-    Open { url: String },
-    Restart { reason: String },
+    Open {
+        url: String,
+    },
+    Restart {
+        reason: String,
+    },
     /// Kill the processes that run pages; Firefox itself stays.
-    KillContent { reason: String },
+    KillContent {
+        reason: String,
+    },
 }

@@ -203,7 +203,8 @@ impl Journal {
         }
         self.by_key.insert(key.clone(), self.dropped + self.finals.len() as u64);
         self.finals.push_back(Final { key, receipt: receipt.clone(), at_ms, told: false });
-        let is_big = |receipt: &Receipt| receipt.result.as_ref().is_some_and(|result| result.to_string().len() > BIG_RESULT);
+        let is_big =
+            |receipt: &Receipt| receipt.result.as_ref().is_some_and(|result| result.to_string().len() > BIG_RESULT);
         if is_big(receipt) {
             let big = self.finals.iter_mut().rev().map(|ended| &mut ended.receipt).filter(|receipt| is_big(receipt));
             if let Some(receipt) = big.into_iter().nth(BIG_RESULTS_KEPT) {

@@ -91,8 +91,7 @@ pub struct Link {
 impl Link {
     /// `rng` spreads displays over time, so that they do not come back to a server all at once.
     pub fn new(enrolled: bool, rng: fastrand::Rng, now: Instant) -> (Self, Effect) {
-        let mut link =
-            Link { state: State::Connecting { deadline: now }, enrolled, attempts: 0, refusals: 0, rng };
+        let mut link = Link { state: State::Connecting { deadline: now }, enrolled, attempts: 0, refusals: 0, rng };
         let effect = link.begin(now);
         (link, effect)
     }

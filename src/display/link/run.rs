@@ -50,7 +50,10 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Told {
     /// Where the link stands now, and who we are if that is known.
-    State { state: State, display: Option<DisplayId> },
+    State {
+        state: State,
+        display: Option<DisplayId>,
+    },
     /// A socket is open; the first order must be where to resume.
     Hello(Box<Hello>),
     Event(Box<Event>),
@@ -202,17 +205,22 @@ impl Shell {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(_)) => return (Some(Input::Heard), None),
         };
-        match Event::from_json(text.as_bytes()).map_err(|error| error.to_string()).and_then(|event| {
-            ServerFrame::read(event).map_err(|error| error.to_string())
-        }) {
+        match Event::from_json(text.as_bytes())
+            .map_err(|error| error.to_string())
+            .and_then(|event| ServerFrame::read(event).map_err(|error| error.to_string()))
+        {
             Ok(ServerFrame::Hello(hello)) => {
                 let heartbeat = Duration::from_secs(hello.heartbeat_s);
                 (Some(Input::Greeted { heartbeat }), Some(Told::Hello(Box::new(hello))))
             }
             Ok(ServerFrame::Event(event)) => (Some(Input::Heard), Some(Told::Event(event))),
             Ok(ServerFrame::Resumed(resumed)) => {
-                let lost: Vec<String> =
-                    resumed.recovered.iter().filter(|(_, kept)| !**kept).map(|(address, _)| address.to_string()).collect();
+                let lost: Vec<String> = resumed
+                    .recovered
+                    .iter()
+                    .filter(|(_, kept)| !**kept)
+                    .map(|(address, _)| address.to_string())
+                    .collect();
                 if !lost.is_empty() {
                     tracing::warn!(addresses = lost.join(", "), "the server no longer has all that was missed");
                 }
@@ -230,7 +238,9 @@ impl Shell {
     async fn say(&mut self, order: Order) -> Option<Input> {
         let socket = self.socket.as_mut()?;
         let (kind, data) = match order {
-            Order::Resume(positions) => ("kiosk.resume", serde_json::to_value(Resume { positions }).unwrap_or_default()),
+            Order::Resume(positions) => {
+                ("kiosk.resume", serde_json::to_value(Resume { positions }).unwrap_or_default())
+            }
             Order::Say { kind, data } => (kind, data),
         };
         self.said += 1;

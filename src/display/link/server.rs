@@ -176,7 +176,9 @@ async fn send(request: reqwest::RequestBuilder, within: Duration) -> Result<reqw
         return Err(LinkError::Busy { retry_after: seconds.map(Duration::from_secs) });
     }
     let why = match body(answer).await.ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
-        Some(problem) => ["detail", "title"].iter().find_map(|name| problem[name].as_str()).unwrap_or_default().to_owned(),
+        Some(problem) => {
+            ["detail", "title"].iter().find_map(|name| problem[name].as_str()).unwrap_or_default().to_owned()
+        }
         None => String::new(),
     };
     let why = if why.is_empty() { status.to_string() } else { format!("{why} ({})", status.as_u16()) };

@@ -125,9 +125,7 @@ pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
         }
         "browsingContext.contextDestroyed" if context == ours => Seen::Closed,
         "browsingContext.userPromptOpened" => Seen::Prompted { context: context.to_owned() },
-        "script.message" if params["source"]["context"] == ours => {
-            painted(params).map_or(Seen::Alive, Seen::Painted)
-        }
+        "script.message" if params["source"]["context"] == ours => painted(params).map_or(Seen::Alive, Seen::Painted),
         _ => Seen::Alive,
     }
 }

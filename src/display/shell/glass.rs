@@ -67,7 +67,10 @@ enum Arrived {
 
 #[derive(Debug)]
 enum Purpose {
-    Ask { ask: AskId, what: Ask },
+    Ask {
+        ask: AskId,
+        what: Ask,
+    },
     /// The n-th step of setting the session up.
     SetUp(usize),
     /// The answer holds a new preload script's id.
@@ -212,7 +215,8 @@ impl Glass {
                 self.set_up(0);
             }
             FromLoop::Exited { status, uptime_ms, next_start_ms, .. } => {
-                let why = format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
+                let why =
+                    format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }

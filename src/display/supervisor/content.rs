@@ -241,7 +241,9 @@ impl Content {
         let is_tls = |fault: &SiteFault| matches!(fault, SiteFault::Certificate | SiteFault::Tls);
         match result {
             // Firefox may trust what the probe does not: it has the last word.
-            Err(fault) if !(is_tls(&fault) && !is_tls(&trouble.fault)) && !trouble.tries.is_multiple_of(TRY_FOR_REAL) => {
+            Err(fault)
+                if !(is_tls(&fault) && !is_tls(&trouble.fault)) && !trouble.tries.is_multiple_of(TRY_FOR_REAL) =>
+            {
                 trouble.fault = fault;
                 let at = out.now + retry_after(&trouble.fault, trouble.tries, &mut self.rng);
                 trouble.retry_at = Some(at);

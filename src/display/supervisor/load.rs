@@ -37,15 +37,7 @@ pub enum Loaded {
 
 impl Load {
     pub fn new(url: String, ask: AskId, now: Instant) -> Self {
-        Load {
-            url,
-            ask,
-            navigation: None,
-            commits: Vec::new(),
-            ours: None,
-            painted: None,
-            deadline: now + LOAD_WITHIN,
-        }
+        Load { url, ask, navigation: None, commits: Vec::new(), ours: None, painted: None, deadline: now + LOAD_WITHIN }
     }
 
     pub fn deadline(&self) -> Instant {

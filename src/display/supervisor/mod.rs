@@ -239,7 +239,8 @@ impl Supervisor {
         let key = EventKey::of(&event);
         let read = event.subject.clone().zip(event.position.clone());
         let record = |journal: &Journal| {
-            let (address, position) = read.clone().filter(|(address, position)| !journal.has_read(address, position))?;
+            let (address, position) =
+                read.clone().filter(|(address, position)| !journal.has_read(address, position))?;
             Some(Record::Read(BTreeMap::from([(address, position)])))
         };
         let (spec, command) = match command::meaning(&event) {
@@ -292,7 +293,10 @@ impl Supervisor {
                 }
                 records.push(Record::Taken(taken));
                 self.keep(records, out);
-                older.and_then(|older| self.journal.receipt(&older).cloned()).into_iter().for_each(|receipt| self.send(receipt, out));
+                older
+                    .and_then(|older| self.journal.receipt(&older).cloned())
+                    .into_iter()
+                    .for_each(|receipt| self.send(receipt, out));
                 self.set(command, Some(key), out);
             }
             Kind::Action if self.journal.is_full() => {
@@ -393,7 +397,10 @@ impl Supervisor {
         let waiting: Vec<Taken> = self.journal.actions().filter(|taken| !taken.started).cloned().collect();
         for taken in waiting.into_iter().filter(|taken| !ended.contains(&taken.key)) {
             let Some(command) = to_command(&taken) else {
-                out.end(taken.key, Outcome { error: Some("not known to this version".into()), ..Outcome::of(Status::Refused) });
+                out.end(
+                    taken.key,
+                    Outcome { error: Some("not known to this version".into()), ..Outcome::of(Status::Refused) },
+                );
                 continue;
             };
             // Without the server's clock nobody knows whether it has expired: hello brings it.
@@ -473,7 +480,11 @@ impl Supervisor {
             let Record::Ended { receipt, .. } = &ending else { continue };
             let receipt = receipt.clone();
             // A restart follows at once: it must not find an action that was cut.
-            if restart.is_some() { self.keep(vec![ending], &mut out) } else { self.note(vec![ending], &mut out) }
+            if restart.is_some() {
+                self.keep(vec![ending], &mut out)
+            } else {
+                self.note(vec![ending], &mut out)
+            }
             self.send(receipt, &mut out);
         }
         if !shown.is_empty() {
@@ -525,10 +536,7 @@ impl Supervisor {
 
 /// What acts on the glass, in the order in which it came.
 fn needs_glass(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::Health(_) | Command::Logs(_) | Command::Restart(_) | Command::RestartBrowser(_)
-    )
+    !matches!(command, Command::Health(_) | Command::Logs(_) | Command::Restart(_) | Command::RestartBrowser(_))
 }
 
 fn to_command(taken: &Taken) -> Option<Command> {

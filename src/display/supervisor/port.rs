@@ -59,14 +59,24 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// A new document is coming onto the glass.
-    Committed { navigation: Option<String>, url: String },
+    Committed {
+        navigation: Option<String>,
+        url: String,
+    },
     /// A jump within the document: nothing is loaded.
-    Jumped { navigation: Option<String>, url: String },
+    Jumped {
+        navigation: Option<String>,
+        url: String,
+    },
     Painted(Painted),
     /// Another top-level context: nobody asked for it.
-    Opened { context: String },
+    Opened {
+        context: String,
+    },
     /// A dialog stands in the way.
-    Prompted { context: String },
+    Prompted {
+        context: String,
+    },
     /// The one context is gone.
     Closed,
     /// Anything else: the browser lives.

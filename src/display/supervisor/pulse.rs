@@ -36,9 +36,14 @@ pub enum Verdict {
 #[derive(Debug)]
 enum Stage {
     /// No session; since when.
-    Out { since: Instant },
+    Out {
+        since: Instant,
+    },
     Calm,
-    Killed { at: Instant, loaded: bool },
+    Killed {
+        at: Instant,
+        loaded: bool,
+    },
 }
 
 /// The machine.
