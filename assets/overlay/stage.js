@@ -49,9 +49,9 @@ function put(name, seconds, fill) {
     position: "fixed", inset: "0", width: "100vw", height: "100vh", "max-width": "none", "max-height": "none",
     margin: "0", border: "0", padding: "0", background: "transparent", overflow: "hidden", display: "flex",
     "z-index": "2147483647", "pointer-events": "none", "user-select": "none", direction: "ltr", "contain": "strict",
-    // The page may be enlarged by `zoom`; an overlay has its own sizes.
-    zoom: String(1 / (Number.parseFloat(getComputedStyle(page).zoom) || 1)),
   });
+  // The page may be enlarged by `zoom`, now or later; an overlay has its own sizes.
+  const unzoom = () => style(host, { zoom: String(1 / (Number.parseFloat(getComputedStyle(page).zoom) || 1)) });
   host.setAttribute("aria-hidden", "true");
   host.setAttribute("popover", "manual");
   fill(style(make(host.attachShadow({ mode: "closed" }), { "font-family": SANS, "font-weight": "400", color: PAPER }), {
@@ -64,11 +64,17 @@ function put(name, seconds, fill) {
   };
   let replaced = 0;
   const watch = new MutationObserver(() => {
+    unzoom();
     if (!host.isConnected && document.documentElement === page && replaced++ < REPLACED_MAX) raise();
   });
   take(name);
+  unzoom();
   raise();
-  watch.observe(page, { childList: true });
+  if (host.getClientRects().length === 0) {
+    host.remove();
+    throw new Error("this document shows no elements of HTML");
+  }
+  watch.observe(page, { childList: true, attributes: true, attributeFilter: ["style", "class"] });
   stages.set(name, { host, watch, timer: setTimeout(take, seconds * 1000, name) });
 }
 
