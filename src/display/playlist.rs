@@ -208,7 +208,7 @@ impl Playlist {
         // A list without `loop` ends at its last item, and that one is tried until it shows; the ones before had
         // their turn.
         let next = if self.is_last(item) { item } else { self.next(item) };
-        if self.failed_in_a_row % round == 0 || self.is_last(item) {
+        if self.failed_in_a_row.is_multiple_of(round) || self.is_last(item) {
             let rounds = (self.failed_in_a_row / round).max(1);
             let pause = ROUND_PAUSE_FIRST.saturating_mul(1 << (rounds - 1).min(8)).min(ROUND_PAUSE_MAX);
             self.state = State::Paused { item: next, until: now + pause };
