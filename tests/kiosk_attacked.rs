@@ -109,7 +109,8 @@ fn attack(kiosk: &Kiosk, host: &str, report: &str) -> serde_json::Map<String, Va
 }
 
 fn nothing_was_had(got: &serde_json::Map<String, Value>) {
-    let had: Vec<_> = got.iter().filter(|(_, what)| !what.as_str().is_some_and(|text| text.starts_with("nothing"))).collect();
+    let had: Vec<_> =
+        got.iter().filter(|(_, what)| !what.as_str().is_some_and(|text| text.starts_with("nothing"))).collect();
     assert!(got.len() > 200, "only {} attempts were made", got.len());
     assert!(had.is_empty(), "the stranger had: {had:#?}");
 }
@@ -155,11 +156,30 @@ fn a_page_under_another_name_for_loopback_gets_nothing(kiosk: &mut Kiosk) {
         http::request(kiosk.page, "GET", path, &headers, b"", seconds(10)).expect("the page answers")
     };
     let own = kiosk.page.to_string();
-    for host in ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", "0.0.0.0", "[::1]", "", "evil.example:80", "127.1"] {
+    for host in [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "localhost.evil.example",
+        "0.0.0.0",
+        "[::1]",
+        "",
+        "evil.example:80",
+        "127.1",
+    ] {
         for path in ["/", "/splash", "/state", "/page.js"] {
             let reply = ask(host, path, &[]);
-            assert!(matches!(reply.status, 400 | 403 | 404 | 421), "Host {host:?} {path}: {} {}", reply.status, reply.text());
-            assert!(reply.body.len() < 200 && !reply.text().contains(DISPLAY), "Host {host:?} {path}: {}", reply.text());
+            assert!(
+                matches!(reply.status, 400 | 403 | 404 | 421),
+                "Host {host:?} {path}: {} {}",
+                reply.status,
+                reply.text()
+            );
+            assert!(
+                reply.body.len() < 200 && !reply.text().contains(DISPLAY),
+                "Host {host:?} {path}: {}",
+                reply.text()
+            );
         }
     }
     for origin in ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", "file://"] {

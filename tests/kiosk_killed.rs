@@ -25,7 +25,8 @@ struct Pushed {
 }
 
 fn a_display_killed_at_any_moment_resumes_and_does_nothing_twice(kiosk: &mut Kiosk) {
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let kills = number("PIKIOSK_KILLS", 5);
     let seed = number("PIKIOSK_SEED", fastrand::u64(..));
     println!("{kills} kills, PIKIOSK_SEED={seed}");

@@ -122,9 +122,7 @@ fn a_message_goes_by_itself_and_can_be_taken_away(kiosk: &mut Kiosk) {
 fn the_display_names_itself_in_large_letters(kiosk: &mut Kiosk) {
     let before = kiosk.frame();
     kiosk.push_is("identify", &json!({"seconds": 1}), "shown");
-    kiosk.screen.until("the id", seconds(1), |frame| {
-        changed(&before, frame, 0..before.width, 0..before.height) > 0.05
-    });
+    kiosk.screen.until("the id", seconds(1), |frame| changed(&before, frame, 0..before.width, 0..before.height) > 0.05);
     kiosk.screen.until("the id gone by itself", seconds(5), |frame| {
         changed(&before, frame, 0..before.width, 0..before.height) == 0.0
     });
@@ -134,7 +132,8 @@ fn a_page_hears_the_events_that_are_sent_to_it(kiosk: &mut Kiosk) {
     kiosk.push_is("event", &json!({"name": "paint-me", "data": {"colour": "#12349c"}}), "done");
     kiosk.shows(BLUE, seconds(2));
     // An event of the publisher's own type reaches the page as well.
-    let event = support::server::event(&format!("display/{DISPLAY}"), "org.example.order", &json!({"colour": "#b0221e"}));
+    let event =
+        support::server::event(&format!("display/{DISPLAY}"), "org.example.order", &json!({"colour": "#b0221e"}));
     assert_eq!(kiosk.server.post("/v1/events", &event).status, 202);
     until("the page heard it", seconds(5), || {
         kiosk.site.hits("/report/heard").iter().any(|hit| hit.body.contains("org.example.order")).then_some(())
@@ -152,7 +151,10 @@ fn reload_loads_again_and_zoom_enlarges(kiosk: &mut Kiosk) {
     kiosk.shows(turn_colour(before + 2), seconds(2));
     let letters = |frame: &Frame| {
         let ground = turn_colour(before + 2);
-        (0..frame.height).flat_map(|y| (0..frame.width).map(move |x| (x, y))).filter(|(x, y)| frame.at(*x, *y) != ground).count()
+        (0..frame.height)
+            .flat_map(|y| (0..frame.width).map(move |x| (x, y)))
+            .filter(|(x, y)| frame.at(*x, *y) != ground)
+            .count()
     };
     let small = letters(&kiosk.frame());
     assert!(small > 0);

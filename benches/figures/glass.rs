@@ -52,12 +52,20 @@ fn pushes(table: &mut Table, kiosk: &Kiosk) {
     };
     let other = |n: usize| [[40, 90, 160], [160, 90, 40]][n % 2];
     let note = format!("a plain fetch of the page p50 {}", ms(fetched.p(50)));
-    push("push navigate -> receipt shown", "navigate", "p50 150, p95 400 ms", &note, &|n| {
-        json!({"url": kiosk.site.colour(other(n), &format!("pushed-{n}"))})
-    });
-    push("push message -> receipt shown", "message", "p50 50 ms", "over a plain page, 1280x720", &|n| {
-        json!({"text": format!("message number {n}"), "seconds": 60})
-    });
+    push(
+        "push navigate -> receipt shown",
+        "navigate",
+        "p50 150, p95 400 ms",
+        &note,
+        &|n| json!({"url": kiosk.site.colour(other(n), &format!("pushed-{n}"))}),
+    );
+    push(
+        "push message -> receipt shown",
+        "message",
+        "p50 50 ms",
+        "over a plain page, 1280x720",
+        &|n| json!({"text": format!("message number {n}"), "seconds": 60}),
+    );
     kiosk.push_is("clear_message", &json!({}), "done");
 }
 
@@ -95,7 +103,12 @@ fn supervisor(table: &mut Table, kiosk: &mut Kiosk) {
         });
         served.add(began.elapsed());
     }
-    table.row("supervisor: start -> page served", format!("p50 {}", ms(served.p(50))), "", format!("slowest {}", ms(served.max())));
+    table.row(
+        "supervisor: start -> page served",
+        format!("p50 {}", ms(served.p(50))),
+        "",
+        format!("slowest {}", ms(served.max())),
+    );
     kiosk.home();
 }
 

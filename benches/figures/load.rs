@@ -130,7 +130,12 @@ async fn fan_out(table: &mut Table, server: &Server) {
     }
     drop(latencies);
     let per_socket = (rss() - before) / count as f64;
-    table.row("memory of a socket that is open and idle", format!("{per_socket:.1} KB"), "", format!("{count} sockets"));
+    table.row(
+        "memory of a socket that is open and idle",
+        format!("{per_socket:.1} KB"),
+        "",
+        format!("{count} sockets"),
+    );
 
     // As fast as the sockets take them, in bursts below the bound of a socket's queue.
     let mut publisher = Publisher::connect(server).await;
@@ -155,7 +160,10 @@ async fn fan_out(table: &mut Table, server: &Server) {
         format!("deliveries to {count} sockets, as fast as they go"),
         format!("{:.0}/s", deliveries / began.elapsed().as_secs_f64()),
         "",
-        format!("{:.0} per second of the server's processor time; clients on the same cores", deliveries / cpu.max(0.01)),
+        format!(
+            "{:.0} per second of the server's processor time; clients on the same cores",
+            deliveries / cpu.max(0.01)
+        ),
     );
 
     while latency.try_recv().is_ok() {}

@@ -56,7 +56,8 @@ impl Kiosk {
         );
         fs::write(&config, text).expect("the config is written");
         let site = Site::start();
-        let mut kiosk = Kiosk { run: None, browser: None, others: Vec::new(), screen, server, site, page, config, folder };
+        let mut kiosk =
+            Kiosk { run: None, browser: None, others: Vec::new(), screen, server, site, page, config, folder };
         kiosk.start_run();
         kiosk.start_browser();
         kiosk.home();
@@ -130,8 +131,7 @@ impl Kiosk {
     #[track_caller]
     pub fn push_and_wait(&self, command: &str, data: &Value) -> Value {
         let (id, reply) = self.server.publish(&format!("display/{DISPLAY}"), command, data, Some("30s"));
-        receipt_of(&reply.json(), DISPLAY)
-            .unwrap_or_else(|| panic!("no receipt for {command} {id}: {}", reply.text()))
+        receipt_of(&reply.json(), DISPLAY).unwrap_or_else(|| panic!("no receipt for {command} {id}: {}", reply.text()))
     }
 
     /// Publishes, waits, and asserts the status.
@@ -212,17 +212,17 @@ impl Kiosk {
             (seen.name.starts_with("Web Content") || seen.name.starts_with("Isolated Web")) && seen.state != 'Z'
         };
         until("a content process runs", COLD, || {
-            let found: Vec<i32> =
-                process::below(browser).into_iter().filter(is_content).map(|seen| seen.pid).collect();
+            let found: Vec<i32> = process::below(browser).into_iter().filter(is_content).map(|seen| seen.pid).collect();
             (!found.is_empty()).then_some(found)
         })
     }
 
     /// The port on which Firefox takes WebDriver BiDi commands.
     pub fn bidi_port(&self) -> Option<u16> {
-        let profile = fs::read_dir(self.runtime()).ok()?.flatten().find(|entry| {
-            entry.file_name().to_string_lossy().starts_with("profile-")
-        })?;
+        let profile = fs::read_dir(self.runtime())
+            .ok()?
+            .flatten()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with("profile-"))?;
         let text = fs::read_to_string(profile.path().join("WebDriverBiDiServer.json")).ok()?;
         let json: Value = serde_json::from_str(&text).ok()?;
         json["ws_port"].as_u64().and_then(|port| u16::try_from(port).ok())

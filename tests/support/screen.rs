@@ -46,7 +46,16 @@ impl Screen {
         assert!(!line.trim().is_empty(), "Xvfb ended at once");
         let display = format!(":{}", line.trim());
         let mut manager = Command::new("matchbox-window-manager");
-        manager.args(["-use_titlebar", "no", "-use_cursor", "no", "-use_desktop_mode", "plain", "-kbdconfig", "/dev/null"]);
+        manager.args([
+            "-use_titlebar",
+            "no",
+            "-use_cursor",
+            "no",
+            "-use_desktop_mode",
+            "plain",
+            "-kbdconfig",
+            "/dev/null",
+        ]);
         manager.env("DISPLAY", &display);
         let manager = Process::start("matchbox", folder, &mut manager);
         let buffer = folder.join("Xvfb_screen0");
@@ -96,8 +105,7 @@ impl Frame {
             (field(0)?, field(4)?, field(5)?, field(11)?, field(12)?, field(19)?);
         assert_eq!(bits, 32, "Xvfb keeps 24-bit pixels in 32 bits");
         let pixels = file.get(header + colours * 12..)?;
-        (width > 0 && pixels.len() >= stride * height)
-            .then(|| Frame { width, height, stride, pixels: pixels.to_vec() })
+        (width > 0 && pixels.len() >= stride * height).then(|| Frame { width, height, stride, pixels: pixels.to_vec() })
     }
 
     pub fn at(&self, x: usize, y: usize) -> Colour {
