@@ -1,5 +1,6 @@
 //! Many sockets at once, and sockets that misbehave, over real connections.
 #![cfg(feature = "server")]
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod support;
 
