@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         #[cfg(feature = "tools")]
         Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "server")]
+        Command::Server(args) => commands::server::run(args),
         #[cfg(feature = "display")]
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

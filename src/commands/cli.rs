@@ -7,6 +7,8 @@ use clap_complete::CompleteEnv;
 
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(feature = "server")]
+use super::server;
 #[cfg(feature = "display")]
 use super::status;
 use super::{completions, config, doctor, man, output};
@@ -36,6 +38,8 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    #[cfg(feature = "server")]
+    Server(server::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
     Doctor(doctor::Args),
@@ -97,6 +101,8 @@ impl Command {
         match self {
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            #[cfg(feature = "server")]
+            Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Status(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,

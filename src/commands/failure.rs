@@ -9,6 +9,8 @@ use super::client::ClientError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::status::StatusError;
+#[cfg(feature = "server")]
+use crate::server::{open::OpenError, store::StoreError};
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,11 @@ pub enum Failure {
         /// The displays that gave no receipt in time.
         pending: Vec<String>,
     },
+    #[cfg(feature = "server")]
+    #[error("start the server")]
+    ServerStart { source: OpenError },
+    #[error("listen on {address}")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[cfg(feature = "display")]
     #[error("ask the supervisor")]
     Status { source: StatusError },
@@ -117,6 +124,12 @@ impl Failure {
             Self::File { .. } | Self::Unwritable { .. } | Self::Runtime { .. } => Exit::Bug,
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
+            Self::Listen { .. } => Exit::ConfigRefused,
+            #[cfg(feature = "server")]
+            Self::ServerStart { source } => match source {
+                OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
+                _ => Exit::ConfigRefused,
+            },
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
@@ -155,6 +168,18 @@ impl Failure {
             Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => server_hint(source),
+            Self::Listen { source, .. } => match source.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    "another process has this port, perhaps another server: end it, or give --listen another one"
+                        .to_owned()
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 are for root: give --listen a higher one".to_owned()
+                }
+                _ => "is it an address of this machine? 127.0.0.1:8400 and 0.0.0.0:8400 always are".to_owned(),
+            },
+            #[cfg(feature = "server")]
+            Self::ServerStart { source } => start_hint(source),
             #[cfg(feature = "display")]
             Self::Status { source } => match source {
                 StatusError::Absent => {
@@ -192,6 +217,26 @@ fn not_shown(bad: usize, pending: &[String]) -> String {
         (_, true) => could_not,
         (0, false) => format!("no word yet from {waiting}"),
         (_, false) => format!("{could_not}, and no word yet from {waiting}"),
+    }
+}
+
+#[cfg(feature = "server")]
+fn start_hint(error: &OpenError) -> String {
+    match error {
+        OpenError::KeyFile { source, .. } | OpenError::Data { source, .. } => io_hint(source),
+        OpenError::Key { .. } | OpenError::Keys { .. } => {
+            "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
+        }
+        OpenError::Store { source } => match source {
+            StoreError::Locked(_) => "end the other server, or give --data another folder".to_owned(),
+            StoreError::NewerSchema { .. } => "the folder belongs to a newer pikiosk".to_owned(),
+            StoreError::Damaged(_) => {
+                "move the folder away to start with an empty one; displays enroll again, operator keys are new"
+                    .to_owned()
+            }
+            StoreError::DiskFull => "the disk is full: make room, then try again".to_owned(),
+            _ => "look at the disk and at the rights of the data folder, then try again".to_owned(),
+        },
     }
 }
 

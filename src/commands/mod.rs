@@ -27,6 +27,8 @@ pub mod output;
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
 mod reach;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "display")]
 pub mod status;
 #[cfg(feature = "tools")]

@@ -1,3 +1,4 @@
 //! The world, dumb on purpose.
 
 pub mod log_ring;
+pub mod random;

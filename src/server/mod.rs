@@ -1,3 +1,133 @@
 //! The event server.
+//!
+//! ```text
+//!              accept (caps, 10 s for a head)
+//!                 | hyper http1
+//!   publisher --> http/ --prepare--> store (one writer, on disk) --Feed--> hub --queue (256)--> socket/run --> display
+//!                 |  ^                  ^  ^                                |  receipts              |  session (pure)
+//!                 |  '---- ?wait -------|--|--------------------------------'                        |
+//!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
+//!                                       |  '--------------- receipt, health ------------------------'
+//!                              expiry (1 s tick)
+//! ```
+//!
+//! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
+//!
+//! Rejected: `axum::serve`. It has no limit on the time of a request's head, no cap on connections, and its upgrade
+//! keeps 130 KB of buffers for each socket.
 
+mod accept;
+mod expiry;
+pub mod http;
+pub mod hub;
+pub mod open;
+mod publishing;
+pub mod session;
+pub mod settings;
+pub mod socket;
 pub mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    hub::HubHandle,
+    store::{Feed, Store},
+};
+pub use self::{open::open, settings::Settings};
+use crate::{
+    auth::{
+        Principal,
+        jwt::JwtKeys,
+        ticket::{self, Grant, TicketError},
+    },
+    event::{DisplayId, address::UserName, frame::CloseCode},
+};
+
+/// How long sockets and requests may take to end when the server does.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// What a server is made of, opened and checked.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub feed: Feed,
+    pub keys: JwtKeys,
+}
+
+/// What every handler and socket shares.
+#[derive(Debug)]
+pub struct App {
+    pub store: Store,
+    pub hub: HubHandle,
+    pub keys: JwtKeys,
+    pub settings: Settings,
+    /// Connections and sockets, so that the end of the server can wait for them.
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+
+    /// Takes a ticket: by now it is spent, whatever the answer.
+    pub async fn take_ticket(&self, text: &str, now_ms: u64) -> Result<Principal, TicketError> {
+        if !ticket::is_ticket(text) {
+            return Err(TicketError::Form);
+        }
+        let value = self.store.take_ticket(text, now_ms).ok_or(TicketError::Unknown)?;
+        ticket::judge(value.as_bytes(), now_ms).map(Principal::from_ticket)
+    }
+
+    /// Makes a ticket; with its end in ms since 1970.
+    pub async fn mint_ticket(
+        &self,
+        user: UserName,
+        display: Option<DisplayId>,
+        now_ms: u64,
+    ) -> Result<(String, u64), store::StoreError> {
+        let minted = self.store.mint_ticket(&Grant { user, display }, now_ms)?;
+        Ok((minted.key, minted.expires_ms))
+    }
+}
+
+/// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
+pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
+    let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
+    let tasks = TaskTracker::new();
+    let app = Arc::new(App { store: parts.store.clone(), hub, keys: parts.keys, settings, tasks: tasks.clone() });
+    let stop = CancellationToken::new();
+    let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let caps = accept::Caps {
+        connections: app.settings.connections,
+        per_ip: app.settings.connections_per_ip,
+        head_wait: app.settings.handshake,
+    };
+    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown => {}
+    }
+    stop.cancel();
+    app.hub.close_all(CloseCode::GoingAway).await;
+    tasks.close();
+    if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "connections did not end in time");
+    }
+    let _ = expiry.await;
+    // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
+    drop(app);
+    parts.store.close().await;
+    hub_task.abort();
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
