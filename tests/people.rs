@@ -254,9 +254,9 @@ fn the_server_that_is_down_or_refuses_is_told_with_its_exit_code() {
 fn displays_are_a_table_for_people_and_json_for_programs() {
     let server = FakeServer::start(vec![]);
     insta::assert_snapshot!(told(&server.pikiosk(&["displays"])), @"
-     DISPLAY  IS          LABEL                    GROUPS  ON THE GLASS          VERSION
-     lobby    connected   Lobby, left of the lift  ground  https://example.org/  0.1.0
-     shop-2   never seen
+    DISPLAY  IS          LABEL                    GROUPS  ON THE GLASS          VERSION
+    lobby    connected   Lobby, left of the lift  ground  https://example.org/  0.1.0
+    shop-2   never seen
     exit 0
     ");
     insta::assert_snapshot!(told(&server.pikiosk(&["displays", "group", "lobby", "a", "b"])), @"
