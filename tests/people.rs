@@ -298,3 +298,28 @@ fn a_ticket_is_alone_on_stdout_and_an_enrollment_can_be_pasted() {
     exit 0
     "#);
 }
+
+/// Asks bash what it would offer behind these words.
+fn bash_offers(words: &[&str]) -> Vec<String> {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_pikiosk"));
+    let script = r#"
+        PATH="$1:$PATH"; shift
+        source <(pikiosk completions bash)
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
+        _clap_complete_pikiosk pikiosk "${COMP_WORDS[COMP_CWORD]}" ""
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", script, "bash"]).arg(binary.parent().unwrap()).arg("pikiosk").args(words);
+    let output = command.output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_offers_commands_then_their_keys_then_the_choices_of_a_key() {
+    assert!(bash_offers(&["push", "lobby", "mes"]).contains(&"message".to_owned()));
+    let keys = bash_offers(&["push", "lobby", "message", ""]);
+    assert!(keys.starts_with(&["text=", "level=", "position=", "seconds="].map(str::to_owned)), "{keys:?}");
+    assert_eq!(bash_offers(&["push", "lobby", "message", "level", "=", "al"]), ["alert"], "split as bash splits");
+}

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::reach::{self, bare, in_words};
+use super::reach::{self, PATIENCE, bare, in_words};
 use crate::event::{Event, Receipt};
 
 /// Where the server is, and the key to it; on every command that talks to it.
@@ -140,7 +140,7 @@ impl Client {
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
         let unreachable =
             |error| ClientError::Unreachable { server: bare(&self.base).to_owned(), says: in_words(&error) };
-        let response = request.bearer_auth(&self.key).send().await.map_err(unreachable)?;
+        let response = request.bearer_auth(&self.key).timeout(PATIENCE).send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         match status.as_u16() {

@@ -1,4 +1,9 @@
 //! The world, dumb on purpose.
 
+#[cfg(feature = "display")]
+pub mod append_log;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod http;
 pub mod log_ring;
 pub mod random;
+pub mod store;

@@ -26,6 +26,7 @@ pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tickets;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,1 +1,2 @@
 //! Firefox: its process, its profile, its BiDi session.
+pub mod wire;

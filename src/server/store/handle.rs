@@ -141,7 +141,7 @@ impl Store {
 
     /// Every enrolled display, by id.
     pub async fn displays(&self) -> Result<Vec<DisplayRow>, StoreError> {
-        let rows = self.read(|rows| displays::all(rows))?;
+        let rows = self.read(displays::all)?;
         Ok(rows.into_iter().map(|(id, row)| self.with_seen(id, row)).collect())
     }
 
@@ -232,7 +232,7 @@ impl Store {
     /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
     /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
     pub async fn ensure_operator_key(&self, file: &Path, now_ms: u64) -> Result<bool, StoreError> {
-        if !self.read(|rows| displays::operators(rows))?.is_empty() {
+        if !self.read(displays::operators)?.is_empty() {
             return Ok(false);
         }
         let key = operator_key::key_text(self.shared.random());

@@ -43,4 +43,8 @@ pub use limits::Limits;
 pub use types::*;
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
