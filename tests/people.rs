@@ -35,6 +35,7 @@ impl FakeServer {
         let routes = Router::new()
             .route("/v1/events", post(publish))
             .route("/v1/events/{id}", get(outcome))
+            .route("/v1/displays/lobby/results/{event}", get(async || "a picture"))
             .route("/v1/displays", get(displays))
             .route("/v1/displays/{id}", get(display).patch(display).delete(removed))
             .route("/v1/tickets", post(ticket))
@@ -193,6 +194,23 @@ fn a_result_is_printed_below_its_receipt_and_whole_as_json() {
     let output = server.pikiosk(&["push", "lobby", "health", "--json"]);
     let parsed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(parsed["receipts"][0]["result"]["version"], "0.1.0");
+}
+
+#[test]
+fn a_screenshot_is_saved_where_it_was_asked_for() {
+    let done = json!({ "display": "lobby", "event": "x", "status": "done", "took_ms": 210,
+        "result": { "content_type": "image/png", "bytes": 9, "url": "/v1/displays/lobby/results/x" } });
+    let server = FakeServer::start(vec![json!({ "receipts": [done], "pending": [] })]);
+    insta::assert_snapshot!(told(&server.pikiosk(&["push", "lobby", "screenshot"])), @"
+    lobby                 done           210 ms
+      image/png, 9 bytes (--save FILE keeps it)
+    exit 0
+    ");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shot.png");
+    let output = server.pikiosk(&["push", "lobby", "screenshot", "--save", file.to_str().unwrap()]);
+    assert!(told(&output).contains("saved as"), "{}", told(&output));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "a picture");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl Client {
         self.answer(self.http.delete(self.at(path))).await.map(|_| ())
     }
 
+    /// A body that is not ours to read, such as a picture.
+    pub async fn bytes(&self, path: &[&str]) -> Result<Vec<u8>, ClientError> {
+        self.answer(self.http.get(self.at(path))).await
+    }
+
     fn at(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut steps) = url.path_segments_mut() {
