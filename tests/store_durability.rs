@@ -195,6 +195,51 @@ fn how_fast() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints numbers"]
+async fn how_fast_for_a_thousand_displays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, feed) = open(dir.path());
+    drain(feed);
+    let began = Instant::now();
+    let enrolling: Vec<_> = (0..1000)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { enroll(&store, &format!("display-{n}")).await })
+        })
+        .collect();
+    for one in enrolling {
+        one.await.unwrap();
+    }
+    let mut report = format!("1,000 displays: enrolled in {:?}", began.elapsed());
+    let began = Instant::now();
+    for n in 0..10 {
+        store.publish(vec![item(&format!("m{n}"), "all", "kiosk.message")], T0).await.unwrap();
+    }
+    report += &format!(", a publish to all {:?}", began.elapsed() / 10);
+    let began = Instant::now();
+    for n in 0..1000 {
+        let backlog = store.backlog(&format!("display-{n}").parse().unwrap(), T0).await.unwrap();
+        assert_eq!(backlog.pending_actions.len(), 10);
+    }
+    report += &format!(", a backlog {:?}", began.elapsed() / 1000);
+    let began = Instant::now();
+    let receiving: Vec<_> = (0..1000)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let display = format!("display-{n}").parse().unwrap();
+                store.receipt(&display, Receipt::new("m1", "bench", Status::Shown, 1), T0).await.unwrap()
+            })
+        })
+        .collect();
+    for one in receiving {
+        assert_eq!(one.await.unwrap(), ReceiptOutcome::First);
+    }
+    report += &format!(", 1,000 receipts at once {:?}", began.elapsed());
+    writeln!(std::io::stdout(), "{report}").unwrap();
+}
+
 #[tokio::test]
 async fn the_feed_is_in_commit_order_and_every_receipt_follows_its_event() {
     let dir = tempfile::tempdir().unwrap();

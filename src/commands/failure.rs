@@ -227,6 +227,9 @@ fn start_hint(error: &OpenError) -> String {
         OpenError::Key { .. } | OpenError::Keys { .. } => {
             "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
         }
+        OpenError::Redis { .. } => {
+            "write tickets.redis such as redis://127.0.0.1:6379/0 (rediss:// for TLS)".to_owned()
+        }
         OpenError::Store { source } => match source {
             StoreError::Locked(_) => "end the other server, or give --data another folder".to_owned(),
             StoreError::NewerSchema { .. } => "the folder belongs to a newer pikiosk".to_owned(),

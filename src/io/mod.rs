@@ -5,5 +5,7 @@ pub mod append_log;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod process;
 pub mod random;
 pub mod store;

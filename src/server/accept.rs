@@ -15,11 +15,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Buffer for a request's head; a larger one is answered 431.
 const HEAD_MAX: usize = 32 * 1024;
+/// What the kernel may hold for a peer that reads slowly, in bytes (it doubles this). By default it is 4 MB, which a
+/// thousand slow readers would turn into 4 GB.
+const SEND_BUFFER: usize = 128 * 1024;
 /// After a failed accept (no descriptors left) the loop rests, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -37,6 +41,8 @@ pub struct Caps {
 /// Accepts until `stop`. Returns once no new connection is taken; those open are in `tasks`.
 pub async fn run(listener: TcpListener, router: Router, caps: Caps, tasks: &TaskTracker, stop: CancellationToken) {
     let open = Arc::new(Open::default());
+    // Every connection inherits it. Best effort: without it a slow reader costs the kernel more memory.
+    let _ = setsockopt(&listener, sockopt::SndBuf, &SEND_BUFFER);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,

@@ -129,6 +129,9 @@ impl Wire {
         let said = timeout(CLOSE_WAIT, self.stream.close(Some(frame))).await;
         if matches!(said, Ok(Ok(()))) {
             self.linger().await;
+        } else {
+            // Nobody reads: the kernel need not keep what was written for minutes more.
+            let _ = self.stream.get_ref().set_zero_linger();
         }
     }
 

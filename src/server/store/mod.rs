@@ -37,6 +37,7 @@ mod shared;
 mod types;
 mod writer;
 
+pub use embedded::make_data_dir;
 pub use error::{EnrollError, StoreError};
 pub use handle::{Options, Store};
 pub use limits::Limits;
