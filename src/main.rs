@@ -1,11 +1,11 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
-#[cfg(feature = "display")]
-use pikiosk::commands::{run, status};
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
+#[cfg(feature = "display")]
+use pikiosk::commands::{run, status};
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {

@@ -9,11 +9,11 @@ use super::failure::Exit;
 use super::logging::{self, Usual};
 #[cfg(feature = "server")]
 use super::server;
-#[cfg(feature = "display")]
-use super::{run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
+#[cfg(feature = "display")]
+use super::{run, status};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.

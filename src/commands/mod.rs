@@ -27,10 +27,10 @@ pub mod output;
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
 mod reach;
-#[cfg(feature = "server")]
-pub mod server;
 #[cfg(feature = "display")]
 pub mod run;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "display")]
 pub mod status;
 #[cfg(feature = "tools")]
