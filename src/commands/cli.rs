@@ -9,11 +9,11 @@ use super::failure::Exit;
 use super::logging::{self, Usual};
 #[cfg(feature = "server")]
 use super::server;
+#[cfg(feature = "display")]
+use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
-#[cfg(feature = "display")]
-use super::{run, status};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.
@@ -42,6 +42,8 @@ pub enum Command {
     Server(server::Args),
     #[cfg(feature = "display")]
     Run(run::Args),
+    #[cfg(feature = "display")]
+    Browser(browser::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
     Doctor(doctor::Args),
@@ -106,7 +108,7 @@ impl Command {
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]
-            Self::Run(_) => Usual::Service,
+            Self::Run(_) | Self::Browser(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Status(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
