@@ -1,7 +1,9 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
-use pikiosk::commands::{self, completions, config, man};
+#[cfg(feature = "display")]
+use pikiosk::commands::status;
+use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
 
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
         Command::Ticket(args) => ticket::run(&args),
         #[cfg(feature = "server")]
         Command::Server(args) => commands::server::run(args),
+        #[cfg(feature = "display")]
+        Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -9,7 +9,9 @@ use super::failure::Exit;
 use super::logging::{self, Usual};
 #[cfg(feature = "server")]
 use super::server;
-use super::{completions, config, man, output};
+#[cfg(feature = "display")]
+use super::status;
+use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
 use crate::io::log_ring::LogRing;
@@ -19,7 +21,7 @@ use crate::io::log_ring::LogRing;
 #[command(name = "pikiosk", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     /// Say more on stderr; twice for even more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
     pub verbose: u8,
 
     #[command(subcommand)]
@@ -38,6 +40,9 @@ pub enum Command {
     Ticket(ticket::Args),
     #[cfg(feature = "server")]
     Server(server::Args),
+    #[cfg(feature = "display")]
+    Status(status::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -98,7 +103,9 @@ impl Command {
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
+            #[cfg(feature = "display")]
+            Self::Status(_) => Usual::Quiet,
+            Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The event server as people's commands see it: its HTTP API, with an operator's key.
 
-use std::error::Error;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::reach::{self, bare, in_words};
 use crate::event::{Event, Receipt};
 
 /// Where the server is, and the key to it; on every command that talks to it.
@@ -87,17 +86,14 @@ struct Problem {
     detail: String,
 }
 
-/// The longest that one request may take; nothing the server does for a person takes longer.
-const PATIENCE: Duration = Duration::from_secs(15);
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-
 impl Client {
     pub fn new(server: &Server) -> Result<Self, ClientError> {
         Self::with_key(server.server.clone(), key(server)?)
     }
 
     pub fn with_key(base: Url, key: String) -> Result<Self, ClientError> {
-        let http = http(&base)?;
+        let http = reach::http()
+            .map_err(|error| ClientError::Unreachable { server: bare(&base).to_owned(), says: in_words(&error) })?;
         Ok(Self { base, key, http })
     }
 
@@ -165,39 +161,6 @@ impl Client {
                 }
             }
         }
-    }
-}
-
-/// A client without credentials, for questions that anybody may ask.
-pub fn http(base: &Url) -> Result<reqwest::Client, ClientError> {
-    // An error says that one is installed already: as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().connect_timeout(CONNECT_PATIENCE).timeout(PATIENCE);
-    builder
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("pikiosk/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| ClientError::Unreachable { server: bare(base).to_owned(), says: in_words(&error) })
-}
-
-/// As a person would type it.
-pub fn bare(server: &Url) -> &str {
-    server.as_str().trim_end_matches('/')
-}
-
-/// The cause at the bottom, in words.
-pub fn in_words(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it did not answer in time".to_owned();
-    }
-    let mut cause: &dyn Error = error;
-    while let Some(below) = cause.source() {
-        cause = below;
-    }
-    match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused) => "nothing listens there".to_owned(),
-        Some(std::io::ErrorKind::ConnectionReset) => "it closed the connection".to_owned(),
-        _ => cause.to_string(),
     }
 }
 

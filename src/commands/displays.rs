@@ -141,19 +141,9 @@ fn presence(display: &Value, now: jiff::Timestamp) -> String {
         return "connected".to_owned();
     }
     let seen = display["last_seen"].as_str().and_then(|seen| seen.parse::<jiff::Timestamp>().ok());
-    match seen.map(|seen| now.duration_since(seen).as_secs().max(0)) {
+    match seen.map(|seen| u64::try_from(now.duration_since(seen).as_secs()).unwrap_or_default()) {
         None => "never seen".to_owned(),
-        Some(seconds) => format!("away {}", roughly(seconds)),
-    }
-}
-
-/// A length of time in its largest unit.
-fn roughly(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
+        Some(seconds) => format!("away {}", super::roughly(seconds)),
     }
 }
 

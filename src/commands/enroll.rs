@@ -5,9 +5,10 @@ use serde_json::json;
 use url::{Host, Url};
 
 use super::cli::Json;
-use super::client::{Client, ClientError, Server, bare};
+use super::client::{Client, ClientError, Server};
 use super::failure::{Exit, Failure};
 use super::output;
+use super::reach::bare;
 use crate::event::DisplayId;
 
 /// Makes a one-time code for a new display, and prints what to write on its card.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 #[cfg(feature = "tools")]
 use super::client::ClientError;
 use crate::config::ConfigError;
+#[cfg(feature = "display")]
+use crate::display::status::StatusError;
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
 
@@ -31,7 +33,7 @@ pub enum Failure {
     /// Whoever read our output has read enough.
     #[error("write the result: nobody reads it any more")]
     ReaderGone,
-    #[error("find everything that this machine needs: {count} missing")]
+    #[error("find this machine in order: see the {count} lines above that say missing or wrong")]
     Missing { count: usize },
     #[cfg(feature = "tools")]
     #[error("{doing}")]
@@ -53,6 +55,9 @@ pub enum Failure {
     ServerStart { source: OpenError },
     #[error("listen on {address}")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[cfg(feature = "display")]
+    #[error("ask the supervisor")]
+    Status { source: StatusError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -90,7 +95,7 @@ impl Exit {
             Self::Pending => "something is missing or still to do (doctor)",
             Self::ConfigRefused => "the configuration cannot be used",
             Self::CredentialsRefused => "the server does not accept the key",
-            Self::Unreachable => "the server cannot be reached, or cannot do it now",
+            Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
         }
     }
@@ -126,6 +131,8 @@ impl Failure {
                 _ => Exit::ConfigRefused,
             },
             Self::NotShown { .. } => Exit::NotShown,
+            #[cfg(feature = "display")]
+            Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -153,7 +160,7 @@ impl Failure {
             Self::File { source, .. } | Self::Unwritable { source } => io_hint(source),
             Self::FileThere { .. } => "give another name, or remove the file first".to_owned(),
             Self::ReaderGone => "nothing is wrong".to_owned(),
-            Self::Missing { .. } => "run the commands above, then pikiosk doctor again".to_owned(),
+            Self::Missing { .. } => "do what is said above, then run pikiosk doctor again".to_owned(),
             Self::NotShown { bad: 0, .. } => {
                 "a display that is away gets it when it comes back; pikiosk displays tells which are connected"
                     .to_owned()
@@ -173,6 +180,15 @@ impl Failure {
             },
             #[cfg(feature = "server")]
             Self::ServerStart { source } => start_hint(source),
+            #[cfg(feature = "display")]
+            Self::Status { source } => match source {
+                StatusError::Absent => {
+                    "start it with: sudo systemctl start pikiosk (or pikiosk run; --runtime must be the same)"
+                        .to_owned()
+                }
+                StatusError::Unreadable { source } => io_hint(source),
+                StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
+            },
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -210,6 +226,9 @@ fn start_hint(error: &OpenError) -> String {
         OpenError::KeyFile { source, .. } | OpenError::Data { source, .. } => io_hint(source),
         OpenError::Key { .. } | OpenError::Keys { .. } => {
             "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
+        }
+        OpenError::Redis { .. } => {
+            "write tickets.redis such as redis://127.0.0.1:6379/0 (rediss:// for TLS)".to_owned()
         }
         OpenError::Store { source } => match source {
             StoreError::Locked(_) => "end the other server, or give --data another folder".to_owned(),
@@ -251,3 +270,6 @@ fn io_hint(error: &std::io::Error) -> String {
         _ => "look at the disk and at the rights of the folder, then try again".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod completions;
 pub mod config;
 #[cfg(feature = "tools")]
 pub mod displays;
+pub mod doctor;
 #[cfg(feature = "tools")]
 pub mod enroll;
 pub mod failure;
@@ -24,8 +25,12 @@ pub mod man;
 pub mod output;
 #[cfg(feature = "tools")]
 pub mod push;
+#[cfg(any(feature = "tools", feature = "display"))]
+mod reach;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "display")]
+pub mod status;
 #[cfg(feature = "tools")]
 pub mod ticket;
 
@@ -47,8 +52,18 @@ pub fn end(result: Result<Exit, Failure>) -> ExitCode {
 }
 
 /// Runs what a person waits for: one thread is enough.
-#[cfg(feature = "tools")]
 fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
+}
+
+/// A length of time in its largest unit.
+#[cfg(any(feature = "tools", feature = "display"))]
+fn roughly(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }

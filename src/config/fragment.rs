@@ -7,6 +7,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+use super::Document;
 use super::merged::spelled;
 use super::origin::{Origin, Problem};
 use super::shape::{Key, Shape};
@@ -27,7 +28,7 @@ pub enum Step {
 
 impl Fragment {
     /// Reads a file's text. What does not fit the shape is told in `problems` and left out.
-    pub fn from_text(path: &Path, text: &str, shape: &Shape, problems: &mut Vec<Problem>) -> Self {
+    pub fn from_text<S: Document>(path: &Path, text: &str, shape: &Shape, problems: &mut Vec<Problem>) -> Self {
         let file = File { path: path.into(), text };
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
@@ -35,7 +36,7 @@ impl Fragment {
             return Self::default();
         }
         let everywhere = shape.leaves().into_iter().map(|(key, _)| key).collect();
-        let mut reading = Reading { file, everywhere, problems, origins: Vec::new() };
+        let mut reading = Reading { file, everywhere, not_yet: S::NOT_YET, problems, origins: Vec::new() };
         let values = reading.table(table.get_ref(), shape.keys(), &mut Vec::new());
         Self { values, origins: reading.origins }
     }
@@ -98,6 +99,7 @@ struct Reading<'t, 'p> {
     file: File<'t>,
     /// Every key of the file with its tables, for one that was written in the wrong place.
     everywhere: Vec<String>,
+    not_yet: &'static [&'static str],
     problems: &'p mut Vec<Problem>,
     origins: Vec<(Vec<Step>, Origin)>,
 }
@@ -117,6 +119,9 @@ impl Reading<'_, '_> {
                     if let Some(value) = self.value(value, &key.shape, path, &at) {
                         values.insert(key.name.clone(), value);
                     }
+                }
+                None if self.not_yet.contains(&plain(path).as_str()) => {
+                    self.refuse(path, at, "this version of pikiosk does not have it yet", "take it out");
                 }
                 None => self.refuse(path, at, "there is no such key", nearest(name.get_ref(), keys, &self.everywhere)),
             }
@@ -205,6 +210,15 @@ impl Reading<'_, '_> {
             _ => text.to_owned(),
         }
     }
+}
+
+/// A path without the places in lists.
+fn plain(path: &[Step]) -> String {
+    let names = path.iter().filter_map(|step| match step {
+        Step::Key(name) => Some(name.as_str()),
+        Step::Item(_) => None,
+    });
+    names.collect::<Vec<_>>().join(".")
 }
 
 /// `did you mean …` for a key that is nearly right or belongs elsewhere, and what may stand here in any case.

@@ -153,6 +153,7 @@ struct Sole;
 
 impl Document for KioskSettings {
     const NAME: &'static str = "kiosk";
+    const NOT_YET: &[&str] = &["screen", "schedule", "network", "system"];
     type File = KioskFile;
 
     fn from_file(file: KioskFile, refusals: &mut Refusals<'_>) -> Option<Self> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Document;
 use super::fragment::{Fragment, distance};
 use super::kiosk::KioskSettings;
 use super::origin::{ConfigError, Origin, Problem};
@@ -72,17 +73,16 @@ impl Sources {
 }
 
 /// Reads every layer that is there, lowest first.
-pub fn read(
-    document: &str,
+pub fn read<S: Document>(
     sources: &Sources,
     shape: &Shape,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Fragment>, ConfigError> {
     let mut fragments = Vec::new();
-    for path in files(document, sources)? {
+    for path in files(S::NAME, sources)? {
         let bytes = std::fs::read(&path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
         match String::from_utf8(bytes) {
-            Ok(text) => fragments.push(Fragment::from_text(&path, &text, shape, problems)),
+            Ok(text) => fragments.push(Fragment::from_text::<S>(&path, &text, shape, problems)),
             Err(error) => {
                 let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -42,6 +42,8 @@ use merged::Merged;
 pub trait Document {
     /// `kiosk` or `server`: the file's name without `.toml`.
     const NAME: &'static str;
+    /// Keys that the manual of a later version names: refused as any other, and not called a slip of the hand.
+    const NOT_YET: &[&str];
     /// The keys as written, with their defaults.
     type File: serde::de::DeserializeOwned + serde::Serialize + schemars::JsonSchema + Default;
 
@@ -74,7 +76,7 @@ fn from_text<S: Document>(text: &str) -> Result<S, ConfigError> {
     let shape = shape::Shape::of::<S>();
     let mut problems = Vec::new();
     let path = std::path::PathBuf::from(format!("{}.toml", S::NAME));
-    let fragment = fragment::Fragment::from_text(&path, text, &shape, &mut problems);
+    let fragment = fragment::Fragment::from_text::<S>(&path, text, &shape, &mut problems);
     Ok(settle(&shape, vec![fragment], problems)?.settings)
 }
 
@@ -82,7 +84,7 @@ fn from_text<S: Document>(text: &str) -> Result<S, ConfigError> {
 pub fn load<S: Document>(sources: &Sources) -> Result<Loaded<S>, ConfigError> {
     let shape = shape::Shape::of::<S>();
     let mut problems = Vec::new();
-    let fragments = layers::read(S::NAME, sources, &shape, &mut problems)?;
+    let fragments = layers::read::<S>(sources, &shape, &mut problems)?;
     settle(&shape, fragments, problems)
 }
 

@@ -72,7 +72,6 @@ pub enum Algorithm {
 pub enum JwtKeySource {
     SecretFile(PathBuf),
     PublicKeyFile(PathBuf),
-    JwksUrl(Url),
 }
 
 /// What the server takes from one client, and keeps for one; each is a bound that a test can reach.
@@ -221,9 +220,6 @@ struct JwtFile {
     /// For the others: the file of the public key, in PEM.
     #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.pem"]))]
     public_key_file: Option<String>,
-    /// For the others: where the issuer publishes its keys.
-    #[schemars(extend("examples" = ["https://login.example.org/.well-known/jwks.json"]))]
-    jwks_url: Option<String>,
     /// The "aud" that a token must have. Without it, a token that names an audience is refused.
     #[schemars(extend("examples" = ["pikiosk"]))]
     audience: Option<String>,
@@ -238,6 +234,7 @@ struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
+    const NOT_YET: &[&str] = &["amqp", "celery", "store.url", "auth.jwt.jwks_url"];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
@@ -311,28 +308,17 @@ fn jwt_key(n: usize, file: JwtFile, refusals: &mut Refusals<'_>) -> Option<JwtKe
         return None;
     };
     let shared = algorithm == Algorithm::HS256;
-    let wanted = if shared { "secret_file" } else { "public_key_file or jwks_url" };
-    let source = match (file.secret_file, file.public_key_file, file.jwks_url) {
-        (Some(path), None, None) if shared => JwtKeySource::SecretFile(path.into()),
-        (None, Some(path), None) if !shared => JwtKeySource::PublicKeyFile(path.into()),
-        (None, None, Some(text)) if !shared => {
-            match Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-                Some(url) => JwtKeySource::JwksUrl(url),
-                None => {
-                    let cure = "write a whole address that begins with https://";
-                    refusals.refuse(&at("jwks_url"), format!("{text:?} is no address"), cure);
-                    return None;
-                }
-            }
-        }
-        (None, None, None) => {
+    let wanted = if shared { "secret_file" } else { "public_key_file" };
+    let source = match (file.secret_file, file.public_key_file) {
+        (Some(path), None) if shared => JwtKeySource::SecretFile(path.into()),
+        (None, Some(path)) if !shared => JwtKeySource::PublicKeyFile(path.into()),
+        (None, None) => {
             refusals.refuse(&at("algorithm"), "the key itself is missing", format!("write {wanted} as well"));
             return None;
         }
         _ => {
-            let says = format!("{algorithm:?} takes exactly one of {wanted}");
-            let says = if shared { format!("{algorithm:?} takes secret_file and nothing else") } else { says };
-            refusals.refuse(&at("algorithm"), says, "keep that one and take the others out");
+            let says = format!("{algorithm:?} takes {wanted} and nothing else");
+            refusals.refuse(&at("algorithm"), says, "keep that one and take the other out");
             return None;
         }
     };

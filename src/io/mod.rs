@@ -1,4 +1,11 @@
 //! The world, dumb on purpose.
 
+#[cfg(feature = "display")]
+pub mod append_log;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod http;
 pub mod log_ring;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod process;
 pub mod random;
+pub mod store;

@@ -35,16 +35,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     hub::HubHandle,
     store::{Feed, Store},
+    tickets::TicketStore,
 };
 pub use self::{open::open, settings::Settings};
-use crate::{
-    auth::{
-        Principal,
-        jwt::JwtKeys,
-        ticket::{self, Grant, TicketError},
-    },
-    event::{DisplayId, address::UserName, frame::CloseCode},
-};
+use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -54,6 +48,7 @@ const GOODBYE: Duration = Duration::from_secs(10);
 pub struct Parts {
     pub store: Store,
     pub feed: Feed,
+    pub tickets: TicketStore,
     pub keys: JwtKeys,
 }
 
@@ -62,6 +57,7 @@ pub struct Parts {
 pub struct App {
     pub store: Store,
     pub hub: HubHandle,
+    pub tickets: TicketStore,
     pub keys: JwtKeys,
     pub settings: Settings,
     /// Connections and sockets, so that the end of the server can wait for them.
@@ -73,26 +69,6 @@ impl App {
     pub fn now_ms(&self) -> u64 {
         now_ms()
     }
-
-    /// Takes a ticket: by now it is spent, whatever the answer.
-    pub async fn take_ticket(&self, text: &str, now_ms: u64) -> Result<Principal, TicketError> {
-        if !ticket::is_ticket(text) {
-            return Err(TicketError::Form);
-        }
-        let value = self.store.take_ticket(text, now_ms).ok_or(TicketError::Unknown)?;
-        ticket::judge(value.as_bytes(), now_ms).map(Principal::from_ticket)
-    }
-
-    /// Makes a ticket; with its end in ms since 1970.
-    pub async fn mint_ticket(
-        &self,
-        user: UserName,
-        display: Option<DisplayId>,
-        now_ms: u64,
-    ) -> Result<(String, u64), store::StoreError> {
-        let minted = self.store.mint_ticket(&Grant { user, display }, now_ms)?;
-        Ok((minted.key, minted.expires_ms))
-    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
@@ -100,7 +76,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
     let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
     let tasks = TaskTracker::new();
-    let app = Arc::new(App { store: parts.store.clone(), hub, keys: parts.keys, settings, tasks: tasks.clone() });
+    let app = Arc::new(App {
+        store: parts.store.clone(),
+        hub,
+        tickets: parts.tickets,
+        keys: parts.keys,
+        settings,
+        tasks: tasks.clone(),
+    });
     let stop = CancellationToken::new();
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let caps = accept::Caps {
@@ -131,3 +114,4 @@ pub fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+pub mod tickets;

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use super::{
     Parts, Settings,
     store::{self, Store, StoreError},
+    tickets::{RedisTickets, TicketStore},
 };
 use crate::{
     auth::jwt::{self, JwtKey, JwtKeys, KeyError, Material},
@@ -26,6 +27,8 @@ pub enum OpenError {
     Keys { source: KeyError },
     #[error("make the data directory {}", path.display())]
     Data { path: PathBuf, source: io::Error },
+    #[error("use the Redis of `tickets.redis`: {problem}")]
+    Redis { problem: String },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -60,6 +63,12 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
     let failed = |source| OpenError::Store { source };
     let (store, feed) = Store::open(store::Options { data, limits: store_limits }, random::fill).map_err(failed)?;
+    let tickets = match &configured.tickets_redis {
+        None => TicketStore::Store(store.clone()),
+        Some(url) => TicketStore::Redis(
+            RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
+        ),
+    };
     let operator_key = configured.data.join(OPERATOR_KEY);
     let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -74,7 +83,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, keys }, operator_key, key_is_new })
+    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys }, operator_key, key_is_new })
 }
 
 fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
@@ -98,7 +107,6 @@ fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
             bytes = read(path)?;
             Material::PublicKeyFile(&bytes)
         }
-        JwtKeySource::JwksUrl(_) => Material::JwksUrl,
     };
     let one = |text: &Option<String>| text.iter().cloned().collect();
     JwtKey::new(id(), algorithm, material, one(&configured.audience), one(&configured.issuer))

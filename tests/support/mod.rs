@@ -5,7 +5,7 @@
 //!     kiosk    server + screen + site + `pikiosk run` + `pikiosk browser`, all real
 //!       server   `pikiosk server`, publishing, receipts     screen  Xvfb, matchbox, pixels
 //!       site     a web site to show                          process  start, kill, /proc
-//!         http     wait
+//!         http     wait           socket  a display, and a user, as programs
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
@@ -16,4 +16,6 @@ pub mod scenarios;
 pub mod screen;
 pub mod server;
 pub mod site;
+#[cfg(feature = "server")]
+pub mod socket;
 pub mod wait;

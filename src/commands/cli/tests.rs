@@ -39,3 +39,15 @@ fn every_command_stands_in_one_group_of_the_help_and_has_words() {
         assert!(command.get_about().is_some(), "{path} says nothing of itself");
     }
 }
+
+#[test]
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+fn the_help_of_every_command_reads_as_it_did() {
+    let mut text = String::new();
+    for (path, mut command) in every_command() {
+        let help = command.render_long_help().to_string();
+        let lines: String = help.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        text.push_str(&format!("$ {path} --help\n{lines}\n"));
+    }
+    insta::assert_snapshot!(text);
+}

@@ -23,7 +23,12 @@ const MEDIA: &str = "default-src 'none'; script-src 'self'; style-src 'self'; co
 
 macro_rules! asset {
     ($path:literal, $file:literal, $content_type:expr, $csp:expr) => {
-        Asset { path: $path, content_type: $content_type, body: include_str!(concat!("../../../assets/page/", $file)), csp: $csp }
+        Asset {
+            path: $path,
+            content_type: $content_type,
+            body: include_str!(concat!("../../../assets/page/", $file)),
+            csp: $csp,
+        }
     };
 }
 

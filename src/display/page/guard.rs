@@ -76,7 +76,13 @@ impl Guard {
     }
 
     /// Decides on one request. The order matters: nothing that another origin can vary changes what it sees.
-    pub fn judge(&self, method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Route, Refusal> {
+    pub fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Route, Refusal> {
         match the_only(headers, HOST) {
             Some(host) if self.hosts.iter().any(|ours| host.eq_ignore_ascii_case(ours)) => {}
             _ => return Err(Refusal::ForeignHost),
@@ -198,7 +204,9 @@ mod tests {
             ("sec-fetch-dest", "object"),
             ("sec-fetch-dest", "embed"),
         ] {
-            for (method, target) in [("GET", "/state"), ("GET", "/splash"), ("POST", "/state"), ("OPTIONS", "/state"), ("GET", "/none")] {
+            for (method, target) in
+                [("GET", "/state"), ("GET", "/splash"), ("POST", "/state"), ("OPTIONS", "/state"), ("GET", "/none")]
+            {
                 let headers = [("host", "127.0.0.1:8080"), (name, value), ("x-pikiosk-page", &secret)];
                 let got = judge(&guard(8080), method, target, &headers);
                 assert_eq!(got, Err(Refusal::ForeignOrigin), "{method} {target} {name}: {value}");
@@ -208,7 +216,12 @@ mod tests {
 
     #[test]
     fn a_link_from_elsewhere_may_open_a_page_but_not_in_a_frame_and_not_its_data() {
-        let link = [("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let link = [
+            ("host", "127.0.0.1:8080"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
         assert!(judge(&guard(8080), "GET", "/splash", &link).is_ok());
         assert_eq!(judge(&guard(8080), "GET", "/state", &link), Err(Refusal::NoSecret));
         let framed = [link[0], link[1], link[2], ("sec-fetch-dest", "iframe")];
@@ -222,7 +235,10 @@ mod tests {
             assert_eq!(judge(&guard(8080), method, "/splash", &[ours]), Err(Refusal::Method), "{method}");
         }
         assert_eq!(judge(&guard(8080), "GET", "/splash", &[ours, ("content-length", "1")]), Err(Refusal::Body));
-        assert_eq!(judge(&guard(8080), "GET", "/splash", &[ours, ("transfer-encoding", "chunked")]), Err(Refusal::Body));
+        assert_eq!(
+            judge(&guard(8080), "GET", "/splash", &[ours, ("transfer-encoding", "chunked")]),
+            Err(Refusal::Body)
+        );
         assert!(judge(&guard(8080), "GET", "/splash", &[ours, ("content-length", "0")]).is_ok());
         assert!(judge(&guard(8080), "HEAD", "/splash", &[ours]).is_ok());
         assert_eq!(judge(&guard(8080), "GET", "/../etc/passwd", &[ours]), Err(Refusal::NotFound));
@@ -237,7 +253,10 @@ mod tests {
         assert_eq!(judge(&guard(8080), "GET", "/state?since=7", &[ours, known]), Ok(Route::State { since: Some(7) }));
         assert_eq!(judge(&guard(8080), "GET", "/state?since=x", &[ours, known]), Ok(Route::State { since: None }));
         for wrong in ["", "0", "01010101010101010101010101010102"] {
-            assert_eq!(judge(&guard(8080), "GET", "/state", &[ours, ("x-pikiosk-page", wrong)]), Err(Refusal::NoSecret));
+            assert_eq!(
+                judge(&guard(8080), "GET", "/state", &[ours, ("x-pikiosk-page", wrong)]),
+                Err(Refusal::NoSecret)
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Problem, request};
 use crate::{
-    auth::{display_key, enrollment},
+    auth::{display_key, enrollment, ticket::Grant},
     event::{DisplayId, address::UserName, frame::CloseCode, time::UtcMillis},
     server::{App, store::Redeem},
 };
@@ -99,18 +99,19 @@ pub async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Res
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     })?;
     let now_ms = app.now_ms();
-    let (ticket, expires_ms) = match wanted {
+    let grant = match wanted {
         TicketRequest::User(ForUser { user }) => {
             request::operator(&app, &parts.headers)?;
-            app.mint_ticket(user, None, now_ms).await?
+            Grant { user, display: None }
         }
         TicketRequest::Display(wanted) => {
             by_display(&app, &parts.headers, &wanted, now_ms).await?;
             let user = wanted.display.as_str().parse().map_err(|_| Problem::unauthorized())?;
-            app.mint_ticket(user, Some(wanted.display), now_ms).await?
+            Grant { user, display: Some(wanted.display) }
         }
     };
-    let answer = json!({"ticket": ticket, "expires": UtcMillis(expires_ms)});
+    let minted = app.tickets.mint(&grant, now_ms).await?;
+    let answer = json!({"ticket": minted.key, "expires": UtcMillis(minted.expires_ms)});
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 

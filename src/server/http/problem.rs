@@ -12,6 +12,7 @@ use crate::{
         hub::Gone,
         publishing::PublishError,
         store::{EnrollError, StoreError},
+        tickets::MintError,
     },
 };
 
@@ -99,6 +100,18 @@ impl From<StoreError> for Problem {
             tracing::warn!(%error, "the store did not do it");
         }
         Problem { retry_after_s: retry_s, ..Problem::new(status, error.to_string()) }
+    }
+}
+
+impl From<MintError> for Problem {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Store(error) => error.into(),
+            MintError::Down(why) => {
+                tracing::warn!(why, "no ticket: Redis is down");
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the ticket store is down").retry_after(5)
+            }
+        }
     }
 }
 

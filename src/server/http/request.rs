@@ -122,7 +122,8 @@ pub async fn principal_or_ticket(app: &App, headers: &HeaderMap) -> Result<Princ
     if !ticket::is_ticket(token) {
         return principal(app, headers);
     }
-    app.take_ticket(token, app.now_ms()).await.map_err(|why| {
+    let taken = app.tickets.take(token, app.now_ms()).await;
+    taken.map(Principal::from_ticket).map_err(|why| {
         tracing::info!(%why, "a request is refused");
         Problem::unauthorized()
     })

@@ -467,13 +467,16 @@ impl Session {
 
     fn live(&mut self, event: &Committed, out: &mut Vec<Effect>) {
         let is_display = self.terms.display.is_some();
-        if is_display && event.kind.is_some() && event.commit <= self.backlog_as_of {
+        if is_display && event.kind.is_some() {
+            // Its offset says nothing: history was read past it without it.
+            if event.commit > self.backlog_as_of {
+                out.push(Effect::Send(event.text.clone()));
+            }
             return;
         }
         let next = event.position.offset;
         match self.has.get_mut(&event.address) {
-            // A display of a group since a moment ago: the ledger has a row for it, its socket not yet the address.
-            None if !is_display => return,
+            None => return,
             Some(has) if has.epoch != event.position.epoch => {
                 let reason = "the history was lost: come back and resume".to_owned();
                 return self.close(CloseCode::Slow, reason, out);
@@ -485,7 +488,6 @@ impl Session {
                 return self.close(CloseCode::Slow, reason, out);
             }
             Some(has) => has.offset = next,
-            None => {}
         }
         out.push(Effect::Send(event.text.clone()));
     }

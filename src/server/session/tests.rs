@@ -389,6 +389,8 @@ fn world(display: bool, before: &[(usize, u8)], resume_from: Option<usize>) -> (
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// However commits, the feed, reads and sends interleave: nothing is missed, nothing comes twice, each address in order.
     #[test]
     fn a_client_gets_everything_after_its_position_once_and_in_order(

@@ -95,7 +95,9 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
     }
     let now_ms = app.now_ms();
     let principal = match credential {
-        Credential::Ticket(ticket) => app.take_ticket(&ticket, now_ms).await.map_err(|why| refused(&why))?,
+        Credential::Ticket(ticket) => {
+            Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused(&why))?)
+        }
         Credential::Jwt(token) => Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?),
     };
     let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;

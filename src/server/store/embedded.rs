@@ -43,7 +43,7 @@ pub fn open(options: Options, random: fn(&mut [u8])) -> Result<Opened, StoreErro
             start(opener, None, results, options.limits, random)
         }
         Some(data) => {
-            make_dir(&data)?;
+            make_data_dir(&data)?;
             let file = data.join(FILE);
             let path = file.clone();
             let opener: Opener = Box::new(move || open_file(&path));
@@ -118,7 +118,8 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn make_dir(data: &Path) -> Result<(), StoreError> {
+/// Makes a server's data directory, for its owner only. One that is there stays as it is.
+pub fn make_data_dir(data: &Path) -> Result<(), StoreError> {
     let in_words = |error: std::io::Error| match StoreError::from(error) {
         StoreError::Io(problem) => StoreError::Io(format!("{}: {problem}", data.display())),
         other => other,

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -82,6 +82,10 @@ impl Store {
     /// reached through a group or `all` gets a `failed` receipt instead), `Full`, `LowSpace`: nothing of the batch is stored.
     /// `Timeout`: may be stored; the same events published again are safe.
     pub async fn publish(&self, batch: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+        // Checked here once more, since the alternative would be to guess: an event without address must reach nobody.
+        if batch.iter().any(|item| item.event.subject.is_none()) {
+            return Err(StoreError::Io("an event without an address was handed to the store".into()));
+        }
         self.write(batch.len(), move |txn| events::publish(txn, batch, now_ms)).await
     }
 
@@ -141,7 +145,7 @@ impl Store {
 
     /// Every enrolled display, by id.
     pub async fn displays(&self) -> Result<Vec<DisplayRow>, StoreError> {
-        let rows = self.read(|rows| displays::all(rows))?;
+        let rows = self.read(displays::all)?;
         Ok(rows.into_iter().map(|(id, row)| self.with_seen(id, row)).collect())
     }
 
@@ -232,7 +236,7 @@ impl Store {
     /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
     /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
     pub async fn ensure_operator_key(&self, file: &Path, now_ms: u64) -> Result<bool, StoreError> {
-        if !self.read(|rows| displays::operators(rows))?.is_empty() {
+        if !self.read(displays::operators)?.is_empty() {
             return Ok(false);
         }
         let key = operator_key::key_text(self.shared.random());
@@ -291,14 +295,15 @@ impl Store {
         !self.jobs.is_closed() && self.shared.snapshot().is_ok()
     }
 
-    /// Waits for what was handed over, and closes the file cleanly once the last clone is gone: call it on the last.
+    /// Finishes what was handed over and closes the file cleanly. Clones that are still held somewhere find it closed.
     pub async fn close(self) {
-        let Store { shared: _, jobs, writer } = self;
-        drop(jobs);
-        let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.closing.store(true, Ordering::Release);
+        let (wake, _) = Task::boxed(1, |_| Ok(()));
+        // A full queue wakes the writer as well, and a closed one has ended it.
+        let _ = self.jobs.try_send(wake);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             let joined = tokio::task::spawn_blocking(move || writer.join());
-            // A clone that is still held somewhere must not hold up the end of the process.
             let _ = timeout(ANSWER_WAIT, joined).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Every bound of the store, in one place. `[limits]` of `server.toml` overrides them.
+//! Every bound of the store, in one place. `[limits]` of `server.toml` sets those that an operator may want to change.
 
 /// Bounds of one store. All are upper bounds except `dedupe_ms`, which is what is promised.
 #[derive(Debug, Clone, PartialEq, Eq)]

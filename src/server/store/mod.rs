@@ -37,10 +37,15 @@ mod shared;
 mod types;
 mod writer;
 
+pub use embedded::make_data_dir;
 pub use error::{EnrollError, StoreError};
 pub use handle::{Options, Store};
 pub use limits::Limits;
 pub use types::*;
 
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

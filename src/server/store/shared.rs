@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -49,6 +49,8 @@ pub struct Shared {
     pub operators: RwLock<Vec<KeyHash>>,
     seen: Mutex<HashMap<DisplayId, Seen>>,
     pub stats: Counters,
+    /// The writer ends after what waits.
+    pub closing: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -70,6 +72,7 @@ impl Shared {
             operators: RwLock::new(Vec::new()),
             seen: Mutex::new(HashMap::new()),
             stats: Counters::default(),
+            closing: AtomicBool::new(false),
             limits,
         }
     }

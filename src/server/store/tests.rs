@@ -100,6 +100,31 @@ async fn a_repeat_of_source_and_id_gets_the_first_position_whatever_it_carries()
 }
 
 #[tokio::test]
+async fn a_token_that_came_with_an_event_is_not_kept_and_no_address_is_no_audience() {
+    let (store, mut feed) = memory();
+    let mut secret = item("a", "all", "x");
+    secret.event.token = Some(crate::event::envelope::Token("hush".into()));
+    store.publish(vec![secret], T0).await.unwrap();
+    let Fed::Event(fed) = feed.recv().await.unwrap().remove(0) else { panic!() };
+    assert!(fed.event.token.is_none() && !fed.text.contains("hush"));
+    let mut nowhere = item("b", "all", "x");
+    nowhere.event.subject = None;
+    assert!(store.publish(vec![nowhere], T0).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_ends_for_its_clones_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, feed) = on_disk(&dir);
+    let clone = store.clone();
+    store.close().await;
+    assert_eq!(clone.publish(vec![item("a", "all", "x")], T0).await.unwrap_err(), StoreError::Closed);
+    assert!(!clone.is_ready());
+    drop(feed);
+    on_disk(&dir);
+}
+
+#[tokio::test]
 async fn a_batch_with_a_display_that_is_not_enrolled_stores_nothing() {
     let (store, _feed) = memory();
     let batch = vec![item("a", "all", "x"), item("b", "display/nobody", "kiosk.reload")];

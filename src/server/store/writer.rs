@@ -117,7 +117,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Runs until every handle is gone, then closes the file.
+    /// Runs until the store is closed or every handle is gone, then closes the file.
     pub fn run(mut self) {
         while let Some(first) = self.jobs.blocking_recv() {
             let mut weight = first.weight();
@@ -145,6 +145,9 @@ impl Writer {
             if !fed.is_empty() {
                 // A closed feed means that nobody listens (any more): the store goes on.
                 let _ = self.feed.blocking_send(fed);
+            }
+            if self.shared.closing.load(Ordering::Acquire) {
+                self.jobs.close();
             }
         }
         self.shared.close_database();
