@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
 #[cfg(feature = "display")]
-use pikiosk::commands::status;
+use pikiosk::commands::{run, status};
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    let _log = cli.start_logging();
+    let log = cli.start_logging();
     commands::end(match cli.command {
         #[cfg(feature = "tools")]
         Command::Push(args) => push::run(args),
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         Command::Ticket(args) => ticket::run(&args),
         #[cfg(feature = "server")]
         Command::Server(args) => commands::server::run(args),
+        #[cfg(feature = "display")]
+        Command::Run(args) => run::run(args, log),
         #[cfg(feature = "display")]
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

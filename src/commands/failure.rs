@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::client::ClientError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
-use crate::display::status::StatusError;
+use crate::display::{shell::RunError, status::StatusError};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
 
@@ -58,6 +58,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("ask the supervisor")]
     Status { source: StatusError },
+    #[cfg(feature = "display")]
+    #[error("supervise this display")]
+    Run { source: RunError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -132,6 +135,8 @@ impl Failure {
             },
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(feature = "display")]
+            Self::Run { .. } => Exit::Bug,
+            #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
@@ -189,6 +194,8 @@ impl Failure {
                 StatusError::Unreadable { source } => io_hint(source),
                 StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
             },
+            #[cfg(feature = "display")]
+            Self::Run { source } => run_hint(source),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -217,6 +224,20 @@ fn not_shown(bad: usize, pending: &[String]) -> String {
         (_, true) => could_not,
         (0, false) => format!("no word yet from {waiting}"),
         (_, false) => format!("{could_not}, and no word yet from {waiting}"),
+    }
+}
+
+#[cfg(feature = "display")]
+fn run_hint(error: &RunError) -> String {
+    match error {
+        RunError::Directory(_, source) | RunError::Glass(_, source) => io_hint(source),
+        RunError::Journal(_) => "is the disk full, or does --state belong to another user?".to_owned(),
+        RunError::Identity(_) => "see what is wrong with the file; it is this display's name at the server".to_owned(),
+        RunError::Page(_) => {
+            "is another supervisor running? A port below 1024 needs CAP_NET_BIND_SERVICE, or give --listen 127.0.0.1:8080"
+                .to_owned()
+        }
+        RunError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
     }
 }
 

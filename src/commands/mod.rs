@@ -30,6 +30,8 @@ mod reach;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "display")]
+pub mod run;
+#[cfg(feature = "display")]
 pub mod status;
 #[cfg(feature = "tools")]
 pub mod ticket;
