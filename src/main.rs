@@ -1,1 +1,38 @@
-fn main() {}
+use std::process::ExitCode;
+
+use pikiosk::commands::cli::{Cli, Command};
+use pikiosk::commands::{self, completions, config, doctor, man};
+#[cfg(feature = "display")]
+use pikiosk::commands::{browser, run, status};
+#[cfg(feature = "tools")]
+use pikiosk::commands::{displays, enroll, push, ticket};
+
+fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    let log = cli.start_logging();
+    commands::end(match cli.command {
+        #[cfg(feature = "tools")]
+        Command::Push(args) => push::run(args),
+        #[cfg(feature = "tools")]
+        Command::Displays(args) => displays::run(args),
+        #[cfg(feature = "tools")]
+        Command::Enroll(args) => enroll::run(&args),
+        #[cfg(feature = "tools")]
+        Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "server")]
+        Command::Server(args) => commands::server::run(args),
+        #[cfg(feature = "display")]
+        Command::Run(args) => run::run(args, log),
+        #[cfg(feature = "display")]
+        Command::Browser(args) => browser::run(args),
+        #[cfg(feature = "display")]
+        Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    })
+}

@@ -1,1 +1,73 @@
 //! One file per subcommand; arguments, output, logging, failure.
+//!
+//! ```text
+//!  main.rs -> cli.rs (the tree of subcommands)
+//!          -> one function of one file here -> output.rs (the only writer to stdout and stderr)
+//!          -> failure.rs (what went wrong: one exit code, one hint)
+//! ```
+//!
+//! Rejected: `anyhow` and one exit code for every failure. A script cannot tell "wrong key" from "server down", and a
+//! technician gets a stack of causes without a cure.
+
+#[cfg(feature = "display")]
+pub mod browser;
+pub mod cli;
+#[cfg(feature = "tools")]
+pub mod client;
+pub mod completions;
+pub mod config;
+#[cfg(feature = "tools")]
+pub mod displays;
+pub mod doctor;
+#[cfg(feature = "tools")]
+pub mod enroll;
+pub mod failure;
+pub mod logging;
+pub mod man;
+pub mod output;
+#[cfg(feature = "tools")]
+pub mod push;
+#[cfg(any(feature = "tools", feature = "display"))]
+mod reach;
+#[cfg(feature = "display")]
+pub mod run;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "display")]
+pub mod status;
+#[cfg(feature = "tools")]
+pub mod ticket;
+
+pub use cli::Cli;
+pub use failure::{Exit, Failure};
+
+use std::process::ExitCode;
+
+/// Tells a failure, and gives the exit code.
+pub fn end(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(Failure::ReaderGone) => Exit::Done.into(),
+        Err(failure) => {
+            output::failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Runs what a person waits for: one thread is enough.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
+}
+
+/// A length of time in its largest unit.
+#[cfg(any(feature = "tools", feature = "display"))]
+fn roughly(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

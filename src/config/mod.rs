@@ -1,1 +1,115 @@
-//! `kiosk.toml` and `server.toml`: layers -> merged with origins -> settings.
+//! `kiosk.toml` and `server.toml`: what a person wrote, where, and whether it can be used.
+//!
+//! ```text
+//!  /usr/lib/pikiosk  <  /run/pikiosk  <  /etc/pikiosk  <  environment  <  flags      (or --config FILE for the files)
+//!        |                  |                |               |             |
+//!        +---------------- fragment: parsed, each key checked against the shape ---+   kiosk.rs, server.rs: the keys
+//!                                            |                                         shape.rs: read from their schema
+//!                                         merged: one table, and the origin of every value
+//!                                            |
+//!                                         settings: KioskSettings | ServerSettings (the only way to make one)
+//! ```
+//!
+//! The keys are declared once, as the serde structs of `kiosk.rs` and `server.rs`. Their JSON schema is generated, and
+//! everything else reads it: the check of unknown keys, types and ranges, the names of the environment variables, the
+//! example file, the listing of `config show`. All problems of all layers are told at once, each with its file and line.
+//!
+//! Rejected: letting serde report the errors of each file (`deny_unknown_fields`). It stops at the first one, knows no
+//! nearest key, and says nothing for values that come from the environment or from flags.
+
+mod example;
+mod fragment;
+mod kiosk;
+mod layers;
+mod merged;
+mod origin;
+mod server;
+mod shape;
+mod show;
+
+pub use example::example;
+pub use kiosk::{BrowserSettings, DisplaySettings, KioskFile, KioskSettings, PageSettings, Pref, ServerLinkSettings};
+pub use layers::{Flag, Sources};
+pub use origin::{ConfigError, Origin, Problem, Refusals};
+pub use server::{
+    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings, StoreKind, StoreSettings,
+};
+pub use show::Shown;
+
+use merged::Merged;
+
+/// One of the two configuration files: its keys, and the settings they make.
+pub trait Document {
+    /// `kiosk` or `server`: the file's name without `.toml`.
+    const NAME: &'static str;
+    /// Keys that the manual of a later version names: refused as any other, and not called a slip of the hand.
+    const NOT_YET: &[&str];
+    /// The keys as written, with their defaults.
+    type File: serde::de::DeserializeOwned + serde::Serialize + schemars::JsonSchema + Default;
+
+    /// A file in which every table stands; its values mean nothing, its keys are in the order in which people read them.
+    fn every_key() -> Self::File {
+        Self::File::default()
+    }
+
+    /// The sole constructor: what the file says, as values that can be used.
+    fn from_file(file: Self::File, refusals: &mut Refusals<'_>) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+/// The JSON schema (draft 2020-12) of a file, for editors and for other programs.
+pub fn schema<S: Document>() -> serde_json::Value {
+    shape::schema::<S::File>()
+}
+
+/// Settings, and where each came from.
+#[derive(Debug)]
+pub struct Loaded<S> {
+    pub settings: S,
+    /// Every key with its value and origin, secrets hidden, in the order of the documentation.
+    pub shown: Vec<Shown>,
+}
+
+/// The settings that one text makes, alone: no other layer, no environment.
+fn from_text<S: Document>(text: &str) -> Result<S, ConfigError> {
+    let shape = shape::Shape::of::<S>();
+    let mut problems = Vec::new();
+    let path = std::path::PathBuf::from(format!("{}.toml", S::NAME));
+    let fragment = fragment::Fragment::from_text::<S>(&path, text, &shape, &mut problems);
+    Ok(settle(&shape, vec![fragment], problems)?.settings)
+}
+
+/// Reads every layer, merges them and makes the settings; or tells every problem at once.
+pub fn load<S: Document>(sources: &Sources) -> Result<Loaded<S>, ConfigError> {
+    let shape = shape::Shape::of::<S>();
+    let mut problems = Vec::new();
+    let fragments = layers::read::<S>(sources, &shape, &mut problems)?;
+    settle(&shape, fragments, problems)
+}
+
+fn settle<S: Document>(
+    shape: &shape::Shape,
+    fragments: Vec<fragment::Fragment>,
+    problems: Vec<Problem>,
+) -> Result<Loaded<S>, ConfigError> {
+    if !problems.is_empty() {
+        return Err(ConfigError::Refused { problems });
+    }
+    let mut merged = Merged::default();
+    for fragment in fragments {
+        merged.overlay(fragment);
+    }
+    let file = merged.deserialize::<S::File>()?;
+    let mut refusals = Refusals::new(&merged);
+    let settings = S::from_file(file, &mut refusals);
+    match (settings, refusals.into_problems()) {
+        (Some(settings), problems) if problems.is_empty() => {
+            Ok(Loaded { settings, shown: show::shown(shape, &merged) })
+        }
+        (_, problems) => Err(ConfigError::Refused { problems }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

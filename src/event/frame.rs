@@ -8,6 +8,7 @@
 //!    |  <- events                                 |
 //!    |  kiosk.receipt, kiosk.health,              |
 //!    |  kiosk.publish, kiosk.call, kiosk.auth ->  |
+//!    |  <- kiosk.published, kiosk.result           |   answers to kiosk.publish and kiosk.call
 //! ```
 //!
 //! Every text frame is one CloudEvents object; these are the types of its `data`.
@@ -134,6 +135,18 @@ pub struct CallResult {
     pub state: String,
     #[serde(default)]
     pub result: Value,
+}
+
+/// The data of `kiosk.published`: the answer to a `kiosk.publish`. It has either `position` or `error`. A publish outside
+/// of what the client's token allows is not answered: the socket is closed with 4501.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishAnswer {
+    /// The `id` of the `kiosk.publish` event (not of the event it wraps).
+    pub event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The data of `kiosk.auth`: a fresh token for this socket.

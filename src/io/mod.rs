@@ -1,1 +1,13 @@
 //! The world, dumb on purpose.
+
+#[cfg(feature = "display")]
+pub mod append_log;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod http;
+pub mod log_ring;
+#[cfg(feature = "display")]
+pub mod notify;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod process;
+pub mod random;
+pub mod store;

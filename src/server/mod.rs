@@ -1,3 +1,117 @@
 //! The event server.
+//!
+//! ```text
+//!              accept (caps, 10 s for a head)
+//!                 | hyper http1
+//!   publisher --> http/ --prepare--> store (one writer, on disk) --Feed--> hub --queue (256)--> socket/run --> display
+//!                 |  ^                  ^  ^                                |  receipts              |  session (pure)
+//!                 |  '---- ?wait -------|--|--------------------------------'                        |
+//!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
+//!                                       |  '--------------- receipt, health ------------------------'
+//!                              expiry (1 s tick)
+//! ```
+//!
+//! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
+//!
+//! Rejected: `axum::serve`. It has no limit on the time of a request's head, no cap on connections, and its upgrade
+//! keeps 130 KB of buffers for each socket.
 
+mod accept;
+mod expiry;
+pub mod http;
+pub mod hub;
+pub mod open;
+mod publishing;
+pub mod session;
+pub mod settings;
+pub mod socket;
 pub mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    hub::HubHandle,
+    store::{Feed, Store},
+    tickets::TicketStore,
+};
+pub use self::{open::open, settings::Settings};
+use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
+
+/// How long sockets and requests may take to end when the server does.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// What a server is made of, opened and checked.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub feed: Feed,
+    pub tickets: TicketStore,
+    pub keys: JwtKeys,
+}
+
+/// What every handler and socket shares.
+#[derive(Debug)]
+pub struct App {
+    pub store: Store,
+    pub hub: HubHandle,
+    pub tickets: TicketStore,
+    pub keys: JwtKeys,
+    pub settings: Settings,
+    /// Connections and sockets, so that the end of the server can wait for them.
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+}
+
+/// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
+pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
+    let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
+    let tasks = TaskTracker::new();
+    let app = Arc::new(App {
+        store: parts.store.clone(),
+        hub,
+        tickets: parts.tickets,
+        keys: parts.keys,
+        settings,
+        tasks: tasks.clone(),
+    });
+    let stop = CancellationToken::new();
+    let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let caps = accept::Caps {
+        connections: app.settings.connections,
+        per_ip: app.settings.connections_per_ip,
+        head_wait: app.settings.handshake,
+    };
+    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown => {}
+    }
+    stop.cancel();
+    app.hub.close_all(CloseCode::GoingAway).await;
+    tasks.close();
+    if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "connections did not end in time");
+    }
+    let _ = expiry.await;
+    // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
+    drop(app);
+    parts.store.close().await;
+    hub_task.abort();
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+pub mod tickets;

@@ -1,1 +1,28 @@
-//! Firefox: its process, its profile, its BiDi session.
+//! Firefox's keeper: `pikiosk browser`, which runs in the X session and is ended with it.
+//!
+//! ```text
+//!  supervisor (pikiosk run)                      browser loop (pikiosk browser)
+//!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select
+//!                                               machine.rs   start, wait, back off: pure
+//!                                               firefox.rs   find it, start it, where BiDi listens
+//!                                               profile.rs   a fresh profile at every start
+//!                                               session.rs   the one BiDi session of this supervisor
+//! ```
+//!
+//! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
+//! still on the glass: its session is ended for it, and the next one opens its own within milliseconds.
+//!
+//! Rejected: geckodriver. It is one more process that owns the session, answers only what classic WebDriver knows, and
+//! leaves Firefox locked when it dies. Rejected too: BiDi straight from the supervisor. Firefox allows one session,
+//! and a client that is killed leaves it locked until Firefox itself is restarted.
+
+mod firefox;
+mod machine;
+mod profile;
+mod run;
+mod session;
+pub mod wire;
+
+pub use firefox::FirefoxError;
+pub use profile::ProfileError;
+pub use run::{LoopError, LoopSettings, run};

@@ -1,1 +1,177 @@
-//! The page that the supervisor serves on loopback.
+//! The page that the supervisor serves on loopback: splash, offline, blank, and the items of a playlist.
+//!
+//! ```text
+//!   supervisor ── update(PageState) ──> watch ──┐
+//!                                               v
+//!   Firefox ── GET /splash#k=SECRET ──> guard ─> assets          (no data in them)
+//!           ── GET /state?since=N ────> guard ─> JSON, held until it changes, 25 s at most
+//!              x-pikiosk-page: SECRET
+//! ```
+//!
+//! Nothing can be changed over HTTP: the server only reads the value that the supervisor set. The page on the glass is
+//! a stranger's and shares this machine; what it can do here is in [`guard`].
+//!
+//! Rejected: a frame around the site, with our own page outside it. A site may refuse to be framed, and its cookies
+//! would be a third party's; overlays go in through the browser instead ([`overlay`]).
+
+pub mod assets;
+pub mod fault;
+pub mod guard;
+pub mod overlay;
+pub mod secret;
+pub mod serve;
+pub mod state;
+pub mod words;
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+pub use fault::SiteFault;
+pub use secret::Secret;
+pub use state::{Outage, PageState, Phase};
+
+/// What the media page can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    Image,
+    Video,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    #[error("the page may listen on loopback only, not on {0}: set [page] listen to 127.0.0.1:PORT")]
+    NotLoopback(SocketAddr),
+    #[error("the page could not listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// The page's server. It ends when this value is dropped.
+#[derive(Debug)]
+pub struct Page {
+    urls: Urls,
+    state: watch::Sender<serve::Current>,
+    server: JoinHandle<()>,
+}
+
+impl Page {
+    /// Listens on a loopback address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`PageError`]: the address is not loopback, or is taken.
+    pub async fn bind(address: SocketAddr, secret: Secret) -> Result<Self, PageError> {
+        if !address.ip().is_loopback() {
+            return Err(PageError::NotLoopback(address));
+        }
+        let failed = |source| PageError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let urls = Urls::new(bound, &secret);
+        let guard = guard::Guard::new(&host(bound), bound.port(), secret);
+        let (state, watched) = watch::channel(serve::Current::default());
+        let server = tokio::spawn(serve::serve(listener, guard, watched));
+        Ok(Self { urls, state, server })
+    }
+
+    /// Where to send the browser.
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// Changes what the pages say. A change that changes nothing wakes nobody.
+    pub fn update(&self, change: impl FnOnce(&mut PageState)) {
+        self.state.send_if_modified(|current| {
+            let mut next = current.state.clone();
+            change(&mut next);
+            let differs = next != current.state;
+            if differs {
+                current.state = next;
+                current.rev += 1;
+            }
+            differs
+        });
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The addresses of the local pages, with the secret in the fragment: for the browser, never for a log.
+#[derive(Clone)]
+pub struct Urls {
+    address: SocketAddr,
+    origin: String,
+    secret: String,
+}
+
+impl Urls {
+    fn new(address: SocketAddr, secret: &Secret) -> Self {
+        // As a browser writes it: without the port if it is http's own.
+        let origin = match address.port() {
+            80 => format!("http://{}", host(address)),
+            port => format!("http://{}:{port}", host(address)),
+        };
+        Self { address, origin, secret: secret.to_hex() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`, as `location.origin` has it.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn splash(&self) -> String {
+        format!("{}/splash#k={}", self.origin, self.secret)
+    }
+
+    pub fn offline(&self) -> String {
+        format!("{}/offline#k={}", self.origin, self.secret)
+    }
+
+    pub fn blank(&self) -> String {
+        format!("{}/blank#k={}", self.origin, self.secret)
+    }
+
+    /// The page for one picture or film at `source` (http or https).
+    pub fn media(&self, kind: MediaKind, source: &str) -> String {
+        let kind = match kind {
+            MediaKind::Image => "image",
+            MediaKind::Video => "video",
+        };
+        let mut url = format!("{}/media#k={}&kind={kind}&src=", self.origin, self.secret);
+        url.extend(url::form_urlencoded::byte_serialize(source.as_bytes()));
+        url
+    }
+
+    /// Whether a document's URL is one of these pages.
+    pub fn owns(&self, url: &str) -> bool {
+        url.strip_prefix(&self.origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '#', '?']))
+    }
+}
+
+impl std::fmt::Debug for Urls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Urls({}, ..)", self.origin)
+    }
+}
+
+/// The address as it stands in a URL.
+fn host(address: SocketAddr) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = match address {
+        SocketAddr::V4(v4) => write!(text, "{}", v4.ip()),
+        SocketAddr::V6(v6) => write!(text, "[{}]", v6.ip()),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+// Runs in every document before its own scripts. Tells once that the document is on the glass: at its first contentful
+// paint or, where nothing counts as content, two frames after it has loaded.
+(tell, pages) => {
+  if (window !== window.top) return;
+  const uri = document.documentURI;
+  const root = () => document.documentElement;
+  let told = false;
+
+  const say = () => {
+    if (told) return;
+    told = true;
+    const failed = root()?.dataset.paint === "failed" && location.origin === pages ? root().dataset.why : null;
+    const status = performance.getEntriesByType("navigation")[0]?.responseStatus;
+    tell(JSON.stringify({ kind: "painted", uri, status: status || null, failed }));
+  };
+
+  // Our own pages fill themselves in after they have loaded: they say when.
+  const ready = () => {
+    if (location.origin === pages && root()?.dataset.paint === "wait") {
+      document.addEventListener("pikiosk-paint", say, { once: true });
+    } else {
+      say();
+    }
+  };
+
+  new PerformanceObserver((list) => {
+    if (list.getEntriesByName("first-contentful-paint").length > 0) ready();
+  }).observe({ type: "paint", buffered: true });
+  window.addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(ready)), { once: true });
+}

@@ -1,0 +1,145 @@
+//! A whole display: how long from a push to the paint, how fast it recovers, what its supervisor costs.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    rounds,
+    support::{
+        http,
+        kiosk::{COLD, Kiosk},
+        process::{self, send},
+        wait::{seconds, timed, until},
+    },
+    table::{Table, Times, ms},
+};
+
+pub fn measure(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
+    let began = Instant::now();
+    let mut kiosk = Kiosk::start();
+    table.row("from nothing to a pushed page on the glass", ms(began.elapsed()), "", "server, display, cold Firefox");
+    pushes(table, &kiosk);
+    supervisor(table, &mut kiosk);
+    if wanted("recovery") || wanted("display") {
+        recoveries(table, &mut kiosk);
+    }
+}
+
+fn pushes(table: &mut Table, kiosk: &Kiosk) {
+    let count = rounds(100);
+    let fetch = (0..count).map(|n| {
+        let path = format!("/colour/336699/fetched-{n}");
+        let began = Instant::now();
+        http::request(kiosk.site.address, "GET", &path, &[], b"", seconds(5)).expect("the site answers");
+        began.elapsed()
+    });
+    let mut fetched = Times::default();
+    fetched.extend(fetch);
+    let mut push = |name: &str, command: &str, promise: &str, note: &str, data: &dyn Fn(usize) -> Value| {
+        let mut whole = Times::default();
+        let mut display = Times::default();
+        for n in 0..count {
+            let began = Instant::now();
+            let receipt = kiosk.push_is(command, &data(n), "shown");
+            whole.add(began.elapsed());
+            display.add(Duration::from_millis(receipt["took_ms"].as_u64().unwrap_or(0)));
+        }
+        let value = format!("p50 {}, p95 {}", ms(whole.p(50)), ms(whole.p(95)));
+        let note = format!("{count} times; on the display p50 {}; {note}", ms(display.p(50)));
+        table.row(name, value, promise, note);
+    };
+    let other = |n: usize| [[40, 90, 160], [160, 90, 40]][n % 2];
+    let note = format!("a plain fetch of the page p50 {}", ms(fetched.p(50)));
+    push(
+        "push navigate -> receipt shown",
+        "navigate",
+        "p50 150, p95 400 ms",
+        &note,
+        &|n| json!({"url": kiosk.site.colour(other(n), &format!("pushed-{n}"))}),
+    );
+    push(
+        "push message -> receipt shown",
+        "message",
+        "p50 50 ms",
+        "over a plain page, 1280x720",
+        &|n| json!({"text": format!("message number {n}"), "seconds": 60}),
+    );
+    kiosk.push_is("clear_message", &json!({}), "done");
+}
+
+fn supervisor(table: &mut Table, kiosk: &mut Kiosk) {
+    kiosk.home();
+    let pid = kiosk.run().pid();
+    let minute = Duration::from_secs(if rounds(10) == 10 { 60 } else { 6 });
+    let (cpu, wakes, began) = (process::cpu_seconds(pid), process::wakeups(pid), Instant::now());
+    until("a minute of rest", minute * 2, || (began.elapsed() >= minute).then_some(()));
+    let elapsed = began.elapsed().as_secs_f64();
+    let cpu = (process::cpu_seconds(pid).unwrap_or(0.0) - cpu.unwrap_or(0.0)) / elapsed;
+    let wakes = (process::wakeups(pid) - wakes) as f64 / elapsed;
+    let field = |name: &str| process::status_field(pid, name).unwrap_or(0) as f64 / 1024.0;
+    let threads = process::status_field(pid, "Threads").unwrap_or(0);
+    table.row(
+        "supervisor: memory (RSS)",
+        format!("{:.1} MB", field("VmRSS")),
+        "15 MB",
+        format!("peak {:.1} MB, of its own (anonymous) {:.1} MB, {threads} threads", field("VmHWM"), field("RssAnon")),
+    );
+    table.row(
+        "supervisor: processor at rest",
+        format!("{:.2} %", cpu * 100.0),
+        "1 %",
+        format!("over {elapsed:.0} s, {wakes:.1} wake-ups a second"),
+    );
+    let mut served = Times::default();
+    for _ in 0..rounds(10) {
+        kiosk.kill_run();
+        let began = Instant::now();
+        kiosk.start_run();
+        let host = kiosk.page.to_string();
+        until("the page is served", seconds(10), || {
+            http::request(kiosk.page, "GET", "/splash", &[("Host", &host)], b"", seconds(1)).ok()
+        });
+        served.add(began.elapsed());
+    }
+    table.row(
+        "supervisor: start -> page served",
+        format!("p50 {}", ms(served.p(50))),
+        "",
+        format!("slowest {}", ms(served.max())),
+    );
+    kiosk.home();
+}
+
+fn recoveries(table: &mut Table, kiosk: &mut Kiosk) {
+    let count = rounds(10);
+    let mut row = |name: &str, promise: u64, harm: &dyn Fn(&mut Kiosk)| {
+        let mut times = Times::default();
+        for round in 0..count {
+            // Far beyond the promise: the bench tells how long it took, whatever that is.
+            let tag = format!("{name}-{round}").replace([' ', '(', ')', ';'], "-");
+            times.add(kiosk.recovers(&tag, seconds(promise * 3 + 10), harm));
+        }
+        let value = format!("p50 {}, slowest {}", ms(times.p(50)), ms(times.max()));
+        table.row(format!("{name} -> painted again"), value, format!("{promise} s"), format!("{count} times"));
+    };
+    row("kill -9 of the content process", 2, &|kiosk| {
+        kiosk.content().into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
+    });
+    row("SIGSTOP of the content process", 15, &|kiosk| {
+        kiosk.content().into_iter().for_each(|pid| send(pid, Signal::SIGSTOP));
+    });
+    row("for(;;) in the page", 15, &|kiosk| {
+        kiosk.push_is("event", &json!({"name": "freeze"}), "done");
+    });
+    row("kill -9 of Firefox", 10, &|kiosk| send(kiosk.firefox(), Signal::SIGKILL));
+    row("kill -9 of the supervisor", 10, &|kiosk| {
+        // The page stays on the glass: what counts is when a push is shown again.
+        kiosk.kill_run();
+        kiosk.start_run();
+        kiosk.push_is("reload", &json!({}), "shown");
+    });
+    let (_, took) = timed("the display takes pushes again", COLD, || Some(kiosk.home()));
+    println!("(and a push after all that: {})", ms(took));
+}

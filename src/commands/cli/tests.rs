@@ -1,0 +1,53 @@
+use super::*;
+
+fn all(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+    found.push((path.to_owned(), command.clone()));
+    for sub in command.get_subcommands() {
+        all(sub, &format!("{path} {}", sub.get_name()), found);
+    }
+}
+
+fn every_command() -> Vec<(String, clap::Command)> {
+    let mut tree = Cli::tree().term_width(100);
+    tree.build();
+    let mut found = Vec::new();
+    all(&tree, "pikiosk", &mut found);
+    found
+}
+
+#[test]
+fn the_tree_is_sound() {
+    Cli::tree().debug_assert();
+}
+
+#[test]
+fn the_help_of_every_command_fits_in_100_columns() {
+    for (path, mut command) in every_command() {
+        for line in command.render_long_help().to_string().lines() {
+            assert!(line.chars().count() <= 100, "{path} --help: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_command_stands_in_one_group_of_the_help_and_has_words() {
+    for sub in Cli::tree().get_subcommands() {
+        let times = GROUPS.iter().flat_map(|(_, names)| *names).filter(|name| **name == sub.get_name()).count();
+        assert_eq!(times, 1, "{}", sub.get_name());
+    }
+    for (path, command) in every_command() {
+        assert!(command.get_about().is_some(), "{path} says nothing of itself");
+    }
+}
+
+#[test]
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+fn the_help_of_every_command_reads_as_it_did() {
+    let mut text = String::new();
+    for (path, mut command) in every_command() {
+        let help = command.render_long_help().to_string();
+        let lines: String = help.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        text.push_str(&format!("$ {path} --help\n{lines}\n"));
+    }
+    insta::assert_snapshot!(text);
+}

@@ -1,0 +1,199 @@
+//! `pikiosk displays`: which displays there are, how they are, and which groups they are in.
+
+use std::collections::BTreeSet;
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::cli::Json;
+use super::client::{Client, ClientError, Server};
+use super::failure::{Exit, Failure};
+use super::output;
+use crate::event::{DisplayId, GroupName};
+
+/// Lists the displays of the server, and changes their groups and labels.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  pikiosk displays
+  pikiosk displays show lobby
+  pikiosk displays group lobby shops ground-floor
+  pikiosk displays label lobby 'Lobby, left of the lift'
+  pikiosk displays remove lobby"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    json: Json,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Tells everything about one display.
+    Show {
+        id: DisplayId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Puts a display into these groups, and out of all others.
+    Group {
+        id: DisplayId,
+        /// None: it is in no group.
+        groups: Vec<GroupName>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Says in words where a display is.
+    Label {
+        id: DisplayId,
+        text: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Forgets a display: its key no longer opens anything, until it is enrolled again.
+    Remove {
+        id: DisplayId,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    super::block_on(async {
+        match args.what {
+            None => list(&args.common).await,
+            Some(What::Show { id, common }) => {
+                let answer = client(&common)?.get(&["displays", id.as_str()]).await;
+                one(answer.map_err(failed("show the display"))?, &common)
+            }
+            Some(What::Group { id, groups, common }) => {
+                let groups: BTreeSet<_> = groups.into_iter().collect();
+                let patch = json!({ "groups": groups });
+                let answer = client(&common)?.patch(&["displays", id.as_str()], &patch).await;
+                one(answer.map_err(failed("change the display"))?, &common)
+            }
+            Some(What::Label { id, text, common }) => {
+                let patch = json!({ "label": text });
+                let answer = client(&common)?.patch(&["displays", id.as_str()], &patch).await;
+                one(answer.map_err(failed("change the display"))?, &common)
+            }
+            Some(What::Remove { id, common }) => {
+                client(&common)?.delete(&["displays", id.as_str()]).await.map_err(failed("remove the display"))?;
+                if common.json.json {
+                    output::json(&json!({ "removed": id }))?;
+                } else {
+                    output::line(&format!("{id} is removed"))?;
+                }
+                Ok(Exit::Done)
+            }
+        }
+    })?
+}
+
+async fn list(common: &Common) -> Result<Exit, Failure> {
+    let answer: Value = client(common)?.get(&["displays"]).await.map_err(failed("list the displays"))?;
+    if common.json.json {
+        output::json(&answer)?;
+        return Ok(Exit::Done);
+    }
+    let displays = answer.as_array().or(answer["displays"].as_array()).cloned().unwrap_or_default();
+    if displays.is_empty() {
+        output::remark("no display is enrolled; pikiosk enroll makes a code for one");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["DISPLAY", "IS", "LABEL", "GROUPS", "ON THE GLASS", "VERSION"]);
+    for display in &displays {
+        table.add_row(row(display, jiff::Timestamp::now()));
+    }
+    output::text(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())?;
+    Ok(Exit::Done)
+}
+
+fn row(display: &Value, now: jiff::Timestamp) -> [String; 6] {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let groups: Vec<_> = display["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let health = &display["health"];
+    [
+        text(&display["id"]),
+        presence(display, now),
+        text(&display["label"]),
+        groups.join(", "),
+        text(&health["url"]),
+        text(&health["version"]),
+    ]
+}
+
+/// `connected`, or for how long it has been away.
+fn presence(display: &Value, now: jiff::Timestamp) -> String {
+    if display["connected"] == true {
+        return "connected".to_owned();
+    }
+    let seen = display["last_seen"].as_str().and_then(|seen| seen.parse::<jiff::Timestamp>().ok());
+    match seen.map(|seen| u64::try_from(now.duration_since(seen).as_secs()).unwrap_or_default()) {
+        None => "never seen".to_owned(),
+        Some(seconds) => format!("away {}", super::roughly(seconds)),
+    }
+}
+
+fn one(display: Value, common: &Common) -> Result<Exit, Failure> {
+    if common.json.json {
+        output::json(&display)?;
+        return Ok(Exit::Done);
+    }
+    tell("", &display)?;
+    Ok(Exit::Done)
+}
+
+/// `key: value` lines, nested ones as `health.url`.
+fn tell(path: &str, value: &Value) -> Result<(), Failure> {
+    match value {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            tell(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value)
+        }),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            output::line(&format!("{path:<26} {}", items.join(", ")))
+        }
+        Value::String(text) => output::line(&format!("{path:<26} {text}")),
+        Value::Null => Ok(()),
+        other => output::line(&format!("{path:<26} {other}")),
+    }
+}
+
+fn client(common: &Common) -> Result<Client, Failure> {
+    Client::new(&common.server).map_err(failed("use the server"))
+}
+
+fn failed(doing: &'static str) -> impl Fn(ClientError) -> Failure {
+    move |source| Failure::Server { doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_whether_the_display_is_there_and_since_when_not() {
+        let now: jiff::Timestamp = "2026-05-04T12:00:00Z".parse().unwrap();
+        let display = json!({
+            "id": "lobby", "label": "Lobby", "groups": ["a", "b"], "connected": true,
+            "health": { "url": "https://example.org/", "version": "0.1.0" },
+        });
+        assert_eq!(row(&display, now), ["lobby", "connected", "Lobby", "a, b", "https://example.org/", "0.1.0"]);
+        let away = json!({ "id": "lobby", "connected": false, "last_seen": "2026-05-04T09:00:00.000Z" });
+        assert_eq!(row(&away, now)[1], "away 3 h");
+        assert_eq!(row(&json!({ "id": "lobby" }), now)[1], "never seen");
+    }
+}

@@ -1,0 +1,78 @@
+use std::io::{Error as IoError, ErrorKind};
+
+use super::*;
+use crate::config::{KioskSettings, Sources};
+
+fn refused() -> Failure {
+    Failure::Config { source: KioskSettings::from_text("[display]\nulr = \"x\"\nid = 1\n").unwrap_err() }
+}
+
+/// One of every failure; a new variant without a line here is missing from the snapshot, and the exhaustive matches of
+/// `exit` and `hint` have made its author look here.
+fn every_failure() -> Vec<Failure> {
+    let path = PathBuf::from("/etc/pikiosk/kiosk.toml");
+    let io = |kind| IoError::from(kind);
+    vec![
+        refused(),
+        Failure::Config { source: KioskSettings::load(&Sources::only("/nowhere.toml")).unwrap_err() },
+        Failure::Usage { doing: "push", says: "message needs text".into(), hint: "write text='…'".into() },
+        Failure::File { path: path.clone(), source: io(ErrorKind::PermissionDenied) },
+        Failure::File { path: path.clone(), source: io(ErrorKind::StorageFull) },
+        Failure::FileThere { path: path.clone() },
+        Failure::Unwritable { source: io(ErrorKind::InvalidInput) },
+        Failure::Missing { count: 2 },
+        Failure::NotShown { bad: 2, pending: vec![] },
+        Failure::NotShown { bad: 0, pending: (1..=7).map(|n| format!("shop-{n}")).collect() },
+        Failure::NotShown { bad: 1, pending: vec!["lobby".into()] },
+        #[cfg(feature = "display")]
+        Failure::Status { source: StatusError::Absent },
+        #[cfg(feature = "display")]
+        Failure::Status { source: StatusError::Unreadable { source: io(ErrorKind::PermissionDenied) } },
+        Failure::Runtime { source: io(ErrorKind::OutOfMemory) },
+        #[cfg(feature = "tools")]
+        server(ClientError::NoKey),
+        #[cfg(feature = "tools")]
+        server(ClientError::KeyFile { path, source: io(ErrorKind::PermissionDenied) }),
+        #[cfg(feature = "tools")]
+        server(ClientError::Unreachable { server: "http://server".into(), says: "nothing listens there".into() }),
+        #[cfg(feature = "tools")]
+        server(ClientError::Credentials { server: "http://server".into() }),
+        #[cfg(feature = "tools")]
+        server(ClientError::Refused { says: "display `x` is not enrolled".into() }),
+        #[cfg(feature = "tools")]
+        server(ClientError::Unable { says: "the store is busy".into() }),
+        #[cfg(feature = "tools")]
+        server(ClientError::Strange { server: "http://server".into(), says: "HTTP 404 Not Found".into() }),
+    ]
+}
+
+#[cfg(feature = "tools")]
+fn server(source: ClientError) -> Failure {
+    Failure::Server { doing: "push", source }
+}
+
+#[test]
+fn every_failure_says_what_failed_why_and_what_to_do() {
+    let told: Vec<_> = every_failure()
+        .iter()
+        .map(|failure| {
+            let text = failure.rendered();
+            assert!(text.starts_with("error: failed to ") && text.contains("\nhint: "), "{text}");
+            assert!(!failure.hint().ends_with('.'), "{text}");
+            format!("{text}\nexit {}\n", failure.exit() as u8)
+        })
+        .collect();
+    if cfg!(all(feature = "tools", feature = "display")) {
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}
+
+#[test]
+fn every_exit_code_of_the_table_is_one_that_something_ends_with() {
+    let used: Vec<_> = every_failure().iter().map(Failure::exit).collect();
+    for exit in Exit::ALL {
+        let server_only = matches!(exit, Exit::CredentialsRefused | Exit::Unreachable) && cfg!(not(feature = "tools"));
+        assert!(exit == Exit::Done || used.contains(&exit) || server_only, "{exit:?}");
+        assert!(Exit::table().contains(exit.meaning()));
+    }
+}

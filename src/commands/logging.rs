@@ -1,0 +1,89 @@
+//! Where log lines go: a terminal, the journal, or whatever reads JSON; and the ring that the `logs` command reads.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::io::log_ring::LogRing;
+
+/// How much to say when nobody asks for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usual {
+    /// A command that a person waits for: warnings only.
+    Quiet,
+    /// A service: what it does.
+    Service,
+}
+
+/// Starts logging to stderr, and gives the ring of the last lines.
+///
+/// `verbose` counts `-v`. The variable `PIKIOSK_LOG` (such as `debug` or `pikiosk::server=trace`) goes over both.
+pub fn start(usual: Usual, verbose: u8) -> LogRing {
+    let level = match (usual, verbose) {
+        (Usual::Quiet, 0) => "warn",
+        (Usual::Service, 0) | (Usual::Quiet, 1) => "warn,pikiosk=info",
+        (Usual::Service, 1) | (Usual::Quiet, 2) => "info,pikiosk=debug",
+        _ => "debug,pikiosk=trace",
+    };
+    let filter = match std::env::var("PIKIOSK_LOG") {
+        Ok(wanted) => EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new(level)),
+        Err(_) => EnvFilter::new(level),
+    };
+    let ring = LogRing::default();
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if std::io::stderr().is_terminal() {
+        Box::new(layer().compact().with_target(false).with_writer(std::io::stderr))
+    } else if is_journal() {
+        Box::new(layer().event_format(Journal).with_ansi(false).with_writer(std::io::stderr))
+    } else {
+        Box::new(layer().json().with_writer(std::io::stderr))
+    };
+    let kept = layer().compact().with_ansi(false).with_writer(ring.clone());
+    // A second start in one process (tests, the demo) keeps the first one's lines.
+    let _ = tracing_subscriber::registry().with(lines).with(kept).with(filter).try_init();
+    ring
+}
+
+/// True when stderr is the journal's own socket (systemd names it in `JOURNAL_STREAM`; `systemd.exec(5)`).
+fn is_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    nix::sys::stat::fstat(std::io::stderr().as_fd())
+        .is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// One line with the priority in front (`sd-daemon(3)`); the journal adds the time itself.
+#[derive(Debug)]
+struct Journal;
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(to, "<{priority}>")?;
+        for span in context.event_scope().into_iter().flat_map(|spans| spans.from_root()) {
+            write!(to, "{}", span.name())?;
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+                write!(to, "{{{fields}}}")?;
+            }
+            write!(to, ": ")?;
+        }
+        context.field_format().format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
+}

@@ -1,0 +1,121 @@
+//! `pikiosk status`: what this display shows, and how it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::cli::Json;
+use super::failure::{Exit, Failure};
+use super::output;
+use crate::display::status::{STALE, StatusFile};
+use crate::event::time::UtcMillis;
+
+/// Tells what this display shows and how it is, in words.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    json: Json,
+    /// Where the supervisor keeps what is of this boot only.
+    #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]
+    runtime: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let status = StatusFile::read(&args.runtime).map_err(|source| Failure::Status { source })?;
+    let now = UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default());
+    let age = Duration::from_millis(now.0.saturating_sub(status.written.0));
+    let alive = age < STALE && runs(status.pid);
+    if args.json.json {
+        let told = json!({ "alive": alive, "age_s": age.as_secs(), "display": status.display, "pid": status.pid,
+            "health": status.health });
+        output::json(&told)?;
+    } else {
+        output::text(&told(&status, age, alive))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// True while there is such a process (`kill(2)` with no signal; not being allowed to is an answer too).
+fn runs(pid: u32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else { return false };
+    !matches!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
+}
+
+fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
+    let health = &status.health;
+    let mut text = String::new();
+    if !alive {
+        let ago = super::roughly(age.as_secs());
+        text.push_str(&format!("The supervisor has said nothing for {ago}; it hangs, or is gone. Its last words:\n"));
+    }
+    text.push_str(&format!("{}\n\n", health.status));
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text.push_str(&format!("{name:<14} {value}\n"));
+        }
+    };
+    line("display", status.display.clone());
+    line("on the glass", health.url.clone());
+    line("up for", Some(super::roughly(health.uptime_s)));
+    line("Firefox", health.firefox.as_ref().map(|version| format!("{version}, {} starts", health.browser_starts)));
+    line("memory free", health.memory_available_kb.map(|kb| format!("{} MiB", kb / 1024)));
+    line("disk free", health.disk_free_kb.map(|kb| format!("{} MiB", kb / 1024)));
+    line("temperature", health.temperature_c.map(|degrees| format!("{degrees:.0} °C")));
+    line("addresses", Some(health.addresses.join(", ")).filter(|addresses| !addresses.is_empty()));
+    line("pikiosk", Some(health.version.clone()).filter(|version| !version.is_empty()));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::health::Health;
+
+    fn status() -> StatusFile {
+        let health = Health {
+            version: "0.1.0".into(),
+            status: "Showing https://example.org/; connected to push.example.org.".into(),
+            firefox: Some("140.5.0".into()),
+            url: Some("https://example.org/".into()),
+            uptime_s: 7500,
+            browser_starts: 1,
+            memory_available_kb: Some(409_600),
+            ..Health::default()
+        };
+        StatusFile { display: Some("lobby".into()), pid: 1, written: UtcMillis(0), health }
+    }
+
+    #[test]
+    fn the_first_line_is_one_plain_sentence() {
+        insta::assert_snapshot!(told(&status(), Duration::from_secs(2), true), @"
+    Showing https://example.org/; connected to push.example.org.
+
+    display        lobby
+    on the glass   https://example.org/
+    up for         2 h
+    Firefox        140.5.0, 1 starts
+    memory free    400 MiB
+    pikiosk        0.1.0
+    ");
+    }
+
+    #[test]
+    fn a_supervisor_that_says_nothing_is_told_first() {
+        let text = told(&status(), Duration::from_secs(400), false);
+        insta::assert_snapshot!(text.lines().next().unwrap(), @"The supervisor has said nothing for 6 min; it hangs, or is gone. Its last words:");
+    }
+
+    #[test]
+    fn without_a_supervisor_the_failure_says_so() {
+        let runtime = tempfile::tempdir().unwrap();
+        let args = Args { json: Json { json: false }, runtime: runtime.path().to_owned() };
+        let failure = run(&args).unwrap_err();
+        insta::assert_snapshot!(failure.rendered(), @"
+    error: failed to ask the supervisor: no supervisor runs here
+    hint: start it with: sudo systemctl start pikiosk (or pikiosk run; --runtime must be the same)
+    ");
+        std::fs::write(runtime.path().join("status.json"), status().to_json()).unwrap();
+        assert!(run(&args).is_ok());
+    }
+}

@@ -1,0 +1,238 @@
+//! `kiosk.toml`: what a display is, what it shows first, and which server it listens to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::origin::Refusals;
+use super::{Document, layers::Sources};
+use crate::event::{address::DisplayId, command::check_url};
+
+/// The settings of a display.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KioskSettings {
+    pub display: DisplaySettings,
+    /// `None`: this display stands alone and shows `display.url`.
+    pub server: Option<ServerLinkSettings>,
+    pub page: PageSettings,
+    pub browser: BrowserSettings,
+    _sole: Sole,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DisplaySettings {
+    /// `None`: the server gives one at enrollment.
+    pub id: Option<DisplayId>,
+    /// What is on the glass until a server says otherwise; `None`: the splash.
+    pub url: Option<Url>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerLinkSettings {
+    /// `http` or `https`, no path, no credentials.
+    pub url: Url,
+    /// The one-time code, for a display that has no key at the server yet.
+    pub enrollment: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageSettings {
+    /// Always a loopback address.
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrowserSettings {
+    /// `None`: the first of `firefox-esr` and `firefox` on the path.
+    pub command: Option<String>,
+    /// A page that answers nothing for this long is hung.
+    pub hang: Duration,
+    /// Laid over the preferences that the kiosk sets itself.
+    pub prefs: BTreeMap<String, Pref>,
+}
+
+/// The value of one Firefox preference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Pref {
+    Boolean(bool),
+    Integer(i64),
+    Text(String),
+}
+
+impl KioskSettings {
+    /// The settings that a text of `kiosk.toml` makes, alone; for tests and for settings that arrive as text.
+    pub fn from_text(text: &str) -> Result<Self, super::ConfigError> {
+        super::from_text(text)
+    }
+
+    /// The settings of these sources, and the origin of each.
+    pub fn load(sources: &Sources) -> Result<super::Loaded<Self>, super::ConfigError> {
+        super::load(sources)
+    }
+}
+
+/// The display that this machine is: what it shows first, and which server it listens to.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "kiosk.toml")]
+#[serde(default)]
+pub struct KioskFile {
+    /// What this display is called and what it shows.
+    display: DisplayFile,
+    /// The event server. Without it the display stands alone and shows display.url.
+    server: ServerLinkFile,
+    /// The local page: splash, messages, playlist, offline.
+    page: PageFile,
+    /// Firefox.
+    browser: BrowserFile,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct DisplayFile {
+    /// The display's name at the server: small letters, digits and dashes. Without it the server gives one at
+    /// enrollment.
+    #[schemars(extend("examples" = ["lobby"]))]
+    id: Option<String>,
+    /// The page to show until the server says otherwise: http or https. Without it, the splash.
+    #[schemars(extend("examples" = ["https://example.org/"]))]
+    url: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct ServerLinkFile {
+    /// Where the server is: http or https, host and port, no path.
+    #[schemars(extend("examples" = ["https://push.example.org"]))]
+    url: Option<String>,
+    /// The one-time code of `pikiosk enroll`. Used once, then of no use to anybody.
+    #[schemars(extend("writeOnly" = true, "examples" = ["the code that pikiosk enroll printed"]))]
+    enrollment: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct PageFile {
+    /// Address and port of the local page. Only this machine may reach it: 127.x.x.x or [::1].
+    listen: String,
+}
+
+impl Default for PageFile {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:80".to_owned() }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct BrowserFile {
+    /// The Firefox to start: a name on the path, or a whole path. Without it, firefox-esr or else firefox.
+    #[schemars(extend("examples" = ["/usr/bin/firefox-esr"]))]
+    command: Option<String>,
+    /// Seconds that a page may answer nothing before it is taken for hung and replaced.
+    #[schemars(range(min = 2, max = 600))]
+    hang_seconds: u32,
+    /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
+    #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
+    prefs: BTreeMap<String, Pref>,
+}
+
+impl Default for BrowserFile {
+    fn default() -> Self {
+        Self { command: None, hang_seconds: 8, prefs: BTreeMap::new() }
+    }
+}
+
+/// Only this module can make one, so only `from_file` makes settings.
+#[derive(Debug, Clone, PartialEq)]
+struct Sole;
+
+impl Document for KioskSettings {
+    const NAME: &'static str = "kiosk";
+    const NOT_YET: &[&str] = &["screen", "schedule", "network", "system"];
+    type File = KioskFile;
+
+    fn from_file(file: KioskFile, refusals: &mut Refusals<'_>) -> Option<Self> {
+        let id = file.display.id.and_then(|text| display_id(&text, refusals));
+        let page_url = file.display.url.and_then(|text| page_url(&text, refusals));
+        let server_url = file.server.url.and_then(|text| server_url(&text, refusals));
+        if file.server.enrollment.is_some() && server_url.is_none() {
+            refusals.refuse("server.enrollment", "a code without a server", "write server.url as well");
+        }
+        if file.server.enrollment.as_deref().is_some_and(|code| code.trim().is_empty()) {
+            let cure = "write the code that pikiosk enroll printed, or take the line out";
+            refusals.refuse("server.enrollment", "the code is empty", cure);
+        }
+        let listen = loopback(&file.page.listen, refusals)?;
+        if file.browser.command.as_deref().is_some_and(|command| command.trim().is_empty()) {
+            refusals.refuse("browser.command", "the command is empty", "write firefox-esr, or take the line out");
+        }
+        Some(Self {
+            display: DisplaySettings { id, url: page_url },
+            server: server_url.map(|url| ServerLinkSettings {
+                url,
+                enrollment: file.server.enrollment.map(|code| code.trim().to_owned()),
+            }),
+            page: PageSettings { listen },
+            browser: BrowserSettings {
+                command: file.browser.command,
+                hang: Duration::from_secs(file.browser.hang_seconds.into()),
+                prefs: file.browser.prefs,
+            },
+            _sole: Sole,
+        })
+    }
+}
+
+fn display_id(text: &str, refusals: &mut Refusals<'_>) -> Option<DisplayId> {
+    let id = text.parse().ok();
+    if id.is_none() {
+        let cure = "write small letters, digits and dashes, at most 63, beginning with a letter or digit; \
+                    all, group and user are taken";
+        refusals.refuse("display.id", format!("{text:?} is no display id"), cure);
+    }
+    id
+}
+
+fn page_url(text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
+    // The same rule as for `navigate`: what may be pushed may be written here, and nothing else.
+    if let Err(says) = check_url(text) {
+        refusals.refuse("display.url", says, "write a whole address, such as https://example.org/");
+        return None;
+    }
+    Url::parse(text).ok()
+}
+
+fn server_url(text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    // The text is not repeated: it may hold a password.
+    let says = match &url {
+        None => "this is no address of a server",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => "a user or password has no place here",
+        Some(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
+            "a server has a host and a port, and nothing after it"
+        }
+        Some(_) => return url,
+    };
+    refusals.refuse("server.url", says, "write it such as https://push.example.org or http://192.168.1.20:8400");
+    None
+}
+
+fn loopback(text: &str, refusals: &mut Refusals<'_>) -> Option<SocketAddr> {
+    let cure = "write 127.0.0.1 and a port, such as 127.0.0.1:80";
+    match text.parse::<SocketAddr>() {
+        Ok(listen) if listen.ip().is_loopback() => Some(listen),
+        Ok(_) => {
+            refusals.refuse("page.listen", format!("{text:?} could be reached from other machines"), cure);
+            None
+        }
+        Err(_) => {
+            refusals.refuse("page.listen", format!("{text:?} is no address and port"), cure);
+            None
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `server.toml`: where the event server listens, what it keeps, whom it believes, and its limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::origin::Refusals;
+use super::{Document, layers::Sources};
+
+/// The settings of the event server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    /// Where the store and `operator.key` are.
+    pub data: PathBuf,
+    pub store: StoreSettings,
+    /// The Redis in which another application mints tickets; `None`: tickets live in the store.
+    pub tickets_redis: Option<Url>,
+    pub auth: AuthSettings,
+    pub limits: Limits,
+    _sole: Sole,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreSettings {
+    pub kind: StoreKind,
+}
+
+/// What keeps the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    Embedded,
+    Memory,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuthSettings {
+    /// Every frame of a client carries a token of its own.
+    pub per_message: bool,
+    /// Web origins (`https://host[:port]`) that may open a WebSocket; empty: any.
+    pub origins: Vec<String>,
+    /// In the order of the file; ids are unique.
+    pub jwt: Vec<JwtKey>,
+}
+
+/// A key whose tokens are believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JwtKey {
+    /// What a token's `kid` names.
+    pub id: String,
+    pub algorithm: Algorithm,
+    pub source: JwtKeySource,
+    pub audience: Option<String>,
+    pub issuer: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    HS256,
+    RS256,
+    ES256,
+    EdDSA,
+}
+
+/// Where a key is. A secret goes with HS256 and with nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JwtKeySource {
+    SecretFile(PathBuf),
+    PublicKeyFile(PathBuf),
+}
+
+/// What the server takes from one client, and keeps for one; each is a bound that a test can reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// The longest WebSocket frame, in bytes; a longer one is refused from its declared length.
+    #[schemars(range(min = 1024, max = 16_777_216))]
+    pub frame_bytes: u32,
+    /// The largest body of a publish, in bytes.
+    #[schemars(range(min = 1024, max = 67_108_864))]
+    pub publish_bytes: u32,
+    /// Seconds from a connection to the end of its handshake.
+    #[schemars(range(min = 1, max = 300))]
+    pub handshake_seconds: u32,
+    /// Connections from one IP address at a time. Displays behind one router share one address.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_ip: u32,
+    /// Sockets that receive from one user address at a time.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub sockets_per_address: u32,
+    /// Events that may wait for one socket; a client that is slower is told so and comes back.
+    #[schemars(range(min = 8, max = 65_536))]
+    pub socket_queue: u32,
+    /// Action commands that may wait for one display; a publish beyond it is refused.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub display_queue: u32,
+    /// Events of one address that are kept to replay to those who come back.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub history_events: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 65_536,
+            publish_bytes: 1_048_576,
+            handshake_seconds: 10,
+            connections_per_ip: 2000,
+            sockets_per_address: 64,
+            socket_queue: 256,
+            display_queue: 1000,
+            history_events: 1000,
+        }
+    }
+}
+
+impl Limits {
+    pub fn handshake(&self) -> Duration {
+        Duration::from_secs(self.handshake_seconds.into())
+    }
+}
+
+impl ServerSettings {
+    /// The settings that a text of `server.toml` makes, alone; for tests and for the demo.
+    pub fn from_text(text: &str) -> Result<Self, super::ConfigError> {
+        super::from_text(text)
+    }
+
+    /// The settings of these sources, and the origin of each.
+    pub fn load(sources: &Sources) -> Result<super::Loaded<Self>, super::ConfigError> {
+        super::load(sources)
+    }
+}
+
+/// The event server.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "server.toml")]
+#[serde(default)]
+pub struct ServerFile {
+    /// Address and port to listen on. Put a proxy with TLS before it when it is not 127.0.0.1.
+    listen: String,
+    /// The folder of the store and of operator.key. A relative path is beside this file.
+    #[schemars(extend("format" = "path"))]
+    data: String,
+    /// What keeps events, receipts, displays and tickets.
+    store: StoreFile,
+    /// The one-time tickets that open a WebSocket.
+    tickets: TicketsFile,
+    /// Whom the server believes.
+    auth: AuthFile,
+    /// What the server takes from one client, and keeps for one.
+    limits: Limits,
+}
+
+impl Default for ServerFile {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8400".to_owned(),
+            data: "/var/lib/pikiosk-server".to_owned(),
+            store: StoreFile::default(),
+            tickets: TicketsFile::default(),
+            auth: AuthFile::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct StoreFile {
+    /// "embedded": a file in the data folder, safe against a power cut. "memory": forgotten at the end.
+    #[schemars(extend("x-refused" = {"redis": "this version has no Redis store"}))]
+    kind: StoreKind,
+}
+
+impl Default for StoreFile {
+    fn default() -> Self {
+        Self { kind: StoreKind::Embedded }
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct TicketsFile {
+    /// A Redis in which your web application mints tickets (key wstoken…, as the manual says). While it is down,
+    /// no ticket is accepted. Without it, tickets live in the store.
+    #[schemars(extend("examples" = ["redis://127.0.0.1:6379/0"]))]
+    redis: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct AuthFile {
+    /// true: every frame of a client must carry a token.
+    per_message: bool,
+    /// Web sites whose pages may open a WebSocket here. Empty: all that have a ticket or a token.
+    #[schemars(extend("examples" = [["https://app.example.org"]]))]
+    origins: Vec<String>,
+    /// Keys whose JWTs are believed, one [[auth.jwt]] for each.
+    jwt: Vec<JwtFile>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct JwtFile {
+    /// What a token's "kid" names. Required.
+    #[schemars(extend("examples" = ["main"]))]
+    id: Option<String>,
+    /// "HS256", "RS256", "ES256" or "EdDSA"; a token of another one is refused. Required.
+    #[schemars(extend("examples" = ["HS256"]))]
+    algorithm: Option<Algorithm>,
+    /// For HS256: the file of the shared secret; one newline at its end does not count.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.secret"]))]
+    secret_file: Option<String>,
+    /// For the others: the file of the public key, in PEM.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.pem"]))]
+    public_key_file: Option<String>,
+    /// The "aud" that a token must have. Without it, a token that names an audience is refused.
+    #[schemars(extend("examples" = ["pikiosk"]))]
+    audience: Option<String>,
+    /// The "iss" that a token must have.
+    #[schemars(extend("examples" = ["https://login.example.org"]))]
+    issuer: Option<String>,
+}
+
+/// Only this module can make one, so only `from_file` makes settings.
+#[derive(Debug, Clone, PartialEq)]
+struct Sole;
+
+impl Document for ServerSettings {
+    const NAME: &'static str = "server";
+    const NOT_YET: &[&str] = &["amqp", "celery", "store.url", "auth.jwt.jwks_url"];
+    type File = ServerFile;
+
+    fn every_key() -> ServerFile {
+        let auth = AuthFile { jwt: vec![JwtFile::default()], ..AuthFile::default() };
+        ServerFile { auth, ..ServerFile::default() }
+    }
+
+    fn from_file(file: ServerFile, refusals: &mut Refusals<'_>) -> Option<Self> {
+        let listen = file.listen.parse::<SocketAddr>().ok();
+        if listen.is_none() {
+            let says = format!("{:?} is no address and port", file.listen);
+            refusals.refuse("listen", says, "write numbers, such as 127.0.0.1:8400 or 0.0.0.0:8400 or [::]:8400");
+        }
+        if file.data.trim().is_empty() {
+            refusals.refuse("data", "the folder has no name", "write a path, such as /var/lib/pikiosk-server");
+        }
+        let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
+        let origins = file.auth.origins.iter().enumerate().filter_map(|(n, text)| origin(n, text, refusals)).collect();
+        let mut jwt: Vec<JwtKey> = Vec::new();
+        for (n, key) in file.auth.jwt.into_iter().enumerate() {
+            let Some(key) = jwt_key(n, key, refusals) else { continue };
+            if jwt.iter().any(|other| other.id == key.id) {
+                let says = format!("two keys have the id {:?}", key.id);
+                refusals.refuse(&format!("auth.jwt[{n}].id"), says, "give each its own");
+            }
+            jwt.push(key);
+        }
+        Some(Self {
+            listen: listen?,
+            data: PathBuf::from(file.data),
+            store: StoreSettings { kind: file.store.kind },
+            tickets_redis,
+            auth: AuthSettings { per_message: file.auth.per_message, origins, jwt },
+            limits: file.limits,
+            _sole: Sole,
+        })
+    }
+}
+
+fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "redis+unix" | "unix"));
+    if url.is_none() {
+        // The text is not repeated: it may hold a password.
+        let cure = "write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)";
+        refusals.refuse(key, "this is no address of a Redis", cure);
+    }
+    url
+}
+
+fn origin(n: usize, text: &str, refusals: &mut Refusals<'_>) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| {
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && bare
+    });
+    if url.is_none() {
+        let says = format!("{text:?} is no web origin");
+        refusals.refuse(&format!("auth.origins[{n}]"), says, "write it such as https://app.example.org, no path");
+    }
+    url.map(|url| url.origin().ascii_serialization())
+}
+
+fn jwt_key(n: usize, file: JwtFile, refusals: &mut Refusals<'_>) -> Option<JwtKey> {
+    let at = |name: &str| format!("auth.jwt[{n}].{name}");
+    let Some(id) = file.id.filter(|id| !id.is_empty()) else {
+        refusals.refuse(&at("id"), "the key has no id", "write id = \"…\", the \"kid\" of its tokens");
+        return None;
+    };
+    let Some(algorithm) = file.algorithm else {
+        let cure = "write algorithm = \"HS256\", \"RS256\", \"ES256\" or \"EdDSA\"";
+        refusals.refuse(&at("algorithm"), "the key has no algorithm", cure);
+        return None;
+    };
+    let shared = algorithm == Algorithm::HS256;
+    let wanted = if shared { "secret_file" } else { "public_key_file" };
+    let source = match (file.secret_file, file.public_key_file) {
+        (Some(path), None) if shared => JwtKeySource::SecretFile(path.into()),
+        (None, Some(path)) if !shared => JwtKeySource::PublicKeyFile(path.into()),
+        (None, None) => {
+            refusals.refuse(&at("algorithm"), "the key itself is missing", format!("write {wanted} as well"));
+            return None;
+        }
+        _ => {
+            let says = format!("{algorithm:?} takes {wanted} and nothing else");
+            refusals.refuse(&at("algorithm"), says, "keep that one and take the other out");
+            return None;
+        }
+    };
+    Some(JwtKey { id, algorithm, source, audience: file.audience, issuer: file.issuer })
+}

@@ -1,0 +1,286 @@
+use std::path::Path;
+
+use super::*;
+
+fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Sources) {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let sources = Sources::under(root.path());
+    (root, sources)
+}
+
+fn refused<S: Document>(text: &str) -> String {
+    match from_text::<S>(text) {
+        Ok(_) => panic!("this was taken: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn origin_of(loaded: &[Shown], key: &str) -> String {
+    let shown = loaded.iter().find(|shown| shown.key == key).unwrap();
+    shown.origin.to_string()
+}
+
+#[test]
+fn an_empty_machine_has_settings_that_work() {
+    let (_root, sources) = machine(&[]);
+    let kiosk = KioskSettings::load(&sources).unwrap().settings;
+    assert_eq!(kiosk.page.listen.to_string(), "127.0.0.1:80");
+    assert_eq!(kiosk.browser.hang.as_secs(), 8);
+    assert_eq!(kiosk.server, None);
+    let server = ServerSettings::load(&sources).unwrap().settings;
+    assert_eq!(server.listen.to_string(), "127.0.0.1:8400");
+    assert_eq!(server.limits.frame_bytes, 65_536);
+}
+
+#[test]
+fn a_higher_layer_goes_over_a_lower_one_and_each_value_says_where_it_is_from() {
+    let (root, mut sources) = machine(&[
+        (
+            "usr/lib/pikiosk/kiosk.toml",
+            "[display]\nid = \"usr\"\nurl = \"https://usr.example/\"\n[browser]\nhang_seconds = 5\n",
+        ),
+        ("run/pikiosk/kiosk.toml", "[display]\nurl = \"https://run.example/\"\n[page]\nlisten = \"127.0.0.1:81\"\n"),
+        ("etc/pikiosk/kiosk.toml", "# mine\n\n[page]\nlisten = \"127.0.0.1:82\"\n"),
+        ("etc/pikiosk/kiosk.d/20-b.toml", "[server]\nurl = \"http://b:8400\"\n"),
+        ("etc/pikiosk/kiosk.d/10-a.toml", "[server]\nurl = \"http://a:8400\"\nenrollment = \"abcd\"\n"),
+    ]);
+    sources.environment = vec![("PIKIOSK_BROWSER_HANG_SECONDS".into(), "9".into())];
+    let sources = sources.with_flag("--listen", "page.listen", Some("127.0.0.1:83".into()));
+
+    let loaded = KioskSettings::load(&sources).unwrap();
+
+    assert_eq!(loaded.settings.display.id.map(String::from).as_deref(), Some("usr"));
+    assert_eq!(loaded.settings.display.url.unwrap().as_str(), "https://run.example/");
+    assert_eq!(loaded.settings.browser.hang.as_secs(), 9);
+    assert_eq!(loaded.settings.page.listen.port(), 83);
+    assert_eq!(loaded.settings.server.unwrap().url.as_str(), "http://b:8400/");
+    let at = |path: &str| root.path().join(path).display().to_string();
+    assert_eq!(origin_of(&loaded.shown, "display.id"), at("usr/lib/pikiosk/kiosk.toml:2"));
+    assert_eq!(origin_of(&loaded.shown, "display.url"), at("run/pikiosk/kiosk.toml:2"));
+    assert_eq!(origin_of(&loaded.shown, "server.url"), at("etc/pikiosk/kiosk.d/20-b.toml:2"));
+    assert_eq!(origin_of(&loaded.shown, "browser.hang_seconds"), "environment PIKIOSK_BROWSER_HANG_SECONDS");
+    assert_eq!(origin_of(&loaded.shown, "page.listen"), "flag --listen");
+    assert_eq!(origin_of(&loaded.shown, "browser.command"), "default");
+}
+
+#[test]
+fn a_file_named_on_the_command_line_takes_the_place_of_the_others() {
+    let (root, sources) =
+        machine(&[("etc/pikiosk/server.toml", "listen = \"0.0.0.0:1\"\n"), ("mine.toml", "data = \"store\"\n")]);
+    let loaded = ServerSettings::load(&sources.with_file(Some(root.path().join("mine.toml")))).unwrap();
+    assert_eq!(loaded.settings.listen.port(), 8400);
+    assert_eq!(loaded.settings.data, root.path().join("store"), "beside the file that says it");
+}
+
+#[test]
+fn a_file_that_was_named_and_is_not_there_is_an_error() {
+    let error = ServerSettings::load(&Sources::only("/nowhere/server.toml")).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    assert_eq!(error.to_string(), "/nowhere/server.toml cannot be read");
+}
+
+#[test]
+fn every_mistake_of_a_tired_technician_is_told_at_once_with_line_and_cure() {
+    let text = r#"[dispaly]
+url = "https://example.org/"
+
+[display]
+ulr = "https://example.org/"
+id = "Lobby 1"
+
+[server]
+url = "push.example.org"
+
+[page]
+listen = 80
+
+[browser]
+hang_seconds = 1
+prefs = { "a" = [1] }
+
+[screen]
+rotate = 90
+"#;
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @"
+    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser)
+           kiosk.toml:5: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
+           kiosk.toml:12: page.listen: expected text in quotes, found the number 80; write it in double quotes
+           kiosk.toml:15: browser.hang_seconds: 1 is out of range; write a whole number from 2 to 600
+           kiosk.toml:16: browser.prefs.a: found a list; write text in quotes, a whole number, or true or false
+           kiosk.toml:18: screen: this version of pikiosk does not have it yet; take it out
+    ");
+}
+
+#[test]
+fn what_fits_the_types_and_makes_no_sense_is_told_too() {
+    let text = r#"[display]
+id = "Lobby 1"
+url = "javascript:alert(1)"
+[server]
+url = "https://user:secret@push.example.org"
+[page]
+listen = "0.0.0.0:80"
+"#;
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
+    kiosk.toml:2: display.id: "Lobby 1" is no display id; write small letters, digits and dashes, at most 63, beginning with a letter or digit; all, group and user are taken
+           kiosk.toml:3: display.url: `javascript:alert(1)` cannot be shown: only http:// and https:// addresses can; write a whole address, such as https://example.org/
+           kiosk.toml:5: server.url: a user or password has no place here; write it such as https://push.example.org or http://192.168.1.20:8400
+           kiosk.toml:7: page.listen: "0.0.0.0:80" could be reached from other machines; write 127.0.0.1 and a port, such as 127.0.0.1:80
+    "#);
+    assert!(!refused::<KioskSettings>(text).contains("secret"));
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_line() {
+    insta::assert_snapshot!(refused::<KioskSettings>("[display]\nid = lobby\n"), @r"kiosk.toml:2: string values must be quoted, expected literal string; this line is not TOML: write key = value, with text in double quotes");
+    insta::assert_snapshot!(refused::<KioskSettings>("[display]\nid = \"a\"\nid = \"b\"\n"), @"kiosk.toml:3: duplicate key; this line is not TOML: write key = value, with text in double quotes");
+}
+
+#[test]
+fn bytes_that_are_not_text_are_told_with_their_line() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("kiosk.toml");
+    std::fs::write(&path, b"[display]\nid = \"\xff\"\n").unwrap();
+    let error = KioskSettings::load(&Sources::only(&path)).unwrap_err().to_string();
+    assert_eq!(error, format!("{}:2: not UTF-8 text; save the file as UTF-8", path.display()));
+}
+
+#[test]
+fn the_redis_store_is_refused_with_a_sentence() {
+    insta::assert_snapshot!(refused::<ServerSettings>("[store]\nkind = \"redis\"\n"), @r#"server.toml:2: store.kind: this version has no Redis store; write "embedded" or "memory""#);
+}
+
+#[test]
+fn a_jwt_key_has_one_source_that_fits_its_algorithm() {
+    let text = r#"
+[[auth.jwt]]
+id = "a"
+algorithm = "HS256"
+public_key_file = "a.pem"
+[[auth.jwt]]
+id = "b"
+algorithm = "ES256"
+[[auth.jwt]]
+id = "c"
+algorithm = "none"
+[[auth.jwt]]
+id = "d"
+algorithm = "EdDSA"
+public_key_file = "d.pem"
+secret = "hello"
+"#;
+    insta::assert_snapshot!(refused::<ServerSettings>(text), @r#"
+    server.toml:11: auth.jwt[2].algorithm: "none" is not known; write "HS256" or "RS256" or "ES256" or "EdDSA"
+           server.toml:16: auth.jwt[3].secret: there is no such key; did you mean secret_file? (here may stand: id, algorithm, secret_file, public_key_file, audience, issuer)
+    "#);
+    let first = text.split_inclusive('\n').take(5).collect::<String>();
+    insta::assert_snapshot!(refused::<ServerSettings>(&first), @"server.toml:4: auth.jwt[0].algorithm: HS256 takes secret_file and nothing else; keep that one and take the other out");
+    let good = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"EdDSA\"\npublic_key_file = \"/k/a.pem\"\n";
+    let settings = ServerSettings::from_text(good).unwrap();
+    assert_eq!(settings.auth.jwt[0].source, JwtKeySource::PublicKeyFile("/k/a.pem".into()));
+    assert!(refused::<ServerSettings>(&good.repeat(2)).contains("two keys have the id \"a\""));
+}
+
+#[test]
+fn the_environment_takes_numbers_and_lists_and_tells_a_misspelt_name() {
+    let mut sources = Sources::under("/nowhere");
+    sources.environment = vec![
+        ("PIKIOSK_AUTH_ORIGINS".into(), "https://a.example, https://b.example:8443".into()),
+        ("PIKIOSK_AUTH_PER_MESSAGE".into(), "true".into()),
+        ("PIKIOSK_DISPLAY_URL".into(), "https://for.the.other.file/".into()),
+        ("PIKIOSK_KEY".into(), "secret".into()),
+        ("PIKIOSK_SOMETHING_OF_SOMEBODY".into(), "1".into()),
+    ];
+    let settings = ServerSettings::load(&sources).unwrap().settings;
+    assert_eq!(settings.auth.origins, ["https://a.example", "https://b.example:8443"]);
+    assert!(settings.auth.per_message);
+
+    sources.environment = vec![("PIKIOSK_LISTN".into(), "x".into()), ("PIKIOSK_LIMITS_FRAME_BYTES".into(), "x".into())];
+    insta::assert_snapshot!(ServerSettings::load(&sources).unwrap_err(), @r#"
+    environment PIKIOSK_LIMITS_FRAME_BYTES: limits.frame_bytes: expected a whole number, found "x"; write a whole number from 1024 to 16777216
+           environment PIKIOSK_LISTN: there is no such variable; did you mean PIKIOSK_LISTEN?
+    "#);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let (_root, mut sources) =
+        machine(&[("etc/pikiosk/kiosk.toml", "[server]\nurl = \"http://a\"\nenrollment = \"abcd\"\n")]);
+    sources.environment = vec![("PIKIOSK_TICKETS_REDIS".into(), "redis://me:abcd@cache:6379/0".into())];
+    let mut shown = KioskSettings::load(&sources).unwrap().shown;
+    shown.extend(ServerSettings::load(&sources).unwrap().shown);
+    let text = serde_json::to_string(&shown).unwrap();
+    assert!(!text.contains("abcd"), "{text}");
+    assert!(text.contains("redis://me:hidden@cache:6379/0"));
+}
+
+#[test]
+fn the_example_files_work_as_they_are_and_with_every_line_taken_in() {
+    for text in [example::<KioskSettings>(), example::<ServerSettings>()] {
+        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        let server = text.contains("server.toml:");
+        let taken: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(code) if !code.starts_with(' ') => format!("{code}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        // A key of HS256 takes no public key.
+        let taken = taken.replace("\npublic_key_file", "\n#");
+        for text in [&text, &taken] {
+            let problem = match server {
+                true => ServerSettings::from_text(text).err(),
+                false => KioskSettings::from_text(text).err(),
+            };
+            assert!(problem.is_none(), "{}\n{text}", problem.unwrap());
+        }
+    }
+    insta::assert_snapshot!("example_kiosk", example::<KioskSettings>());
+    insta::assert_snapshot!("example_server", example::<ServerSettings>());
+}
+
+#[test]
+fn every_key_is_documented_and_every_file_without_a_line_is_the_default() {
+    for shape in [shape::Shape::of::<KioskSettings>(), shape::Shape::of::<ServerSettings>()] {
+        for (key, of) in shape.leaves() {
+            assert!(of.doc.ends_with(['.', ']']), "{key}: {:?}", of.doc);
+            assert!(of.default.is_some() || of.example.is_some(), "{key} has neither a default nor an example");
+        }
+    }
+}
+
+#[test]
+fn the_schema_is_one_that_an_editor_can_use() {
+    let schema = schema::<KioskSettings>();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["properties"]["browser"]["properties"]["hang_seconds"]["default"], 8);
+    assert_eq!(schema["properties"]["display"]["properties"]["url"]["type"], "string");
+    assert!(!schema.to_string().contains("null"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\[[a-z.\\[\\]]{0,12}\\]\n|[a-z_.\"']{1,14} ?= ?[-0-9a-z\"'\\[\\]{}.,#]{0,20}\n|.{0,20}\n){0,6}") {
+        let _ = KioskSettings::from_text(&text);
+        let _ = ServerSettings::from_text(&text);
+    }
+}
+
+#[test]
+fn a_folder_of_a_layer_that_is_not_there_is_no_error() {
+    assert!(
+        layers::read::<KioskSettings>(
+            &Sources::under(Path::new("/nowhere")),
+            &shape::Shape::of::<KioskSettings>(),
+            &mut vec![]
+        )
+        .unwrap()
+        .is_empty()
+    );
+}

@@ -1,0 +1,437 @@
+//! The loop itself: one select over the supervisor's socket, Firefox, its session, signals and the next deadline.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::ChildStderr,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixStream, unix::OwnedReadHalf, unix::pipe},
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::Instant,
+};
+
+use super::{
+    firefox::{self, FirefoxError},
+    machine::{Effect, Input, Machine},
+    profile::{self, ProfileError},
+    session::Session,
+    wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
+};
+use crate::{config::BrowserSettings, io::process};
+
+/// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
+const WAITING: usize = 256;
+/// A killed Firefox and all its processes are gone within 2 s here.
+const KILL_WITHIN: Duration = Duration::from_secs(5);
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+
+/// What the loop is told once.
+#[derive(Debug)]
+pub struct LoopSettings {
+    /// Where the supervisor's socket is.
+    pub runtime: PathBuf,
+    /// Firefox's profile; by default `RUNTIME/profile-UID`.
+    pub profile: Option<PathBuf>,
+    pub browser: BrowserSettings,
+}
+
+/// Why the loop cannot run at all. Everything else it outlives.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    #[error("use Firefox")]
+    Firefox(#[source] FirefoxError),
+    #[error("make Firefox's profile")]
+    Profile(#[source] ProfileError),
+    #[error("watch signals and children")]
+    Signals(#[source] io::Error),
+}
+
+/// What happened, from the tasks around.
+#[derive(Debug)]
+enum Fact {
+    Supervisor(mpsc::Sender<String>),
+    SupervisorGone,
+    Ordered(ToLoop),
+    /// Where Firefox of this generation listens.
+    Listening(u64, String),
+    SessionOpened(u64, Session),
+    SessionFailed(u64, String),
+    Told(u64, Box<RawValue>),
+    SessionClosed {
+        generation: u64,
+        firefox_ended: bool,
+    },
+    TreeGone(bool),
+}
+
+struct Loop {
+    settings: LoopSettings,
+    program: PathBuf,
+    profile: PathBuf,
+    machine: Machine,
+    facts: mpsc::Sender<Fact>,
+    url: Option<String>,
+    supervisor: Option<mpsc::Sender<String>>,
+    pid: Option<i32>,
+    generation: u64,
+    listening: Option<String>,
+    /// Commands to the open session; dropping it ends the session.
+    session: Option<mpsc::Sender<Box<RawValue>>>,
+    session_id: u64,
+    firefox_version: String,
+    quit: bool,
+}
+
+/// Keeps Firefox running until SIGTERM, SIGINT or SIGHUP; then leaves nothing behind.
+///
+/// Must run on the thread that lives as long as the process: Firefox is bound to it.
+pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
+    let program = firefox::find(settings.browser.command.as_deref().map(Path::new)).map_err(LoopError::Firefox)?;
+    let own_profile = || settings.runtime.join(format!("profile-{}", nix::unistd::getuid()));
+    let profile = settings.profile.clone().unwrap_or_else(own_profile);
+    process::become_subreaper().map_err(LoopError::Signals)?;
+    end_leftovers(&profile);
+    profile::rebuild(&profile, &settings.browser.prefs).map_err(LoopError::Profile)?;
+
+    let watch = |kind| signal(kind).map_err(LoopError::Signals);
+    let (mut term, mut int, mut hup) =
+        (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?, watch(SignalKind::hangup())?);
+    let mut child = watch(SignalKind::child())?;
+    let (facts, mut happened) = mpsc::channel(WAITING);
+    tokio::spawn(meet_supervisors(settings.runtime.join(SOCKET), facts.clone()));
+
+    let mut own = Loop {
+        program,
+        profile,
+        machine: Machine::new(fastrand::Rng::new()),
+        facts,
+        url: None,
+        supervisor: None,
+        pid: None,
+        generation: 0,
+        listening: None,
+        session: None,
+        session_id: 0,
+        firefox_version: String::new(),
+        quit: false,
+        settings,
+    };
+    while !own.quit {
+        let due = own.machine.deadline();
+        let input = tokio::select! {
+            fact = happened.recv() => match fact {
+                Some(fact) => own.take(fact),
+                None => Some(Input::StopWanted),
+            },
+            _ = child.recv() => own.reap(),
+            _ = term.recv() => Some(Input::StopWanted),
+            _ = int.recv() => Some(Input::StopWanted),
+            _ = hup.recv() => Some(Input::StopWanted),
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Input::Due),
+        };
+        if let Some(input) = input {
+            own.step(input);
+        }
+    }
+    Ok(())
+}
+
+impl Loop {
+    fn step(&mut self, input: Input) {
+        tracing::debug!(?input, "input");
+        for effect in self.machine.step(input, Instant::now()) {
+            if let Some(next) = self.act(effect) {
+                self.step(next);
+            }
+        }
+    }
+
+    fn take(&mut self, fact: Fact) -> Option<Input> {
+        match fact {
+            Fact::Supervisor(lines) => {
+                self.supervisor = Some(lines);
+                self.tell(&FromLoop::Hello {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    pid: std::process::id(),
+                    display: std::env::var("DISPLAY").unwrap_or_default(),
+                });
+                None
+            }
+            Fact::SupervisorGone => {
+                self.supervisor = None;
+                Some(Input::SupervisorGone)
+            }
+            Fact::Ordered(order) => self.obey(order),
+            Fact::Listening(generation, url) if generation == self.generation => {
+                self.listening = Some(url);
+                Some(Input::Listening)
+            }
+            Fact::SessionOpened(id, session) if id == self.session_id => {
+                self.firefox_version.clone_from(&session.firefox);
+                self.relay(session);
+                Some(Input::SessionOpened)
+            }
+            Fact::SessionFailed(id, why) if id == self.session_id => Some(Input::SessionFailed { why }),
+            Fact::Told(id, raw) => {
+                if id == self.session_id {
+                    self.tell(&FromLoop::Bidi(raw));
+                }
+                None
+            }
+            Fact::SessionClosed { generation, firefox_ended } if generation == self.generation => {
+                self.session = None;
+                // A session that ends without Firefox is a Firefox that no longer listens to us.
+                let lost = || Input::SessionFailed { why: "its remote control went away".to_owned() };
+                Some(if firefox_ended { lost() } else { Input::SessionClosed })
+            }
+            Fact::TreeGone(true) => Some(Input::TreeGone),
+            Fact::TreeGone(false) => {
+                tracing::error!("some of Firefox's processes cannot be killed");
+                None
+            }
+            // Of an earlier Firefox or session.
+            Fact::Listening(..) | Fact::SessionOpened(..) | Fact::SessionFailed(..) | Fact::SessionClosed { .. } => {
+                None
+            }
+        }
+    }
+
+    fn obey(&mut self, order: ToLoop) -> Option<Input> {
+        match order {
+            ToLoop::Open { url } => {
+                self.url = Some(url);
+                Some(Input::UrlKnown)
+            }
+            ToLoop::Attach {} => Some(Input::SupervisorCame),
+            ToLoop::Bidi(raw) => {
+                // Without a session the supervisor's own deadline answers; a full queue is a Firefox that hangs.
+                let dropped = self.session.as_ref().is_none_or(|session| session.try_send(raw).is_err());
+                if dropped {
+                    tracing::debug!("a command was dropped: no session takes it");
+                }
+                None
+            }
+            ToLoop::Restart { reason } => {
+                tracing::info!(reason, "Firefox is to be restarted");
+                Some(Input::RestartWanted { reason })
+            }
+            ToLoop::KillContent { reason } => {
+                let killed = self.kill_content();
+                tracing::info!(reason, killed, "content processes killed");
+                None
+            }
+        }
+    }
+
+    fn act(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Start { generation } => {
+                self.generation = generation;
+                self.listening = None;
+                return self.start().err().map(|why| Input::StartFailed { why });
+            }
+            Effect::OpenSession => {
+                self.session_id += 1;
+                let (id, url, facts) =
+                    (self.session_id, self.listening.clone().unwrap_or_default(), self.facts.clone());
+                tokio::spawn(async move {
+                    let fact = match Session::open(&url).await {
+                        Ok(session) => Fact::SessionOpened(id, session),
+                        Err(error) => Fact::SessionFailed(id, error.to_string()),
+                    };
+                    let _ = facts.send(fact).await;
+                });
+            }
+            Effect::CloseSession => {
+                // The relay sees its sender gone, ends the session, and tells.
+                self.session = None;
+            }
+            Effect::KillTree => {
+                let facts = self.facts.clone();
+                tokio::task::spawn_blocking(move || {
+                    let gone = process::kill_everything_below(KILL_WITHIN);
+                    let _ = facts.blocking_send(Fact::TreeGone(gone));
+                });
+            }
+            Effect::TellStarted { generation } => {
+                let pid = self.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+                tracing::info!(pid, generation, "Firefox is up");
+                self.tell(&FromLoop::Started { pid, generation, firefox: self.firefox_version.clone() });
+            }
+            Effect::TellAttached { generation } => {
+                // Again, now that the version is known.
+                let pid = self.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+                self.tell(&FromLoop::Started { pid, generation, firefox: self.firefox_version.clone() });
+                self.tell(&FromLoop::Attached { generation });
+            }
+            Effect::TellExited { generation, why, uptime, pause } => {
+                self.pid = None;
+                tracing::warn!(why, uptime_s = uptime.as_secs(), pause_ms = pause.as_millis(), "Firefox ended");
+                let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.tell(&FromLoop::Exited {
+                    generation,
+                    status: why,
+                    uptime_ms: millis(uptime),
+                    next_start_ms: millis(pause),
+                });
+            }
+            Effect::Quit => self.quit = true,
+        }
+        None
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
+        profile::rebuild(&self.profile, &self.settings.browser.prefs).map_err(|error| in_full(&error))?;
+        let mut child = firefox::start(&self.program, &self.profile, &url).map_err(|error| in_full(&error))?;
+        self.pid = i32::try_from(child.id()).ok();
+        if let Some(stderr) = child.stderr.take() {
+            let (generation, facts) = (self.generation, self.facts.clone());
+            let listening = move |url| {
+                // Room is made by the loop at once; a full queue means that it is ending anyway.
+                let _ = facts.try_send(Fact::Listening(generation, url));
+            };
+            match readable(stderr) {
+                Ok(stderr) => drop(tokio::spawn(firefox::watch_stderr(stderr, listening))),
+                Err(error) => return Err(format!("its stderr cannot be read: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn relay(&mut self, session: Session) {
+        let (sender, commands) = mpsc::channel(WAITING);
+        let (told, mut messages) = mpsc::channel(WAITING);
+        self.session = Some(sender);
+        let (id, generation) = (self.session_id, self.generation);
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            while let Some(raw) = messages.recv().await {
+                if facts.send(Fact::Told(id, raw)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            let firefox_ended = session.relay(commands, told).await;
+            let _ = facts.send(Fact::SessionClosed { generation, firefox_ended }).await;
+        });
+    }
+
+    /// Reaps what has ended; tells if Firefox itself was among it.
+    fn reap(&mut self) -> Option<Input> {
+        let mut exited = None;
+        while let Some((pid, how)) = process::reap_one() {
+            if self.pid == Some(pid) {
+                exited = Some(Input::Exited { how });
+            }
+        }
+        exited
+    }
+
+    fn kill_content(&self) -> usize {
+        let own = nix::unistd::getpid().as_raw();
+        let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
+        let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
+        content.filter(|process| process.signal(Signal::SIGKILL).is_ok()).count()
+    }
+
+    fn tell(&mut self, what: &FromLoop) {
+        let Some(lines) = &self.supervisor else { return };
+        let Ok(line) = serde_json::to_string(what) else { return };
+        if lines.try_send(line).is_err() {
+            tracing::warn!("the supervisor reads nothing: its line is dropped");
+        }
+    }
+}
+
+/// Meets one supervisor after the other, for ever: connects, reads its orders, writes what it is to know.
+async fn meet_supervisors(socket: PathBuf, facts: mpsc::Sender<Fact>) {
+    let mut pause = RECONNECT_FIRST;
+    let mut told = false;
+    loop {
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => {
+                (pause, told) = (RECONNECT_FIRST, false);
+                let (reader, mut writer) = stream.into_split();
+                let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
+                if facts.send(Fact::Supervisor(lines)).await.is_err() {
+                    return;
+                }
+                let write = async {
+                    while let Some(mut line) = waiting.recv().await {
+                        line.push('\n');
+                        if writer.write_all(line.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = write => {}
+                    () = read_orders(reader, &facts) => {}
+                }
+                if facts.send(Fact::SupervisorGone).await.is_err() {
+                    return;
+                }
+                tracing::info!("the supervisor is gone; what is on the glass stays");
+            }
+            Err(error) => {
+                if !told {
+                    tracing::info!(socket = %socket.display(), %error, "waiting for the supervisor (pikiosk run)");
+                    told = true;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RECONNECT_LONGEST);
+            }
+        }
+    }
+}
+
+async fn read_orders(reader: OwnedReadHalf, facts: &mpsc::Sender<Fact>) {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE_MAX as u64).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        match serde_json::from_slice(&line) {
+            Ok(order) => {
+                if facts.send(Fact::Ordered(order)).await.is_err() {
+                    return;
+                }
+            }
+            // A newer supervisor may know orders that we do not.
+            Err(error) => tracing::warn!(%error, "an order cannot be read"),
+        }
+    }
+}
+
+/// Ends what a loop that was killed left behind: it has our profile on its command line.
+fn end_leftovers(profile: &Path) {
+    for leftover in process::with_argument(profile.as_os_str()) {
+        tracing::warn!(pid = leftover.pid, "ending what an earlier loop left behind");
+        let _ = leftover.signal(Signal::SIGKILL);
+    }
+}
+
+fn readable(stderr: ChildStderr) -> io::Result<pipe::Receiver> {
+    pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))
+}
+
+/// An error with its causes, in one line.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,59 @@
+//! What the supervisor and the browser loop say to one another: one JSON object per line.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The longest line, in bytes: a screenshot of a large glass travels in one.
+pub const LINE_MAX: usize = 32 * 1024 * 1024;
+/// The socket's name in RUNTIME.
+pub const SOCKET: &str = "browser.sock";
+
+/// What the browser loop tells.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromLoop {
+    Hello {
+        version: String,
+        pid: u32,
+        display: String,
+    },
+    /// Firefox's process is there.
+    Started {
+        pid: u32,
+        generation: u64,
+        firefox: String,
+    },
+    /// A BiDi session is ready for this supervisor.
+    Attached {
+        generation: u64,
+    },
+    /// A message of BiDi, as it came.
+    Bidi(Box<RawValue>),
+    Exited {
+        generation: u64,
+        status: String,
+        uptime_ms: u64,
+        next_start_ms: u64,
+    },
+}
+
+/// What the supervisor orders.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToLoop {
+    /// Give this supervisor a session, now and after every start.
+    Attach {},
+    /// A command of BiDi.
+    Bidi(Box<RawValue>),
+    /// What Firefox is to be started with.
+    Open {
+        url: String,
+    },
+    Restart {
+        reason: String,
+    },
+    /// Kill the processes that run pages; Firefox itself stays.
+    KillContent {
+        reason: String,
+    },
+}

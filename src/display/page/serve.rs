@@ -1,0 +1,146 @@
+//! The shell: accepts, asks the guard, answers, closes. One request a connection: on loopback a new connection costs
+//! nothing, and none can be held.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    },
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    guard::{Guard, Route},
+    state::PageState,
+};
+
+/// Firefox opens at most 6 connections to a host; the rest is for a technician's curl and for what is just closing.
+const CONNECTIONS_MAX: usize = 32;
+/// A head that takes longer is not a browser on the same machine.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long a question for a newer state is held before it is answered with the old one.
+const HOLD: Duration = Duration::from_secs(25);
+/// A whole connection: head, hold, and the time to take the answer.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(35);
+/// Ours are under 1 KiB.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// The state and how often it has changed. The first revision is 1, so that 0 is never current.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) rev: u64,
+    pub(super) state: PageState,
+}
+
+impl Default for Current {
+    fn default() -> Self {
+        Self { rev: 1, state: PageState::default() }
+    }
+}
+
+/// Serves until it is dropped.
+pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Receiver<Current>) {
+    let guard = Arc::new(guard);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // Without a place, the next caller waits in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or a caller that is gone already: neither ends the page.
+                tracing::warn!(%error, "the page could not accept a connection");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (guard, state) = (guard.clone(), state.clone());
+        tokio::spawn(async move {
+            // A caller that is too slow or breaks off has only itself to answer.
+            let _ = timeout(CONNECTION_WITHIN, connection(stream, &guard, state)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, guard: &Guard, state: watch::Receiver<Current>) -> Result<(), hyper::Error> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(answer(&request, guard, state).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiver<Current>) -> Response<Full<Bytes>> {
+    let uri = request.uri();
+    let judged = match uri.authority() {
+        // `GET http://elsewhere/ HTTP/1.1` is for a proxy, which this is not.
+        Some(_) => Err(super::guard::Refusal::ForeignHost),
+        None => guard.judge(request.method(), uri.path(), uri.query(), request.headers()),
+    };
+    let (status, content_type, csp, body) = match judged {
+        Ok(Route::Asset(asset)) => {
+            let body =
+                if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(asset.body.as_bytes()) };
+            (StatusCode::OK, asset.content_type, asset.csp, body)
+        }
+        Ok(Route::State { since }) => (StatusCode::OK, "application/json", NOTHING, state_json(since, state).await),
+        Err(refusal) => {
+            tracing::debug!(method = %request.method(), path = uri.path(), %refusal, "the page refused a request");
+            (refusal.status(), "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n"))
+        }
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    harden(headers, content_type, csp);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// On every answer. There is no `Access-Control-*`: to other origins it stays closed.
+fn harden(headers: &mut HeaderMap, content_type: &'static str, csp: &'static str) {
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CONTENT_SECURITY_POLICY, csp),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The state, once it is another one than the asker has.
+async fn state_json(since: Option<u64>, mut state: watch::Receiver<Current>) -> Bytes {
+    // An error means that the page is ending, and then the last state is the answer.
+    let _ = timeout(HOLD, state.wait_for(|current| Some(current.rev) != since)).await;
+    let current = state.borrow();
+    let view = current.state.view(current.rev, Instant::now());
+    serde_json::to_vec(&view).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+}

@@ -1,0 +1,217 @@
+//! Between the supervisor's questions and WebDriver BiDi (W3C, as Firefox 140 to 153 speaks it). Pure.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    display::supervisor::{Answer, Ask, AskError, Painted, Seen},
+    event::command::PictureFormat,
+};
+
+/// Our own world in every page: its scripts cannot see ours.
+const SANDBOX: &str = "pikiosk";
+const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
+const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
+const CLEAR_STORAGE: &str = include_str!("../../../assets/browser/clear_storage.js");
+
+/// A BiDi command without its id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub method: &'static str,
+    pub params: Value,
+}
+
+fn call(method: &'static str, params: Value) -> Call {
+    Call { method, params }
+}
+
+/// What is asked once of every new session, in this order. `pages` is the origin of our own pages.
+pub fn set_up(pages: &str) -> [Call; 4] {
+    let events = json!([
+        "browsingContext.navigationCommitted",
+        "browsingContext.fragmentNavigated",
+        "browsingContext.contextCreated",
+        "browsingContext.contextDestroyed",
+        "browsingContext.userPromptOpened",
+        "script.message",
+    ]);
+    let painted = format!("(tell) => ({PAINTED})(tell, {})", json!(pages));
+    let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
+    [
+        call("session.subscribe", json!({ "events": events })),
+        call(
+            "script.addPreloadScript",
+            json!({ "functionDeclaration": painted, "arguments": channel, "sandbox": SANDBOX }),
+        ),
+        call("browser.setDownloadBehavior", json!({ "downloadBehavior": { "type": "denied" } })),
+        call("browsingContext.getTree", json!({ "maxDepth": 0 })),
+    ]
+}
+
+/// The top-level contexts of a `browsingContext.getTree` answer.
+pub fn contexts(tree: &Value) -> Vec<String> {
+    let contexts = tree["contexts"].as_array().into_iter().flatten();
+    contexts.filter_map(|context| context["context"].as_str().map(str::to_owned)).collect()
+}
+
+/// A preload script that zooms every document to come.
+pub fn zoom_preload(percent: u32) -> Call {
+    let function = format!("() => {{ ({ZOOM})({percent}); }}");
+    call("script.addPreloadScript", json!({ "functionDeclaration": function, "sandbox": SANDBOX }))
+}
+
+/// Whether pages come from the network whatever the cache holds.
+pub fn bypass_cache(bypass: bool) -> Call {
+    let behavior = if bypass { "bypass" } else { "default" };
+    call("network.setCacheBehavior", json!({ "cacheBehavior": behavior }))
+}
+
+pub fn remove_preload(script: &str) -> Call {
+    call("script.removePreloadScript", json!({ "script": script }))
+}
+
+/// The command that asks `ask` of this context.
+pub fn to_call(ask: &Ask, context: &str) -> Call {
+    match ask {
+        // `none`: the answer comes when the navigation has begun; the paint is told by the page itself.
+        Ask::Navigate { url } => {
+            call("browsingContext.navigate", json!({ "context": context, "url": url, "wait": "none" }))
+        }
+        // `ignoreCache` is "not supported yet": the cache is turned off around it.
+        Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
+        Ask::Overlay { script, argument } => function(context, Some(SANDBOX), script, argument),
+        Ask::Zoom { percent } => function(context, Some(SANDBOX), ZOOM, &json!(percent)),
+        Ask::PageEvent { name, data } => {
+            let dispatch = "({ name, data }) => { document.dispatchEvent(new CustomEvent(name, { detail: data, bubbles: true })); }";
+            function(context, None, dispatch, &json!({ "name": name, "data": data }))
+        }
+        Ask::Pulse => call(
+            "script.evaluate",
+            json!({ "expression": "1", "target": { "context": context, "sandbox": SANDBOX }, "awaitPromise": false }),
+        ),
+        Ask::BrowserPulse => call("session.status", json!({})),
+        Ask::FrameHash => capture(context, PictureFormat::Png),
+        Ask::Screenshot { format, .. } => capture(context, *format),
+        Ask::ClearCookies => call("storage.deleteCookies", json!({})),
+        Ask::ClearStorage => function(context, None, CLEAR_STORAGE, &Value::Null),
+        Ask::CloseContext { context } => call("browsingContext.close", json!({ "context": context })),
+        Ask::DismissPrompt { context } => {
+            call("browsingContext.handleUserPrompt", json!({ "context": context, "accept": false }))
+        }
+    }
+}
+
+/// What the result of a command answers. A picture's bytes are read elsewhere.
+pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
+    if result["type"] == "exception" {
+        let text = result["exceptionDetails"]["text"].as_str().unwrap_or("a script failed");
+        return Err(AskError::Refused(text.chars().take(300).collect()));
+    }
+    Ok(match ask {
+        Ask::Navigate { .. } | Ask::Reload { .. } => {
+            Answer::Navigated { navigation: result["navigation"].as_str().map(str::to_owned) }
+        }
+        _ => Answer::Done,
+    })
+}
+
+/// What an event of BiDi tells; `ours` is the one context there should be.
+pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
+    let context = params["context"].as_str().unwrap_or_default();
+    let navigation = || params["navigation"].as_str().map(str::to_owned);
+    let url = || params["url"].as_str().unwrap_or_default().to_owned();
+    match method {
+        "browsingContext.navigationCommitted" if context == ours => {
+            Seen::Committed { navigation: navigation(), url: url() }
+        }
+        "browsingContext.fragmentNavigated" if context == ours => Seen::Jumped { navigation: navigation(), url: url() },
+        "browsingContext.contextCreated" if params["parent"].is_null() && context != ours => {
+            Seen::Opened { context: context.to_owned() }
+        }
+        "browsingContext.contextDestroyed" if context == ours => Seen::Closed,
+        "browsingContext.userPromptOpened" => Seen::Prompted { context: context.to_owned() },
+        "script.message" if params["source"]["context"] == ours => painted(params).map_or(Seen::Alive, Seen::Painted),
+        _ => Seen::Alive,
+    }
+}
+
+fn painted(params: &Value) -> Option<Painted> {
+    #[derive(Deserialize)]
+    struct Said {
+        uri: String,
+        status: Option<u16>,
+        failed: Option<String>,
+    }
+    if params["channel"] != SANDBOX {
+        return None;
+    }
+    let said: Said = serde_json::from_str(params["data"]["value"].as_str()?).ok()?;
+    Some(Painted { uri: said.uri, status: said.status, failed: said.failed })
+}
+
+/// The argument travels as text: BiDi's own form of an object is four times as long.
+fn function(context: &str, sandbox: Option<&str>, script: &str, argument: &Value) -> Call {
+    let declaration = format!("(text) => ({})(JSON.parse(text))", script.trim().trim_end_matches(';'));
+    let mut target = json!({ "context": context });
+    if let Some(sandbox) = sandbox {
+        target["sandbox"] = json!(sandbox);
+    }
+    let arguments = json!([{ "type": "string", "value": argument.to_string() }]);
+    call(
+        "script.callFunction",
+        json!({ "functionDeclaration": declaration, "arguments": arguments, "target": target, "awaitPromise": true }),
+    )
+}
+
+fn capture(context: &str, format: PictureFormat) -> Call {
+    let format = match format {
+        PictureFormat::Png => json!({ "type": "image/png" }),
+        PictureFormat::Jpeg => json!({ "type": "image/jpeg", "quality": 0.85 }),
+    };
+    call("browsingContext.captureScreenshot", json!({ "context": context, "origin": "viewport", "format": format }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_one_page_tells_is_understood_and_other_contexts_are_strangers() {
+        let committed = json!({ "context": "c", "navigation": "n", "url": "http://a/" });
+        let seen = Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() };
+        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "c"), seen);
+        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "other"), Seen::Alive);
+        let opened = json!({ "context": "popup", "parent": null, "url": "about:blank" });
+        assert_eq!(to_seen("browsingContext.contextCreated", &opened, "c"), Seen::Opened { context: "popup".into() });
+        let frame = json!({ "context": "frame", "parent": "c", "url": "about:blank" });
+        assert_eq!(to_seen("browsingContext.contextCreated", &frame, "c"), Seen::Alive);
+    }
+
+    #[test]
+    fn a_painted_message_is_read_and_anything_else_on_the_channel_is_not() {
+        let message = |value: &str| json!({ "channel": "pikiosk", "source": { "context": "c" }, "data": { "type": "string", "value": value } });
+        let painted = r#"{"kind":"painted","uri":"http://a/","status":200,"failed":null}"#;
+        let seen = Seen::Painted(Painted { uri: "http://a/".into(), status: Some(200), failed: None });
+        assert_eq!(to_seen("script.message", &message(painted), "c"), seen);
+        assert_eq!(to_seen("script.message", &message("{}"), "c"), Seen::Alive);
+        assert_eq!(to_seen("script.message", &message(painted), "other"), Seen::Alive);
+    }
+
+    #[test]
+    fn a_script_that_threw_is_a_refusal_in_its_own_words() {
+        let thrown = json!({ "type": "exception", "exceptionDetails": { "text": "TypeError: x" } });
+        assert_eq!(to_answer(&Ask::Pulse, &thrown), Err(AskError::Refused("TypeError: x".into())));
+        assert_eq!(
+            to_answer(&Ask::Navigate { url: "x".into() }, &json!({ "navigation": "n", "url": "x" })),
+            Ok(Answer::Navigated { navigation: Some("n".into()) })
+        );
+    }
+
+    #[test]
+    fn functions_stay_expressions_whatever_the_argument_holds() {
+        let ask = Ask::Overlay { script: "(a) => a;\n", argument: json!({ "text": "\"') => evil" }) };
+        let call = to_call(&ask, "c");
+        assert_eq!(call.params["functionDeclaration"], "(text) => ((a) => a)(JSON.parse(text))");
+        assert_eq!(call.params["arguments"][0]["value"], r#"{"text":"\"') => evil"}"#);
+    }
+}

@@ -1,0 +1,422 @@
+//! The browser's side of the shell: the loop's socket, the session on it, and the questions under way.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use serde_json::{Value, json, value::RawValue};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+    time::Instant,
+};
+
+use super::bidi::{self, Call};
+use crate::{
+    display::{
+        browser::wire::{FromLoop, LINE_MAX, ToLoop},
+        supervisor::{Answer, Ask, AskError, AskId, Seen},
+    },
+    event::command::PictureFormat,
+};
+
+/// Lines from the loop that wait for the supervisor: a page that talks without end slows its own browser down.
+const LINES_WAITING: usize = 64;
+/// Orders that wait for the loop: as many as are ever under way. A loop that reads none is as good as gone.
+const ORDERS_WAITING: usize = 256;
+/// Setting a session up takes milliseconds in a browser that is awake.
+const SET_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the glass told.
+#[derive(Debug)]
+pub enum Told {
+    /// The session is set up.
+    Attached,
+    Detached {
+        why: String,
+    },
+    Firefox {
+        version: String,
+    },
+    Seen(Seen),
+    Answered {
+        ask: AskId,
+        answer: Result<Answer, AskError>,
+    },
+    /// The base64 of a picture, for whoever hashes or scales it.
+    Picture {
+        ask: AskId,
+        what: Picture,
+        base64: String,
+    },
+}
+
+/// What is to become of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Picture {
+    Hash,
+    Screenshot { event: String, format: PictureFormat, width: Option<u32> },
+}
+
+/// One line, and which connection it came from.
+#[derive(Debug)]
+enum Arrived {
+    Connected { orders: mpsc::Sender<String> },
+    Line(FromLoop),
+    Gone,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    Ask {
+        ask: AskId,
+        what: Ask,
+    },
+    /// The n-th step of setting the session up.
+    SetUp(usize),
+    /// The answer holds a new preload script's id.
+    ZoomPreload,
+    /// Nobody waits for it.
+    Aside,
+}
+
+#[derive(Debug)]
+struct Pending {
+    purpose: Purpose,
+    deadline: Instant,
+}
+
+/// The glass, as the supervisor's loop sees it.
+#[derive(Debug)]
+pub struct Glass {
+    arrived: mpsc::Receiver<Arrived>,
+    orders: Option<mpsc::Sender<String>>,
+    /// The origin of our own pages, and what Firefox is to be started with.
+    pages: String,
+    open: String,
+    next_id: u64,
+    pending: HashMap<u64, Pending>,
+    context: Option<String>,
+    attached: bool,
+    zoom_preload: Option<String>,
+    /// The cache is off until the page that asked for it has painted.
+    bypasses_cache: bool,
+    starts: u64,
+    /// What is to be told before anything new is read.
+    ready: std::collections::VecDeque<Told>,
+}
+
+impl Glass {
+    /// Listens at `path`, which is replaced if it is there.
+    pub fn listen(path: &Path, pages: String, open: String) -> std::io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        // The browser loop is another user; who may reach the socket is the directory's to say.
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
+        let (sender, arrived) = mpsc::channel(LINES_WAITING);
+        tokio::spawn(accept(listener, sender));
+        Ok(Glass {
+            arrived,
+            orders: None,
+            pages,
+            open,
+            next_id: 0,
+            pending: HashMap::new(),
+            context: None,
+            attached: false,
+            zoom_preload: None,
+            bypasses_cache: false,
+            starts: 0,
+            ready: std::collections::VecDeque::new(),
+        })
+    }
+
+    /// How often Firefox was started since the supervisor was.
+    pub fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// What comes next. Safe to drop half-way.
+    pub async fn next(&mut self) -> Told {
+        loop {
+            if let Some(told) = self.ready.pop_front() {
+                return told;
+            }
+            let deadline = self.pending.values().map(|pending| pending.deadline).min();
+            let late = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                arrived = self.arrived.recv() => match arrived {
+                    Some(arrived) => self.take(arrived),
+                    None => std::future::pending().await,
+                },
+                () = late => self.time_out(),
+            }
+        }
+    }
+
+    /// Asks the browser; [`next`](Self::next) brings the answer, in any case.
+    pub fn ask(&mut self, ask: AskId, what: Ask, within: Duration) {
+        let Some(context) = self.context.clone().filter(|_| self.attached) else {
+            self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
+            return;
+        };
+        if let Ask::Zoom { percent } = &what {
+            let aside = Instant::now() + within;
+            if let Some(script) = self.zoom_preload.take() {
+                self.call(bidi::remove_preload(&script), Purpose::Aside, aside);
+            }
+            self.call(bidi::zoom_preload(*percent), Purpose::ZoomPreload, aside);
+        }
+        if let Ask::Reload { ignore_cache: true } = &what {
+            self.bypasses_cache = true;
+            self.call(bidi::bypass_cache(true), Purpose::Aside, Instant::now() + within);
+        }
+        let call = bidi::to_call(&what, &context);
+        self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
+    }
+
+    pub fn restart(&mut self, why: &str) {
+        self.order(&ToLoop::Restart { reason: why.to_owned() });
+    }
+
+    pub fn kill_content(&mut self, why: &str) {
+        self.order(&ToLoop::KillContent { reason: why.to_owned() });
+    }
+
+    fn take(&mut self, arrived: Arrived) {
+        match arrived {
+            Arrived::Connected { orders } => {
+                self.detach("the browser loop is another one");
+                self.orders = Some(orders);
+                self.order(&ToLoop::Open { url: self.open.clone() });
+                self.order(&ToLoop::Attach {});
+            }
+            Arrived::Gone => {
+                self.orders = None;
+                self.detach("the browser loop is gone");
+            }
+            Arrived::Line(line) => self.heard(line),
+        }
+    }
+
+    fn heard(&mut self, line: FromLoop) {
+        match line {
+            FromLoop::Hello { version, pid, display: x11 } => {
+                tracing::info!(version, pid, x11, "the browser loop is there");
+            }
+            FromLoop::Started { pid, generation, firefox } => {
+                tracing::info!(pid, generation, firefox, "Firefox started");
+                self.starts += 1;
+                self.ready.push_back(Told::Firefox { version: firefox });
+            }
+            FromLoop::Attached { generation } => {
+                self.detach("its session is a new one");
+                tracing::info!(generation, "a session with Firefox is ready");
+                self.set_up(0);
+            }
+            FromLoop::Exited { status, uptime_ms, next_start_ms, .. } => {
+                let why =
+                    format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
+                self.detach(&why);
+                self.ready.push_back(Told::Detached { why });
+            }
+            FromLoop::Bidi(message) => match serde_json::from_str::<Value>(message.get()) {
+                Ok(message) => self.message(message),
+                Err(error) => tracing::warn!(%error, "Firefox said what is no JSON"),
+            },
+        }
+    }
+
+    fn message(&mut self, mut message: Value) {
+        if let Some(id) = message["id"].as_u64() {
+            // A late answer to what was given up is dropped.
+            if let Some(pending) = self.pending.remove(&id) {
+                let result = match message["type"].as_str() {
+                    Some("success") => Ok(message["result"].take()),
+                    _ => Err(AskError::Refused(error_words(&message))),
+                };
+                self.answered(pending.purpose, result);
+            }
+            return;
+        }
+        let (Some(method), Some(context)) = (message["method"].as_str(), &self.context) else { return };
+        let seen = bidi::to_seen(method, &message["params"], context);
+        if matches!(seen, Seen::Painted(_)) && std::mem::take(&mut self.bypasses_cache) {
+            self.call(bidi::bypass_cache(false), Purpose::Aside, Instant::now() + SET_UP_WITHIN);
+        }
+        self.ready.push_back(Told::Seen(seen));
+    }
+
+    fn answered(&mut self, purpose: Purpose, result: Result<Value, AskError>) {
+        match (purpose, result) {
+            (Purpose::Aside, _) => {}
+            (Purpose::ZoomPreload, Ok(result)) => self.zoom_preload = result["script"].as_str().map(str::to_owned),
+            (Purpose::ZoomPreload, Err(error)) => tracing::warn!(%error, "pages to come will not be zoomed"),
+            (Purpose::SetUp(step), Ok(result)) => {
+                let mut contexts = bidi::contexts(&result).into_iter();
+                if let Some(first) = contexts.next() {
+                    self.context = Some(first);
+                    for context in contexts {
+                        self.ready.push_back(Told::Seen(Seen::Opened { context }));
+                    }
+                }
+                self.set_up(step + 1);
+            }
+            (Purpose::SetUp(step), Err(error)) => {
+                tracing::error!(step, %error, "the session with Firefox cannot be used");
+                self.restart("its session cannot be used");
+            }
+            (Purpose::Ask { ask, what }, Ok(mut result)) => {
+                let picture = match &what {
+                    Ask::FrameHash => Some(Picture::Hash),
+                    Ask::Screenshot { event, format, width } => {
+                        Some(Picture::Screenshot { event: event.clone(), format: *format, width: *width })
+                    }
+                    _ => None,
+                };
+                let told = match (picture, result["data"].take()) {
+                    (Some(what), Value::String(base64)) => Told::Picture { ask, what, base64 },
+                    _ => Told::Answered { ask, answer: bidi::to_answer(&what, &result) },
+                };
+                self.ready.push_back(told);
+            }
+            (Purpose::Ask { ask, .. }, Err(error)) => {
+                self.ready.push_back(Told::Answered { ask, answer: Err(error) });
+            }
+        }
+    }
+
+    fn set_up(&mut self, step: usize) {
+        match bidi::set_up(&self.pages).into_iter().nth(step) {
+            Some(call) => self.call(call, Purpose::SetUp(step), Instant::now() + SET_UP_WITHIN),
+            None if self.context.is_some() => {
+                self.attached = true;
+                self.ready.push_front(Told::Attached);
+            }
+            None => self.restart("it has no window"),
+        }
+    }
+
+    /// Ends what was under way in the session that is gone.
+    fn detach(&mut self, why: &str) {
+        let was_attached = std::mem::take(&mut self.attached);
+        (self.context, self.zoom_preload, self.bypasses_cache) = (None, None, false);
+        for (_, pending) in self.pending.drain() {
+            if let Purpose::Ask { ask, .. } = pending.purpose {
+                self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
+            }
+        }
+        if was_attached {
+            self.ready.push_back(Told::Detached { why: why.to_owned() });
+        }
+    }
+
+    fn time_out(&mut self) {
+        let now = Instant::now();
+        let late: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| pending.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            if let Some(pending) = self.pending.remove(&id) {
+                self.answered(pending.purpose, Err(AskError::TimedOut));
+            }
+        }
+    }
+
+    fn call(&mut self, call: Call, purpose: Purpose, deadline: Instant) {
+        self.next_id += 1;
+        let command = json!({ "id": self.next_id, "method": call.method, "params": call.params });
+        self.pending.insert(self.next_id, Pending { purpose, deadline });
+        if let Ok(raw) = RawValue::from_string(command.to_string()) {
+            self.order(&ToLoop::Bidi(raw));
+        }
+    }
+
+    fn order(&mut self, order: &ToLoop) {
+        let Some(orders) = &self.orders else { return };
+        let Ok(mut line) = serde_json::to_string(order) else { return };
+        line.push('\n');
+        if orders.try_send(line).is_err() {
+            self.orders = None;
+            self.detach("the browser loop takes no orders");
+        }
+    }
+}
+
+/// Takes one loop at a time; a newer one replaces the older.
+async fn accept(listener: UnixListener, arrived: mpsc::Sender<Arrived>) {
+    let mut current: Option<tokio::task::JoinHandle<()>> = None;
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the browser loop could not be let in");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = arrived.closed() => return,
+        };
+        if let Some(older) = current.take() {
+            older.abort();
+        }
+        let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
+        if arrived.send(Arrived::Connected { orders }).await.is_err() {
+            return;
+        }
+        current = Some(tokio::spawn(converse(stream, waiting, arrived.clone())));
+    }
+}
+
+async fn converse(stream: UnixStream, mut orders: mpsc::Receiver<String>, arrived: mpsc::Sender<Arrived>) {
+    let (reading, mut writing) = stream.into_split();
+    let write = async move {
+        while let Some(line) = orders.recv().await {
+            if writing.write_all(line.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    };
+    let hand_on = arrived.clone();
+    let read = async move {
+        let mut reading = BufReader::new(reading);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut limited = tokio::io::AsyncReadExt::take(&mut reading, LINE_MAX as u64);
+            match limited.read_until(b'\n', &mut line).await {
+                Ok(n) if n > 0 && line.ends_with(b"\n") => {}
+                _ => return,
+            }
+            match serde_json::from_slice(&line) {
+                Ok(said) => {
+                    if hand_on.send(Arrived::Line(said)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the browser loop said what is not known here"),
+            }
+            // A picture's megabytes are not kept for the next short line.
+            line.shrink_to(64 * 1024);
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        () = read => {}
+    }
+    // The supervisor may be ending, and then nobody listens.
+    let _ = arrived.send(Arrived::Gone).await;
+}
+
+fn error_words(message: &Value) -> String {
+    let error = message["error"].as_str().unwrap_or("error");
+    let words = message["message"].as_str().unwrap_or_default();
+    format!("{error}: {words}").chars().take(400).collect()
+}

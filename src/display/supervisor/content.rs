@@ -1,0 +1,399 @@
+//! What should be on the glass, and whether it is. Pure.
+//!
+//! ```text
+//!             attached                 painted
+//!   Dark ---------------> Loading -----------------> Shown
+//!    ^  detached             |  ^                      |
+//!    |                 fault |  | it answers again     | error page, status >= 400
+//!    +--- from anywhere      v  | (or its time came)   v
+//!                          Away: the offline page, with reason and countdown
+//! ```
+//!
+//! A page's process that dies is answered by loading again at once, from anywhere; if it dies too often, by `Away`.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    load::{Load, Loaded},
+    out::{Out, Outcome, earlier},
+    port::{Answer, Ask, AskError, AskId, Painted},
+};
+use crate::{
+    display::{
+        journal::EventKey,
+        page::{SiteFault, Urls, fault::Blame, words},
+    },
+    event::Status,
+};
+
+/// The first wait after a failed try; it doubles up to [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A wrong setting mends itself by a new command; this is in case it does not.
+const RETRY_SETTING: Duration = Duration::from_secs(60);
+/// After so many unanswered probes the browser itself tries: the probe may see another network than it does.
+const TRY_FOR_REAL: u32 = 10;
+/// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
+const CRASHES_MAX: usize = 3;
+const CRASH_WINDOW: Duration = Duration::from_secs(60);
+
+/// What is wanted on the glass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Show {
+    Splash,
+    Url(String),
+}
+
+/// A site that is not on the glass though it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trouble {
+    pub url: String,
+    pub fault: SiteFault,
+    pub since: Instant,
+    pub tries: u32,
+    pub retry_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    Dark,
+    Loading(Load),
+    Shown,
+    Away { page: Option<Load>, again: Again },
+}
+
+/// How a site that is away is tried again.
+#[derive(Debug, Clone, PartialEq)]
+enum Again {
+    ProbeAt(Instant),
+    Probing(AskId),
+    LoadAt(Instant),
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Content {
+    urls: Urls,
+    rng: fastrand::Rng,
+    show: Show,
+    /// Whose receipts wait for the paint.
+    due: Vec<EventKey>,
+    phase: Phase,
+    trouble: Option<Trouble>,
+    crashes: VecDeque<Instant>,
+    paints: u64,
+}
+
+impl Content {
+    /// `rng` spreads retries, so that a hundred displays do not ask a site at once.
+    pub fn new(urls: Urls, show: Show, rng: fastrand::Rng) -> Self {
+        Content {
+            urls,
+            rng,
+            show,
+            due: Vec::new(),
+            phase: Phase::Dark,
+            trouble: None,
+            crashes: VecDeque::new(),
+            paints: 0,
+        }
+    }
+
+    /// Puts something else on the glass. `key` is whose receipt waits for its paint.
+    pub fn want(&mut self, show: Show, key: Option<EventKey>, out: &mut Out) {
+        for key in std::mem::take(&mut self.due) {
+            out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
+        }
+        self.due.extend(key);
+        self.show = show;
+        self.trouble = None;
+        self.crashes.clear();
+        self.load_unless_dark(out);
+    }
+
+    /// Whose receipt waits for the paint of the state.
+    pub fn forget_due(&mut self, key: &EventKey) {
+        self.due.retain(|due| due != key);
+    }
+
+    /// Loads what is wanted again, with or without the cache.
+    pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
+        self.due.push(key);
+        if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
+            let ask = out.ask(Ask::Reload { ignore_cache }, super::load::LOAD_WITHIN);
+            self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
+        } else {
+            self.load_unless_dark(out);
+        }
+    }
+
+    pub fn attached(&mut self, out: &mut Out) {
+        self.load(out);
+    }
+
+    pub fn detached(&mut self) {
+        self.phase = Phase::Dark;
+    }
+
+    /// True while there is a document of ours on the glass or on its way: nothing to wait for.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Shown | Phase::Away { .. })
+    }
+
+    /// True while what is wanted is painted.
+    pub fn is_showing(&self) -> bool {
+        self.phase == Phase::Shown
+    }
+
+    /// How often a document of ours was painted.
+    pub fn paints(&self) -> u64 {
+        self.paints
+    }
+
+    pub fn show(&self) -> &Show {
+        &self.show
+    }
+
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    pub fn committed(&mut self, navigation: Option<&str>, url: &str, out: &mut Out) {
+        let fault = SiteFault::from_error_document(url);
+        if fault == Some(SiteFault::Crashed) {
+            return self.crashed(out);
+        }
+        match &mut self.phase {
+            Phase::Loading(load) => {
+                let loaded = load.committed(navigation, url, out.now);
+                self.loaded(loaded, out);
+            }
+            // Somebody followed a link, or the page led elsewhere by itself.
+            Phase::Shown => fault.into_iter().for_each(|fault| self.fail(fault, out)),
+            Phase::Away { page: Some(load), .. } => {
+                let loaded = load.committed(navigation, url, out.now);
+                self.offline_loaded(loaded);
+            }
+            Phase::Dark | Phase::Away { page: None, .. } => {}
+        }
+    }
+
+    pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
+        if let Phase::Loading(load) = &mut self.phase {
+            let loaded = load.jumped(navigation);
+            self.loaded(loaded, out);
+        }
+    }
+
+    pub fn painted(&mut self, painted: &Painted, out: &mut Out) {
+        match &mut self.phase {
+            Phase::Loading(load) => {
+                let loaded = load.painted(painted);
+                self.loaded(loaded, out);
+            }
+            Phase::Shown => {
+                let fault = SiteFault::from_error_document(&painted.uri);
+                let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
+                fault.into_iter().for_each(|fault| self.fail(fault, out));
+            }
+            Phase::Away { page: Some(load), .. } => {
+                let loaded = load.painted(painted);
+                self.offline_loaded(loaded);
+            }
+            Phase::Dark | Phase::Away { page: None, .. } => {}
+        }
+    }
+
+    /// True if the question was this machine's.
+    pub fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
+        let load = match &mut self.phase {
+            Phase::Loading(load) | Phase::Away { page: Some(load), .. } if load.ask == ask => load,
+            _ => return false,
+        };
+        let loaded = match answer {
+            Ok(Answer::Navigated { navigation }) => load.navigated(navigation.clone(), out.now),
+            Ok(_) => load.navigated(None, out.now),
+            Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
+            Err(AskError::Gone) => Loaded::Pending,
+            Err(AskError::Refused(message)) => match SiteFault::from_navigation_error(message) {
+                Some(fault) => Loaded::Failed(fault),
+                // The page began a navigation of its own: it may yet paint, and the deadline is there if not.
+                None => load.navigated(None, out.now),
+            },
+        };
+        match &self.phase {
+            Phase::Loading(_) => self.loaded(loaded, out),
+            _ => self.offline_loaded(loaded),
+        }
+        true
+    }
+
+    /// True if the question was this machine's.
+    pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
+        let Phase::Away { again, .. } = &mut self.phase else { return false };
+        if *again != Again::Probing(ask) {
+            return false;
+        }
+        let Some(trouble) = &mut self.trouble else { return false };
+        trouble.tries += 1;
+        let is_tls = |fault: &SiteFault| matches!(fault, SiteFault::Certificate | SiteFault::Tls);
+        match result {
+            // Firefox may trust what the probe does not: it has the last word.
+            Err(fault)
+                if !(is_tls(&fault) && !is_tls(&trouble.fault)) && !trouble.tries.is_multiple_of(TRY_FOR_REAL) =>
+            {
+                trouble.fault = fault;
+                let at = out.now + retry_after(&trouble.fault, trouble.tries, &mut self.rng);
+                trouble.retry_at = Some(at);
+                *again = Again::ProbeAt(at);
+            }
+            Ok(()) | Err(_) => self.load(out),
+        }
+        true
+    }
+
+    /// The process of the page was killed, or is to be taken for dead.
+    pub fn crashed(&mut self, out: &mut Out) {
+        self.crashes.push_back(out.now);
+        while self.crashes.front().is_some_and(|at| out.now - *at > CRASH_WINDOW) {
+            self.crashes.pop_front();
+        }
+        match &self.phase {
+            Phase::Dark => {}
+            Phase::Away { .. } => self.show_offline(out),
+            _ if self.crashes.len() > CRASHES_MAX => self.fail(SiteFault::Crashed, out),
+            _ => self.load(out),
+        }
+    }
+
+    /// The next moment at which [`due`](Self::due) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Dark | Phase::Shown => None,
+            Phase::Loading(load) => Some(load.deadline()),
+            Phase::Away { page, again } => {
+                let again = match again {
+                    Again::ProbeAt(at) | Again::LoadAt(at) => Some(*at),
+                    Again::Probing(_) => None,
+                };
+                earlier(again, page.as_ref().map(Load::deadline))
+            }
+        }
+    }
+
+    pub fn due(&mut self, out: &mut Out) {
+        let now = out.now;
+        match &mut self.phase {
+            Phase::Loading(load) if load.deadline() <= now => self.fail(SiteFault::TimedOut, out),
+            Phase::Away { page: Some(load), .. } if load.deadline() <= now => self.show_offline(out),
+            Phase::Away { again: Again::LoadAt(at), .. } if *at <= now => self.load(out),
+            Phase::Away { again: again @ Again::ProbeAt(_), .. } if self.trouble.is_some() => {
+                let Again::ProbeAt(at) = again else { return };
+                if *at <= now {
+                    let url = self.trouble.as_ref().map_or_else(String::new, |trouble| trouble.url.clone());
+                    *again = Again::Probing(out.probe(url));
+                    self.trouble.as_mut().into_iter().for_each(|trouble| trouble.retry_at = None);
+                }
+            }
+            Phase::Dark | Phase::Loading(_) | Phase::Shown | Phase::Away { .. } => {}
+        }
+    }
+
+    /// The URL that is wanted now.
+    pub fn url(&self) -> String {
+        match &self.show {
+            Show::Splash => self.urls.splash(),
+            Show::Url(url) => url.clone(),
+        }
+    }
+
+    fn load_unless_dark(&mut self, out: &mut Out) {
+        if self.phase != Phase::Dark {
+            self.load(out);
+        }
+    }
+
+    fn load(&mut self, out: &mut Out) {
+        let url = self.url();
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, super::load::LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(url, ask, out.now));
+    }
+
+    fn loaded(&mut self, loaded: Loaded, out: &mut Out) {
+        match loaded {
+            Loaded::Pending => {}
+            Loaded::Shown => {
+                self.phase = Phase::Shown;
+                self.trouble = None;
+                self.paints += 1;
+                for key in std::mem::take(&mut self.due) {
+                    out.end(key, Outcome::of(Status::Shown));
+                }
+            }
+            Loaded::Failed(fault) => self.fail(fault, out),
+        }
+    }
+
+    fn offline_loaded(&mut self, loaded: Loaded) {
+        let Phase::Away { page, .. } = &mut self.phase else { return };
+        match loaded {
+            Loaded::Pending => {}
+            Loaded::Shown => {
+                *page = None;
+                self.paints += 1;
+            }
+            // Our own page does not load: its deadline tries again, and the pulse finds out what is wrong.
+            Loaded::Failed(fault) => tracing::warn!(fault = fault.code(), "the offline page did not load"),
+        }
+    }
+
+    fn fail(&mut self, fault: SiteFault, out: &mut Out) {
+        let url = self.url();
+        let reason = words::of_fault(&fault, &host(&url)).title;
+        for key in std::mem::take(&mut self.due) {
+            out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
+        }
+        let (since, tries) = self.trouble.as_ref().map_or((out.now, 0), |trouble| (trouble.since, trouble.tries));
+        let tries = tries + 1;
+        let at = out.now + retry_after(&fault, tries, &mut self.rng);
+        let again = match fault.blame() {
+            Blame::Site | Blame::Network => Again::ProbeAt(at),
+            Blame::Setting | Blame::Page => Again::LoadAt(at),
+        };
+        self.trouble = Some(Trouble { url, fault, since, tries, retry_at: Some(at) });
+        self.phase = Phase::Away { page: None, again };
+        self.show_offline(out);
+    }
+
+    fn show_offline(&mut self, out: &mut Out) {
+        if let Phase::Away { page, .. } = &mut self.phase {
+            let url = self.urls.offline();
+            let ask = out.ask(Ask::Navigate { url: url.clone() }, super::load::LOAD_WITHIN);
+            *page = Some(Load::new(url, ask, out.now));
+        }
+    }
+}
+
+/// Doubles up to its limit, spread by a fifth to either side.
+fn retry_after(fault: &SiteFault, tries: u32, rng: &mut fastrand::Rng) -> Duration {
+    let wait = match fault.blame() {
+        Blame::Setting => RETRY_SETTING,
+        Blame::Site | Blame::Network | Blame::Page => {
+            RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(RETRY_MAX)
+        }
+    };
+    wait.mul_f64(0.8 + 0.4 * rng.f64())
+}
+
+fn host(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "this address".to_owned())
+}
+
+/// Errors are lower-case fragments.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

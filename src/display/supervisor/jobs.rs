@@ -1,0 +1,171 @@
+//! Actions that are questions with an answer: screenshot, health, logs, a DOM event, clearing, a new browser. Pure.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{
+    out::{Out, Outcome},
+    port::{Answer, Ask, AskError, AskId, Effect, Gather},
+};
+use crate::{
+    display::journal::EventKey,
+    event::{
+        Status,
+        command::{ClearData, Logs, Screenshot},
+    },
+};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Capturing and scaling a full screen on a Pi 3 takes seconds.
+const SCREENSHOT_WITHIN: Duration = Duration::from_secs(20);
+/// Firefox ends and starts; on a Pi 3 cold in most of a minute.
+const BROWSER_WITHIN: Duration = Duration::from_secs(150);
+
+/// What a job waits for.
+#[derive(Debug)]
+enum Wait {
+    Answer(AskId),
+    /// Until the browser is there again and shows something.
+    Browser {
+        was_gone: bool,
+    },
+}
+
+#[derive(Debug)]
+struct Job {
+    key: EventKey,
+    wait: Wait,
+    deadline: Instant,
+    /// What is still to be asked after this answer.
+    then: Vec<Ask>,
+}
+
+/// The machine.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    jobs: Vec<Job>,
+}
+
+impl Jobs {
+    pub fn screenshot(&mut self, key: EventKey, screenshot: &Screenshot, out: &mut Out) {
+        let what = Ask::Screenshot { event: key.id.clone(), format: screenshot.format, width: screenshot.width };
+        self.ask(key, what, Vec::new(), SCREENSHOT_WITHIN, out);
+    }
+
+    pub fn page_event(&mut self, key: EventKey, name: String, data: Value, out: &mut Out) {
+        self.ask(key, Ask::PageEvent { name, data }, Vec::new(), ANSWER_WITHIN, out);
+    }
+
+    pub fn health(&mut self, key: EventKey, out: &mut Out) {
+        let ask = out.gather(Gather::Health);
+        self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN, out);
+    }
+
+    pub fn logs(&mut self, key: EventKey, logs: &Logs, out: &mut Out) {
+        let ask = out.gather(Gather::Logs { event: key.id.clone(), lines: logs.lines, unit: logs.unit.clone() });
+        self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN, out);
+    }
+
+    /// All three parts: a new browser, whose profile is new each time, is the surest. Less than all: what can be
+    /// cleared in a running one.
+    pub fn clear_data(&mut self, key: EventKey, what: &ClearData, out: &mut Out) {
+        if what.cookies && what.storage {
+            return self.restart_browser(key, "its data is to be cleared", out);
+        }
+        let mut parts = Vec::new();
+        if what.cache {
+            parts.push(Ask::Reload { ignore_cache: true });
+        }
+        if what.storage {
+            parts.push(Ask::ClearStorage);
+        }
+        if what.cookies {
+            parts.push(Ask::ClearCookies);
+        }
+        match parts.pop() {
+            Some(first) => self.ask(key, first, parts, ANSWER_WITHIN, out),
+            None => out.end(key, Outcome::of(Status::Done)),
+        }
+    }
+
+    pub fn restart_browser(&mut self, key: EventKey, why: &'static str, out: &mut Out) {
+        out.push(Effect::RestartBrowser { why });
+        self.push(key, Wait::Browser { was_gone: false }, Vec::new(), BROWSER_WITHIN, out);
+    }
+
+    pub fn detached(&mut self) {
+        for job in &mut self.jobs {
+            if let Wait::Browser { was_gone } = &mut job.wait {
+                *was_gone = true;
+            }
+        }
+    }
+
+    /// Something of ours is painted.
+    pub fn painted(&mut self, out: &mut Out) {
+        let back = |job: &mut Job| matches!(job.wait, Wait::Browser { was_gone: true });
+        for job in self.jobs.extract_if(.., back) {
+            out.end(job.key, Outcome::of(Status::Done));
+        }
+    }
+
+    /// True if the question was this machine's.
+    pub fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
+        let result = match answer {
+            Ok(Answer::Result(result)) => Ok(Some(result.clone())),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        self.end(ask, result, out)
+    }
+
+    /// True if the question was this machine's.
+    pub fn gathered(&mut self, ask: AskId, result: Result<Value, String>, out: &mut Out) -> bool {
+        self.end(ask, result.map(Some), out)
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.jobs.iter().map(|job| job.deadline).min()
+    }
+
+    pub fn due(&mut self, out: &mut Out) {
+        let now = out.now;
+        for job in self.jobs.extract_if(.., |job| job.deadline <= now) {
+            let why = match job.wait {
+                Wait::Answer(_) => "there was no answer in time",
+                Wait::Browser { was_gone: false } => "the browser did not end in time",
+                Wait::Browser { was_gone: true } => "the browser did not come back in time",
+            };
+            out.end(job.key, Outcome::failed(why));
+        }
+    }
+
+    fn end(&mut self, ask: AskId, result: Result<Option<Value>, String>, out: &mut Out) -> bool {
+        let mine = |job: &Job| matches!(job.wait, Wait::Answer(waits) if waits == ask);
+        let Some(at) = self.jobs.iter().position(mine) else { return false };
+        let mut job = self.jobs.swap_remove(at);
+        match (result, job.then.pop()) {
+            (Ok(_), Some(next)) => {
+                job.wait = Wait::Answer(out.ask(next, ANSWER_WITHIN));
+                self.jobs.push(job);
+            }
+            (Ok(result), None) => out.end(job.key, Outcome { result, ..Outcome::of(Status::Done) }),
+            (Err(why), _) => out.end(job.key, Outcome::failed(why)),
+        }
+        true
+    }
+
+    fn ask(&mut self, key: EventKey, what: Ask, then: Vec<Ask>, within: Duration, out: &mut Out) {
+        let ask = out.ask(what, within);
+        self.push(key, Wait::Answer(ask), then, within, out);
+    }
+
+    fn push(&mut self, key: EventKey, wait: Wait, then: Vec<Ask>, within: Duration, out: &mut Out) {
+        // One second after the question's own deadline: the answer "too late" is the better one.
+        let parts = 1 + u32::try_from(then.len()).unwrap_or(u32::MAX);
+        let deadline = out.now + within * parts + Duration::from_secs(1);
+        self.jobs.push(Job { key, wait, deadline, then });
+    }
+}

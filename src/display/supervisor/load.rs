@@ -1,0 +1,187 @@
+//! One load of one URL: from the order to the paint. Pure.
+//!
+//! Firefox tells of a load in four messages that come from two processes and in no fixed order: the answer to
+//! `navigate` (with the navigation's id), `navigationCommitted`, the document's own `painted`, and errors. The load is
+//! shown when the document that our navigation committed says that it is painted.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::port::{AskId, Painted};
+use crate::display::page::SiteFault;
+
+/// A site that has not begun to answer by then is not there; and as long again to paint.
+pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
+
+/// A load under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    pub url: String,
+    pub ask: AskId,
+    navigation: Option<String>,
+    /// What was committed before the id was known, and then what our navigation led to.
+    commits: Vec<(Option<String>, String)>,
+    ours: Option<usize>,
+    painted: Option<Painted>,
+    deadline: Instant,
+}
+
+/// What became of a load.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loaded {
+    Pending,
+    Shown,
+    Failed(SiteFault),
+}
+
+impl Load {
+    pub fn new(url: String, ask: AskId, now: Instant) -> Self {
+        Load { url, ask, navigation: None, commits: Vec::new(), ours: None, painted: None, deadline: now + LOAD_WITHIN }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The browser took the order.
+    pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
+        // Without an id the first commit since the order is taken for ours.
+        let found = match &navigation {
+            Some(id) => self.commits.iter().position(|(commit, _)| commit.as_ref() == Some(id)),
+            None => (!self.commits.is_empty()).then_some(0),
+        };
+        self.navigation = navigation;
+        if found.is_some() {
+            self.ours = found;
+            self.deadline = now + LOAD_WITHIN;
+        }
+        self.judge()
+    }
+
+    /// A document came onto the glass.
+    pub fn committed(&mut self, navigation: Option<&str>, url: &str, now: Instant) -> Loaded {
+        if let Some(fault) = SiteFault::from_error_document(url) {
+            return Loaded::Failed(fault);
+        }
+        self.commits.push((navigation.map(str::to_owned), url.to_owned()));
+        let is_it = self.navigation.is_some() && self.navigation.as_deref() == navigation;
+        if self.ours.is_none() && is_it {
+            self.ours = Some(self.commits.len() - 1);
+            self.deadline = now + LOAD_WITHIN;
+        }
+        self.judge()
+    }
+
+    /// A jump within the document: it is painted already.
+    pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
+        let is_it = navigation.is_some() && self.navigation.as_deref() == navigation;
+        if is_it { Loaded::Shown } else { Loaded::Pending }
+    }
+
+    pub fn painted(&mut self, painted: &Painted) -> Loaded {
+        if let Some(fault) = SiteFault::from_error_document(&painted.uri) {
+            // An older error page may still have been painting when we began: only our own counts.
+            return if self.ours.is_some() { Loaded::Failed(fault) } else { Loaded::Pending };
+        }
+        self.painted = Some(painted.clone());
+        self.judge()
+    }
+
+    /// The page may lead elsewhere by itself before it paints: the last document after ours is the one that counts.
+    fn judge(&self) -> Loaded {
+        let (Some(_), Some((_, url)), Some(painted)) = (self.ours, self.commits.last(), &self.painted) else {
+            return Loaded::Pending;
+        };
+        if !same_document(url, &painted.uri) {
+            return Loaded::Pending;
+        }
+        match (&painted.failed, painted.status.and_then(SiteFault::from_status)) {
+            (Some(why), _) => Loaded::Failed(SiteFault::Other(why.clone())),
+            (None, Some(fault)) => Loaded::Failed(fault),
+            (None, None) => Loaded::Shown,
+        }
+    }
+}
+
+/// Whether two URLs name one document: all but the fragment.
+fn same_document(a: &str, b: &str) -> bool {
+    let without = |url: &str| url.split_once('#').map_or(url.len(), |(document, _)| document.len());
+    a[..without(a)] == b[..without(b)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn painted(uri: &str, status: Option<u16>) -> Painted {
+        Painted { uri: uri.into(), status, failed: None }
+    }
+
+    fn load(now: Instant) -> Load {
+        Load::new("http://a/".into(), 1, now)
+    }
+
+    #[test]
+    fn a_page_is_shown_in_whatever_order_its_messages_come() {
+        let now = Instant::now();
+        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        for order in orders {
+            let mut load = load(now);
+            let results: Vec<Loaded> = order
+                .iter()
+                .map(|step| match step {
+                    0 => load.navigated(Some("n".into()), now),
+                    1 => load.committed(Some("n"), "http://a/", now),
+                    _ => load.painted(&painted("http://a/#top", Some(200))),
+                })
+                .collect();
+            assert_eq!(results, [Loaded::Pending, Loaded::Pending, Loaded::Shown], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn the_paint_of_the_page_before_is_not_ours() {
+        let now = Instant::now();
+        let mut load = load(now);
+        assert_eq!(load.painted(&painted("http://old/", Some(200))), Loaded::Pending);
+        assert_eq!(load.committed(Some("older"), "http://old/", now), Loaded::Pending);
+        assert_eq!(load.navigated(Some("n".into()), now), Loaded::Pending);
+        assert_eq!(load.committed(Some("n"), "http://a/", now), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://old/", Some(200))), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://a/", Some(200))), Loaded::Shown);
+    }
+
+    #[test]
+    fn a_page_that_leads_on_is_shown_when_the_last_one_paints() {
+        let now = Instant::now();
+        let mut load = load(now);
+        load.navigated(Some("n".into()), now);
+        load.committed(Some("n"), "http://a/", now);
+        assert_eq!(load.committed(Some("m"), "http://a/login", now), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://a/login", Some(200))), Loaded::Shown);
+    }
+
+    #[test]
+    fn errors_are_told_by_their_document_and_by_their_status() {
+        let now = Instant::now();
+        let mut refused = load(now);
+        refused.navigated(Some("n".into()), now);
+        let fault = refused.committed(Some("n"), "about:neterror?e=connectionFailure&u=http%3A//a/", now);
+        assert_eq!(fault, Loaded::Failed(SiteFault::Refused));
+
+        let mut missing = load(now);
+        missing.navigated(Some("n".into()), now);
+        missing.committed(Some("n"), "http://a/", now);
+        assert_eq!(missing.painted(&painted("http://a/", Some(404))), Loaded::Failed(SiteFault::Status(404)));
+    }
+
+    #[test]
+    fn a_jump_within_the_page_is_shown_at_once() {
+        let now = Instant::now();
+        let mut load = load(now);
+        load.navigated(Some("n".into()), now);
+        assert_eq!(load.jumped(Some("m")), Loaded::Pending);
+        assert_eq!(load.jumped(Some("n")), Loaded::Shown);
+    }
+}

@@ -1,0 +1,563 @@
+//! The supervisor's machine: what should be on the glass, what is to be done once, and what became of each. Pure.
+//!
+//! ```text
+//!   Input (past tense) --> Supervisor::step --> Effects, in order
+//!                            journal     what is remembered, and dedupe
+//!                            content     the page: load.rs is one load of it
+//!                            overlays    message, identify, zoom
+//!                            jobs        screenshot, health, logs, clear_data, ...
+//!                            pulse       do page and browser answer: the first rungs of recovery
+//! ```
+//!
+//! Every command that is taken ends in exactly one receipt: each machine that holds one has a deadline for it, and a
+//! restart ends what was cut. An effect that keeps something in the journal stands before the effects that act on it.
+//!
+//! Rejected: an actor per command. Who repaints, who waits for whom and what a crash leaves behind would be spread over
+//! tasks; here it is one value that a test can drop and build again from its journal.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::time::Instant;
+
+use crate::{
+    display::{
+        journal::{EventKey, Journal, Record, Taken, Verdict},
+        page::Urls,
+    },
+    event::{
+        Event, Receipt, Status,
+        command::{self, Command, Kind, Meaning, Slot},
+    },
+};
+
+mod content;
+mod jobs;
+mod load;
+mod out;
+mod overlay;
+mod port;
+mod pulse;
+
+pub use content::{Content, Show, Trouble};
+pub use out::{Out, Outcome};
+pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
+
+use jobs::Jobs;
+use out::earlier;
+use overlay::Overlays;
+use pulse::Pulse;
+
+/// A frame's hash comes at most so long after its receipt.
+const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
+
+/// What does not change while the supervisor runs.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub display: String,
+    /// What is on the glass until a server says otherwise; none: the splash.
+    pub url: Option<String>,
+    pub urls: Urls,
+    /// A page that answers nothing for this long is hung.
+    pub hang: std::time::Duration,
+    /// What stands under the display's id when it identifies itself.
+    pub identify_lines: Vec<String>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Supervisor {
+    setting: Setting,
+    journal: Journal,
+    content: Content,
+    overlays: Overlays,
+    jobs: Jobs,
+    pulse: Pulse,
+    /// The server's clock in ms since 1970, and when it showed that.
+    server_clock: Option<(u64, Instant)>,
+    linked: bool,
+    attached: bool,
+    detached_why: Option<String>,
+    journal_trouble: Option<String>,
+    /// When commands of this run were first seen.
+    arrived: HashMap<EventKey, Instant>,
+    /// Whose frame is being hashed.
+    hashing: Vec<(AskId, Vec<EventKey>)>,
+    started: Instant,
+    next_ask: AskId,
+}
+
+impl Supervisor {
+    /// Goes on from what the journal holds. The effects are to be done first of all.
+    pub fn new(setting: Setting, journal: Journal, rng: fastrand::Rng, now: Instant) -> (Self, Vec<Effect>) {
+        let show = match journal.state(Slot::Content).and_then(to_show) {
+            Some(show) => show,
+            None => setting.url.clone().map_or(Show::Splash, Show::Url),
+        };
+        let mut supervisor = Supervisor {
+            content: Content::new(setting.urls.clone(), show.clone(), rng),
+            overlays: Overlays::default(),
+            jobs: Jobs::default(),
+            pulse: Pulse::new(setting.hang, now),
+            setting,
+            journal,
+            server_clock: None,
+            linked: false,
+            attached: false,
+            detached_why: None,
+            journal_trouble: None,
+            arrived: HashMap::new(),
+            hashing: Vec::new(),
+            started: now,
+            next_ask: 0,
+        };
+        let mut out = Out::new(now, 0);
+        let cut = supervisor.journal.after_restart();
+        supervisor.keep(cut, &mut out);
+        let owed = |slot| {
+            let taken = supervisor.journal.state(slot)?;
+            supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
+        };
+        let (content_owed, zoom_owed) = (owed(Slot::Content), owed(Slot::Zoom));
+        supervisor.content.want(show, content_owed, &mut out);
+        if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
+            supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
+        }
+        let effects = supervisor.finish(out);
+        (supervisor, effects)
+    }
+
+    /// One thing happened.
+    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        let mut out = Out::new(now, self.next_ask);
+        let paints = self.content.paints();
+        match input {
+            Input::Linked { server_ms, heads } => {
+                self.server_clock = Some((server_ms, now));
+                self.linked = true;
+                // An address that was never read is read from where it stands now.
+                let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
+                let new: BTreeMap<_, _> = new.collect();
+                if !new.is_empty() {
+                    self.note(vec![Record::Read(new)], &mut out);
+                }
+                let untold: Vec<Receipt> = self.journal.untold().cloned().collect();
+                untold.into_iter().for_each(|receipt| self.send(receipt, &mut out));
+            }
+            Input::Unlinked => self.linked = false,
+            Input::Delivered(event) => self.delivered(*event, &mut out),
+            Input::Attached => self.attached(&mut out),
+            Input::Detached { why } => self.detached(why, now),
+            Input::Seen(seen) => self.seen(seen, &mut out),
+            Input::Answered { ask, answer } => self.answered(ask, &answer, &mut out),
+            Input::Probed { ask, result } => {
+                self.content.probed(ask, result, &mut out);
+            }
+            Input::Gathered { ask, result } => {
+                self.jobs.gathered(ask, result, &mut out);
+            }
+            Input::Due => self.due(&mut out),
+        }
+        if self.content.paints() != paints {
+            self.overlays.painted(&mut out);
+            self.jobs.painted(&mut out);
+        }
+        self.start_waiting(&mut out);
+        self.finish(out)
+    }
+
+    /// The next moment at which [`Input::Due`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let machines = earlier(self.content.deadline(), self.jobs.deadline());
+        let machines = earlier(machines, self.overlays.deadline());
+        earlier(earlier(machines, self.pulse.deadline()), self.expiry())
+    }
+
+    /// The server gave this display a name.
+    pub fn is_called(&mut self, display: String) {
+        self.setting.display = display;
+    }
+
+    /// Why the journal cannot be written, if it cannot.
+    pub fn journal_works(&mut self, trouble: Option<String>) {
+        self.journal_trouble = trouble;
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// Something of ours was painted since the supervisor started.
+    pub fn has_painted(&self) -> bool {
+        self.content.paints() > 0
+    }
+
+    /// One plain sentence: what the glass shows, or why not.
+    pub fn sentence(&self) -> String {
+        if let Some(why) = &self.journal_trouble {
+            return format!("The journal cannot be written ({why}): a power cut would be forgotten");
+        }
+        let what = match self.content.show() {
+            Show::Splash => "the start page".to_owned(),
+            Show::Url(url) => self.plain(url),
+        };
+        match (&self.detached_why, self.content.trouble()) {
+            (Some(why), _) => format!("Waiting for the browser: {why}"),
+            (None, _) if !self.attached => "Waiting for the browser".to_owned(),
+            (None, Some(trouble)) => {
+                format!("{what} is not on the glass ({}), tried {} times", trouble.fault.code(), trouble.tries)
+            }
+            (None, None) if self.content.is_showing() => format!("Showing {what}"),
+            (None, None) => format!("Loading {what}"),
+        }
+    }
+
+    /// True while what should be on the glass is painted.
+    pub fn is_showing(&self) -> bool {
+        self.attached && self.content.is_showing()
+    }
+
+    /// True while no deadline of any machine is overdue by more than this: the loop turns and its decisions are made.
+    pub fn is_on_time(&self, now: Instant, late: std::time::Duration) -> bool {
+        self.deadline().is_none_or(|deadline| now < deadline + late)
+    }
+
+    pub fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// The server's clock now, in ms since 1970, where a server told it.
+    pub fn server_ms(&self, now: Instant) -> Option<u64> {
+        let (at, seen) = self.server_clock?;
+        Some(at + u64::try_from((now - seen).as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// A URL as people may read it: of our own pages, without the secret.
+    fn plain(&self, url: &str) -> String {
+        if self.setting.urls.owns(url) { "the start page".to_owned() } else { url.to_owned() }
+    }
+
+    fn delivered(&mut self, event: Event, out: &mut Out) {
+        let key = EventKey::of(&event);
+        let read = event.subject.clone().zip(event.position.clone());
+        let record = |journal: &Journal| {
+            let (address, position) =
+                read.clone().filter(|(address, position)| !journal.has_read(address, position))?;
+            Some(Record::Read(BTreeMap::from([(address, position)])))
+        };
+        let (spec, command) = match command::meaning(&event) {
+            Ok(Meaning::Command(spec, command)) => (spec, command),
+            Ok(Meaning::ForPage) => {
+                // No receipt, so its place in the history is all there is to know it again by.
+                if let Some(read) = record(&self.journal) {
+                    self.note(vec![read], out);
+                    let data = serde_json::from_str(event.json_data().get()).unwrap_or_default();
+                    out.ask(Ask::PageEvent { name: event.kind, data }, std::time::Duration::from_secs(5));
+                }
+                return;
+            }
+            Err(error) => {
+                if let Verdict::Duplicate(receipt) = self.journal.judge(&key) {
+                    return self.send(*receipt, out);
+                }
+                self.arrived.insert(key.clone(), out.now);
+                self.note(record(&self.journal).into_iter().collect(), out);
+                let refused = Outcome { error: Some(error.to_string()), ..Outcome::of(Status::Refused) };
+                return out.end(key, refused);
+            }
+        };
+        match self.journal.judge(&key) {
+            Verdict::Duplicate(receipt) => return self.send(*receipt, out),
+            Verdict::InHand => return,
+            Verdict::Fresh => {}
+        }
+        self.arrived.insert(key.clone(), out.now);
+        let read = record(&self.journal);
+        let expires_ms = event.expirytime.map(|at| at.0);
+        if self.is_expired(expires_ms, out.now) {
+            self.note(read.into_iter().collect(), out);
+            return out.end(key, Outcome::of(Status::Expired));
+        }
+        let mut taken =
+            Taken { key: key.clone(), name: spec.name.to_owned(), data: command.data(), expires_ms, started: true };
+        match spec.kind {
+            Kind::State(slot) => {
+                let older = self.journal.state(slot).filter(|older| self.journal.receipt(&older.key).is_none());
+                let older = older.map(|older| older.key.clone());
+                let mut records: Vec<Record> = read.into_iter().collect();
+                if let Some(older) = &older {
+                    self.content.forget_due(older);
+                    let outcome = Outcome {
+                        error: Some(format!("a newer {} came first", spec.name)),
+                        ..Outcome::of(Status::Superseded)
+                    };
+                    records.push(self.ending(older, outcome, out.now));
+                }
+                records.push(Record::Taken(taken));
+                self.keep(records, out);
+                older
+                    .and_then(|older| self.journal.receipt(&older).cloned())
+                    .into_iter()
+                    .for_each(|receipt| self.send(receipt, out));
+                self.set(command, Some(key), out);
+            }
+            Kind::Action if self.journal.is_full() => {
+                self.note(read.into_iter().collect(), out);
+                out.end(key, Outcome::failed("too many commands wait on this display"));
+            }
+            Kind::Action => {
+                taken.started = self.may_start(&command, None);
+                let starts = taken.started;
+                self.keep(read.into_iter().chain([Record::Taken(taken)]).collect(), out);
+                if starts {
+                    self.act(command, key, out);
+                }
+            }
+        }
+    }
+
+    fn attached(&mut self, out: &mut Out) {
+        self.attached = true;
+        self.detached_why = None;
+        self.pulse.attached(out.now);
+        self.overlays.attached(out);
+        self.content.attached(out);
+    }
+
+    fn detached(&mut self, why: String, now: Instant) {
+        // A browser that fails again and again says so again and again: the two minutes run from the first.
+        if self.attached {
+            self.pulse.detached(now);
+        }
+        self.attached = false;
+        self.detached_why = Some(why);
+        self.content.detached();
+        self.overlays.detached();
+        self.jobs.detached();
+    }
+
+    fn seen(&mut self, seen: Seen, out: &mut Out) {
+        match seen {
+            Seen::Committed { navigation, url } => {
+                if crate::display::page::SiteFault::from_error_document(&url)
+                    == Some(crate::display::page::SiteFault::Crashed)
+                {
+                    self.pulse.crashed(out.now);
+                }
+                self.pulse.heard_browser(out.now);
+                self.content.committed(navigation.as_deref(), &url, out);
+            }
+            Seen::Jumped { navigation, .. } => self.content.jumped(navigation.as_deref(), out),
+            Seen::Painted(painted) => {
+                self.pulse.heard_page(out.now);
+                self.content.painted(&painted, out);
+            }
+            Seen::Opened { context } => {
+                out.ask(Ask::CloseContext { context }, HASH_WITHIN);
+            }
+            Seen::Prompted { context } => {
+                out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
+            }
+            Seen::Closed => out.push(Effect::RestartBrowser { why: "its window was closed" }),
+            Seen::Alive => self.pulse.heard_browser(out.now),
+        }
+    }
+
+    fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) {
+        if !matches!(answer, Err(AskError::TimedOut | AskError::Gone)) {
+            self.pulse.heard_browser(out.now);
+        }
+        if let Some(at) = self.hashing.iter().position(|(asked, _)| *asked == ask) {
+            let (_, keys) = self.hashing.swap_remove(at);
+            if let Ok(Answer::FrameHash(hash)) = answer {
+                keys.into_iter().for_each(|key| self.hashed(&key, hash, out));
+            }
+            return;
+        }
+        let _taken = self.pulse.answered(ask, answer, out.now)
+            || self.content.answered(ask, answer, out)
+            || self.overlays.answered(ask, answer, out)
+            || self.jobs.answered(ask, answer, out);
+    }
+
+    fn due(&mut self, out: &mut Out) {
+        self.content.due(out);
+        self.overlays.due(out);
+        self.jobs.due(out);
+        if self.pulse.due(out) == pulse::Verdict::LoadAgain {
+            self.content.crashed(out);
+        }
+        let now = out.now;
+        let waiting = self.journal.actions().filter(|taken| !taken.started);
+        let expired = waiting.filter(|taken| self.is_expired(taken.expires_ms, now));
+        out.ended.extend(expired.map(|taken| (taken.key.clone(), Outcome::of(Status::Expired))));
+    }
+
+    /// Starts the actions that waited, in the order in which they came.
+    fn start_waiting(&mut self, out: &mut Out) {
+        let ended: Vec<EventKey> = out.ended.iter().map(|(key, _)| key.clone()).collect();
+        let waiting: Vec<Taken> = self.journal.actions().filter(|taken| !taken.started).cloned().collect();
+        for taken in waiting.into_iter().filter(|taken| !ended.contains(&taken.key)) {
+            let Some(command) = to_command(&taken) else {
+                out.end(
+                    taken.key,
+                    Outcome { error: Some("not known to this version".into()), ..Outcome::of(Status::Refused) },
+                );
+                continue;
+            };
+            // Without the server's clock nobody knows whether it has expired: hello brings it.
+            let known = taken.expires_ms.is_none() || self.server_clock.is_some();
+            if known && !self.is_expired(taken.expires_ms, out.now) && self.may_start(&command, Some(&taken.key)) {
+                self.keep(vec![Record::Started(taken.key.clone())], out);
+                self.act(command, taken.key, out);
+            }
+        }
+    }
+
+    /// What needs the glass waits for it, and for what came before it; the rest is for when the glass is the trouble.
+    fn may_start(&self, command: &Command, waiting: Option<&EventKey>) -> bool {
+        let needs_glass = needs_glass(command);
+        let is_first = || {
+            let mut before = self.journal.actions().take_while(|taken| Some(&taken.key) != waiting);
+            !before.any(|taken| !taken.started && to_command(taken).is_some_and(|command| self::needs_glass(&command)))
+        };
+        let needs_page = matches!(command, Command::Reload(_) | Command::PageEvent(_));
+        !needs_glass || (self.attached && is_first() && (!needs_page || self.content.is_settled()))
+    }
+
+    fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
+        match command {
+            Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
+            Command::Zoom(zoom) => self.overlays.zoom(zoom.percent, key, out),
+            other => tracing::error!(command = other.name(), "is no state command"),
+        }
+    }
+
+    fn act(&mut self, command: Command, key: EventKey, out: &mut Out) {
+        match command {
+            Command::Reload(reload) => self.content.reload(key, reload.ignore_cache, out),
+            Command::Message(message) => self.overlays.message(key, &message, out),
+            Command::ClearMessage(_) => self.overlays.clear_message(key, out),
+            Command::Identify(identify) => {
+                let (display, lines) = (self.setting.display.clone(), self.setting.identify_lines.clone());
+                self.overlays.identify(key, &display, &lines, identify.seconds, out);
+            }
+            Command::Screenshot(screenshot) => self.jobs.screenshot(key, &screenshot, out),
+            Command::Health(_) => self.jobs.health(key, out),
+            Command::Logs(logs) => self.jobs.logs(key, &logs, out),
+            Command::PageEvent(event) => self.jobs.page_event(key, event.name, event.data, out),
+            Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
+            Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
+            Command::Restart(_) => {
+                out.end(key, Outcome::of(Status::Done));
+                out.push(Effect::Restart);
+            }
+            Command::Navigate(_) | Command::Playlist(_) | Command::Zoom(_) => self.set(command, Some(key), out),
+        }
+    }
+
+    fn expiry(&self) -> Option<Instant> {
+        let (at_ms, seen) = self.server_clock?;
+        let waiting = self.journal.actions().filter(|taken| !taken.started);
+        let first = waiting.filter_map(|taken| taken.expires_ms).min()?;
+        Some(seen + std::time::Duration::from_millis(first.saturating_sub(at_ms)))
+    }
+
+    fn is_expired(&self, expires_ms: Option<u64>, now: Instant) -> bool {
+        expires_ms.zip(self.server_ms(now)).is_some_and(|(expires, now)| expires <= now)
+    }
+
+    /// The endings of this step become receipts, and paints are hashed.
+    fn finish(&mut self, mut out: Out) -> Vec<Effect> {
+        let mut shown = Vec::new();
+        let mut restart = out.effects.pop_if(|effect| *effect == Effect::Restart);
+        for (key, outcome) in std::mem::take(&mut out.ended) {
+            if self.journal.judge(&key) != Verdict::InHand && !self.arrived.contains_key(&key) {
+                continue;
+            }
+            if outcome.status == Status::Shown {
+                shown.push(key.clone());
+            }
+            let ending = self.ending(&key, outcome, out.now);
+            let Record::Ended { receipt, .. } = &ending else { continue };
+            let receipt = receipt.clone();
+            // A restart follows at once: it must not find an action that was cut.
+            if restart.is_some() {
+                self.keep(vec![ending], &mut out)
+            } else {
+                self.note(vec![ending], &mut out)
+            }
+            self.send(receipt, &mut out);
+        }
+        if !shown.is_empty() {
+            let ask = out.ask(Ask::FrameHash, HASH_WITHIN);
+            self.hashing.push((ask, shown));
+        }
+        out.effects.extend(restart.take());
+        self.next_ask = out.next_ask();
+        out.effects
+    }
+
+    fn ending(&mut self, key: &EventKey, outcome: Outcome, now: Instant) -> Record {
+        let since = self.arrived.remove(key).unwrap_or(self.started);
+        let took_ms = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
+        let mut receipt = Receipt::new(&key.id, &key.source, outcome.status, took_ms);
+        (receipt.error, receipt.result) = (outcome.error, outcome.result);
+        Record::Ended { receipt, at_ms: self.server_ms(now) }
+    }
+
+    fn hashed(&mut self, key: &EventKey, hash: &str, out: &mut Out) {
+        let Some(mut receipt) = self.journal.receipt(key).cloned() else { return };
+        receipt.frame_sha256 = Some(hash.to_owned());
+        self.note(vec![Record::Ended { receipt: receipt.clone(), at_ms: None }], out);
+        self.send(receipt, out);
+    }
+
+    fn send(&mut self, receipt: Receipt, out: &mut Out) {
+        if self.linked {
+            let told = Record::Told(EventKey::of_receipt(&receipt));
+            out.push(Effect::Send(receipt));
+            self.note(vec![told], out);
+        }
+    }
+
+    fn keep(&mut self, records: Vec<Record>, out: &mut Out) {
+        if !records.is_empty() {
+            records.iter().for_each(|record| self.journal.apply(record));
+            out.push(Effect::Keep(records));
+        }
+    }
+
+    fn note(&mut self, records: Vec<Record>, out: &mut Out) {
+        if !records.is_empty() {
+            records.iter().for_each(|record| self.journal.apply(record));
+            out.push(Effect::Note(records));
+        }
+    }
+}
+
+/// What acts on the glass, in the order in which it came.
+fn needs_glass(command: &Command) -> bool {
+    !matches!(command, Command::Health(_) | Command::Logs(_) | Command::Restart(_) | Command::RestartBrowser(_))
+}
+
+fn to_command(taken: &Taken) -> Option<Command> {
+    Command::parse(&taken.name, &serde_json::value::to_raw_value(&taken.data).ok()?).ok()
+}
+
+fn to_show(taken: &Taken) -> Option<Show> {
+    match to_command(taken)? {
+        Command::Navigate(navigate) => Some(Show::Url(navigate.url)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Where the machines put what they want done.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::port::{Ask, AskId, Effect, Gather};
+use crate::{display::journal::EventKey, event::Status};
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    pub status: Status,
+    pub error: Option<String>,
+    pub result: Option<Value>,
+}
+
+impl Outcome {
+    pub fn of(status: Status) -> Self {
+        Outcome { status, error: None, result: None }
+    }
+
+    pub fn failed(why: impl Into<String>) -> Self {
+        Outcome { error: Some(why.into()), ..Self::of(Status::Failed) }
+    }
+}
+
+/// One step's effects and endings, filled by the machines in turn.
+#[derive(Debug)]
+pub struct Out {
+    pub now: Instant,
+    pub effects: Vec<Effect>,
+    pub ended: Vec<(EventKey, Outcome)>,
+    next_ask: AskId,
+}
+
+impl Out {
+    pub fn new(now: Instant, next_ask: AskId) -> Self {
+        Out { now, effects: Vec::new(), ended: Vec::new(), next_ask }
+    }
+
+    /// The first number that no question has had.
+    pub fn next_ask(&self) -> AskId {
+        self.next_ask
+    }
+
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Asks the browser; without an answer within that time there is one that says so.
+    pub fn ask(&mut self, what: Ask, within: Duration) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Ask { ask, what, within });
+        ask
+    }
+
+    pub fn probe(&mut self, url: String) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Probe { ask, url });
+        ask
+    }
+
+    pub fn gather(&mut self, what: Gather) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Gather { ask, what });
+        ask
+    }
+
+    pub fn end(&mut self, key: EventKey, outcome: Outcome) {
+        self.ended.push((key, outcome));
+    }
+
+    fn number(&mut self) -> AskId {
+        self.next_ask += 1;
+        self.next_ask
+    }
+}
+
+/// The earlier of two moments, where there are any.
+pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

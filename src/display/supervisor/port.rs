@@ -1,0 +1,207 @@
+//! What the supervisor is told, and what it asks for. Inputs are past tense, effects imperative.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    display::{journal::Record, page::SiteFault},
+    event::{Address, Event, Position, Receipt, command::PictureFormat},
+};
+
+/// Names one question to the browser or the machine, so that its answer finds the one who asked.
+pub type AskId = u64;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The server said hello and was told where to resume: receipts may be sent.
+    Linked {
+        /// What its clock shows now, in milliseconds since 1970.
+        server_ms: u64,
+        /// Where each address's history ends.
+        heads: BTreeMap<Address, Position>,
+    },
+    Unlinked,
+    /// The server sent an event.
+    Delivered(Box<Event>),
+    /// A session with the browser is ready: subscribed, preloaded, its one context known.
+    Attached,
+    /// The browser or its session is gone.
+    Detached {
+        why: String,
+    },
+    /// The browser told something by itself.
+    Seen(Seen),
+    Answered {
+        ask: AskId,
+        answer: Result<Answer, AskError>,
+    },
+    /// The site that is not on the glass was asked from outside the browser.
+    Probed {
+        ask: AskId,
+        result: Result<(), SiteFault>,
+    },
+    /// What was gathered from this machine.
+    Gathered {
+        ask: AskId,
+        result: Result<Value, String>,
+    },
+    /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
+    Due,
+}
+
+/// What the browser tells by itself, of its one top-level context unless said otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// A new document is coming onto the glass.
+    Committed {
+        navigation: Option<String>,
+        url: String,
+    },
+    /// A jump within the document: nothing is loaded.
+    Jumped {
+        navigation: Option<String>,
+        url: String,
+    },
+    Painted(Painted),
+    /// Another top-level context: nobody asked for it.
+    Opened {
+        context: String,
+    },
+    /// A dialog stands in the way.
+    Prompted {
+        context: String,
+    },
+    /// The one context is gone.
+    Closed,
+    /// Anything else: the browser lives.
+    Alive,
+}
+
+/// A document told that it has been painted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Painted {
+    /// `document.documentURI`.
+    pub uri: String,
+    /// The HTTP status of its own answer, where it is known.
+    pub status: Option<u16>,
+    /// The document's own word that it failed (a picture that could not be read).
+    pub failed: Option<String>,
+}
+
+/// A question to the browser.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    Navigate {
+        url: String,
+    },
+    Reload {
+        ignore_cache: bool,
+    },
+    /// A function expression with one argument, run in our sandbox; its promise ends at paint.
+    Overlay {
+        script: &'static str,
+        argument: Value,
+    },
+    /// For this document and those to come.
+    Zoom {
+        percent: u32,
+    },
+    /// A DOM event for the page.
+    PageEvent {
+        name: String,
+        data: Value,
+    },
+    /// Does the page's process answer?
+    Pulse,
+    /// Does the browser answer?
+    BrowserPulse,
+    /// The hash of what is on the glass.
+    FrameHash,
+    Screenshot {
+        /// The event whose result it is.
+        event: String,
+        format: PictureFormat,
+        width: Option<u32>,
+    },
+    /// Cookies of all sites.
+    ClearCookies,
+    /// What the page's own site stored: local storage, databases, caches, service workers.
+    ClearStorage,
+    CloseContext {
+        context: String,
+    },
+    DismissPrompt {
+        context: String,
+    },
+}
+
+/// What the browser answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Done,
+    /// A navigation is under way.
+    Navigated {
+        navigation: Option<String>,
+    },
+    /// SHA-256 of the PNG of the glass.
+    FrameHash(String),
+    /// The data of a receipt's `result`.
+    Result(Value),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("the browser did not answer in time")]
+    TimedOut,
+    #[error("the browser is gone")]
+    Gone,
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What is to be gathered from this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gather {
+    Health,
+    /// `event` is whose result they are.
+    Logs {
+        event: String,
+        lines: u32,
+        unit: Option<String>,
+    },
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Write to the journal; nothing after it is done before it is on disk.
+    Keep(Vec<Record>),
+    /// Write to the journal; it may reach the disk a little later.
+    Note(Vec<Record>),
+    Send(Receipt),
+    Ask {
+        ask: AskId,
+        what: Ask,
+        within: Duration,
+    },
+    Probe {
+        ask: AskId,
+        url: String,
+    },
+    Gather {
+        ask: AskId,
+        what: Gather,
+    },
+    /// Kill the processes that run pages; the browser itself stays.
+    KillContent {
+        why: &'static str,
+    },
+    RestartBrowser {
+        why: &'static str,
+    },
+    /// End the supervisor so that it is started again.
+    Restart,
+}

@@ -1,0 +1,187 @@
+//! `/v1/displays`: who is enrolled, how they are, and what they put beside their receipts.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Problem,
+    request::{self, Named},
+};
+use crate::{
+    auth::display_key,
+    event::{DisplayId, GroupName, frame::CloseCode, receipt::RESULT_MAX, time::UtcMillis},
+    server::{
+        App,
+        store::{DisplayPatch, DisplayRow, StoredResult},
+    },
+};
+
+/// The longest label, in characters.
+const LABEL_MAX: usize = 200;
+/// The most groups of one display: each is an address that its socket listens to.
+const GROUPS_MAX: usize = 32;
+
+/// `GET /v1/displays`: a list, by id.
+pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+    request::operator(&app, request.headers())?;
+    let connected = app.hub.connected().await?;
+    let rows = app.store.displays().await?;
+    Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id))).collect()))
+}
+
+/// `GET /v1/displays/{id}`.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    request::operator(&app, request.headers())?;
+    let row = enrolled(&app, &id).await?;
+    let connected = app.hub.connected().await?.contains(&row.id);
+    Ok(Json(shown(&row, connected)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    label: Option<String>,
+    groups: Option<BTreeSet<GroupName>>,
+}
+
+/// `PATCH /v1/displays/{id}` {label, groups}. New groups reach a connected display by its coming back at once.
+pub async fn patch(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (parts, body) = request.into_parts();
+    request::operator(&app, &parts.headers)?;
+    let before = enrolled(&app, &id).await?;
+    let patch: Patch = request::json(&parts.headers, body).await?;
+    let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+    if patch
+        .label
+        .as_ref()
+        .is_some_and(|label| label.chars().count() > LABEL_MAX || label.chars().any(char::is_control))
+    {
+        return Err(refused(format!("a label has at most {LABEL_MAX} characters, none of them control characters")));
+    }
+    if patch.groups.as_ref().is_some_and(|groups| groups.len() > GROUPS_MAX) {
+        return Err(refused(format!("a display is in at most {GROUPS_MAX} groups")));
+    }
+    let row = app.store.patch_display(&before.id, DisplayPatch { label: patch.label, groups: patch.groups }).await?;
+    if row.groups != before.groups {
+        app.hub.close_display(&row.id, CloseCode::GoingAway, "your groups changed, come back").await?;
+    }
+    let connected = app.hub.connected().await?.contains(&row.id);
+    Ok(Json(shown(&row, connected)))
+}
+
+/// `DELETE /v1/displays/{id}`: its socket is closed with 4502.
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    request::operator(&app, request.headers())?;
+    let row = enrolled(&app, &id).await?;
+    app.store.remove_display(&row.id, app.now_ms()).await?;
+    app.hub.close_display(&row.id, CloseCode::DisplayRemoved, CloseCode::DisplayRemoved.reason()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/displays/{id}/screenshot`: the newest picture the display has put. To take one, publish `kiosk.screenshot`.
+pub async fn screenshot(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    request::operator(&app, request.headers())?;
+    let row = enrolled(&app, &id).await?;
+    let result = app.store.latest_result(&row.id, "image/").await?;
+    let absent = || Problem::new(StatusCode::NOT_FOUND, "no screenshot yet: publish kiosk.screenshot to this display");
+    Ok(sent(result.ok_or_else(absent)?))
+}
+
+/// `PUT /v1/displays/{id}/results/{event}`: by the display itself, with a fresh ticket of its own or its JWT.
+pub async fn put_result(
+    State(app): State<Arc<App>>,
+    Named((id, event)): Named<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let (parts, body) = request.into_parts();
+    // Judged before the ticket is spent.
+    if parts.headers.get(header::CONTENT_LENGTH).is_some_and(|value| {
+        value.to_str().ok().and_then(|text| text.parse::<usize>().ok()).is_none_or(|bytes| bytes > RESULT_MAX)
+    }) {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a result has at most {RESULT_MAX} bytes")));
+    }
+    let principal = request::principal_or_ticket(&app, &parts.headers).await?;
+    if principal.display.as_ref().map(DisplayId::as_str) != Some(id.as_str()) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "only this display puts its results"));
+    }
+    let row = enrolled(&app, &id).await?;
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or("application/octet-stream").to_owned();
+    let body = request::body(&parts.headers, body, RESULT_MAX).await?;
+    app.store.put_result(&row.id, &event, &kind, body, app.now_ms()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/displays/{id}/results/{event}`, by an operator.
+pub async fn get_result(
+    State(app): State<Arc<App>>,
+    Named((id, event)): Named<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    request::operator(&app, request.headers())?;
+    let row = enrolled(&app, &id).await?;
+    let result = app.store.result(&row.id, &event).await?;
+    let absent = || Problem::new(StatusCode::NOT_FOUND, "this display has put no result for that event");
+    Ok(sent(result.ok_or_else(absent)?))
+}
+
+/// A result as a page of the server's own origin may not run: a display's bytes are not to be trusted.
+fn sent(result: StoredResult) -> Response {
+    let mut response = result.body.into_response();
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_str(&result.content_type);
+    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(event) = HeaderValue::from_str(&result.event) {
+        headers.insert("pikiosk-event", event);
+    }
+    if let Ok(taken) = HeaderValue::from_str(&UtcMillis(result.taken_ms).to_string()) {
+        headers.insert("pikiosk-taken", taken);
+    }
+    response
+}
+
+async fn enrolled(app: &App, id: &str) -> Result<DisplayRow, Problem> {
+    let absent = || Problem::new(StatusCode::NOT_FOUND, "no such display is enrolled");
+    let id: DisplayId = id.parse().map_err(|_| absent())?;
+    app.store.display(&id).await?.ok_or_else(absent)
+}
+
+fn shown(row: &DisplayRow, connected: bool) -> Value {
+    json!({
+        "id": row.id,
+        "label": row.label,
+        "groups": row.groups,
+        "connected": connected,
+        "last_seen": row.last_seen_ms.map(UtcMillis),
+        "enrolled": UtcMillis(row.enrolled_ms),
+        "public_key": display_key::public_key_text(&row.public_key),
+        "health": row.health.as_deref(),
+    })
+}

@@ -1,0 +1,147 @@
+//! How a display gets its own key known, and how anybody gets a ticket.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Problem, request};
+use crate::{
+    auth::{display_key, enrollment, ticket::Grant},
+    event::{DisplayId, address::UserName, frame::CloseCode, time::UtcMillis},
+    server::{App, store::Redeem},
+};
+
+/// How long a nonce is good, in ms.
+const NONCE_LIFE_MS: u64 = 60_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Offer {
+    display: Option<DisplayId>,
+}
+
+/// `POST /v1/enrollments` [{display}] -> 201 {code, expires}.
+pub async fn offer(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    request::operator(&app, &parts.headers)?;
+    let offer: Offer = request::json(&parts.headers, body).await?;
+    let (code, expires_ms) =
+        app.store.create_enrollment(offer.display.clone(), enrollment::LIFE_MS, app.now_ms()).await?;
+    let answer = json!({"code": code, "expires": UtcMillis(expires_ms), "display": offer.display});
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enroll {
+    code: String,
+    public_key: String,
+    display: Option<DisplayId>,
+}
+
+/// `POST /v1/enroll` {code, public_key, display?} -> {display}.
+pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+    let (parts, body) = request.into_parts();
+    let enroll: Enroll = request::json(&parts.headers, body).await?;
+    let public_key = display_key::public_key_from_text(&enroll.public_key)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("public_key: {error}")))?;
+    let redeem = Redeem { code: enroll.code, public_key, display: enroll.display };
+    let enrolled = app.store.redeem(redeem, app.now_ms()).await?;
+    if enrolled.replaced {
+        app.hub.close_display(&enrolled.display, CloseCode::DisplayRemoved, "this display has a new key").await?;
+    }
+    tracing::info!(display = %enrolled.display, "enrolled");
+    Ok(Json(json!({"display": enrolled.display})))
+}
+
+/// `GET /v1/nonce` -> {nonce, expires}: for one ticket request, within 60 s.
+pub async fn nonce(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let now_ms = app.now_ms();
+    let nonce = app.store.mint_nonce(now_ms)?;
+    let answer = json!({"nonce": nonce, "expires": UtcMillis(now_ms + NONCE_LIFE_MS)});
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TicketRequest {
+    Display(ByDisplay),
+    User(ForUser),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByDisplay {
+    display: DisplayId,
+    nonce: String,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForUser {
+    user: UserName,
+}
+
+/// `POST /v1/tickets`: {user} by an operator, or {display, nonce, signature} by a display -> {ticket, expires}.
+pub async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let wanted: Value = request::json(&parts.headers, body).await?;
+    let wanted: TicketRequest = serde_json::from_value(wanted).map_err(|_| {
+        let detail = "send {\"user\": NAME} as an operator, or {\"display\", \"nonce\", \"signature\"} as a display";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    })?;
+    let now_ms = app.now_ms();
+    let grant = match wanted {
+        TicketRequest::User(ForUser { user }) => {
+            request::operator(&app, &parts.headers)?;
+            Grant { user, display: None }
+        }
+        TicketRequest::Display(wanted) => {
+            by_display(&app, &parts.headers, &wanted, now_ms).await?;
+            let user = wanted.display.as_str().parse().map_err(|_| Problem::unauthorized())?;
+            Grant { user, display: Some(wanted.display) }
+        }
+    };
+    let minted = app.tickets.mint(&grant, now_ms).await?;
+    let answer = json!({"ticket": minted.key, "expires": UtcMillis(minted.expires_ms)});
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// The nonce is spent first, whatever the signature is worth.
+async fn by_display(app: &App, headers: &HeaderMap, wanted: &ByDisplay, now_ms: u64) -> Result<(), Problem> {
+    let refused = |why: &dyn std::fmt::Display| {
+        tracing::info!(display = %wanted.display, %why, "a display's ticket request is refused");
+        Problem::unauthorized()
+    };
+    if !app.store.take_nonce(&wanted.nonce, now_ms) {
+        return Err(refused(&"no such nonce: never given, already used, or over 60 s old"));
+    }
+    let row = app.store.display(&wanted.display).await?.ok_or_else(|| refused(&"it is not enrolled"))?;
+    let origins = own_origins(&app.settings.origins, headers);
+    let verify = |origin: &String| {
+        display_key::verify_ticket_request(&row.public_key, origin, &wanted.display, &wanted.nonce, &wanted.signature)
+    };
+    if origins.iter().any(|origin| verify(origin).is_ok()) {
+        return Ok(());
+    }
+    Err(refused(&format!("its signature is not by its key over one of {origins:?}")))
+}
+
+/// What this server is called by its displays: `[auth] origins` where it is set; else the host the request names, with
+/// either scheme, since a proxy in front may speak TLS. A list is safer: without it, somebody whom a display already
+/// trusts as its server could use the display's signature here.
+fn own_origins(configured: &[String], headers: &HeaderMap) -> Vec<String> {
+    if !configured.is_empty() {
+        return configured.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    ["http", "https"].iter().map(|scheme| format!("{scheme}://{}", host.to_ascii_lowercase())).collect()
+}

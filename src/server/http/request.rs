@@ -1,0 +1,139 @@
+//! What handlers take out of requests, each failing with a problem in words.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts, Path},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+use crate::{
+    auth::{Principal, jwt, operator_key, ticket},
+    server::{App, socket::bearer},
+};
+
+/// How long a body may take to arrive.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+/// The largest JSON body of the management requests, in bytes.
+pub const JSON_MAX: usize = 64 * 1024;
+
+/// Reads a body of at most `limit` bytes; one that declares more is refused before it is read.
+pub async fn body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {limit} bytes here"));
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared
+        .is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > limit) || bytes > u64::from(u32::MAX))
+    {
+        return Err(too_large());
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding"));
+    }
+    match tokio::time::timeout(BODY_WAIT, Limited::new(body, limit).collect()).await {
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete")),
+    }
+}
+
+/// Reads a JSON body. No content type means JSON.
+pub async fn json<T: DeserializeOwned>(headers: &HeaderMap, raw: Body) -> Result<T, Problem> {
+    if let Some(kind) = headers.get(header::CONTENT_TYPE) {
+        let media = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/json") && !media.to_ascii_lowercase().ends_with("+json") {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+        }
+    }
+    let bytes = body(headers, raw, JSON_MAX).await?;
+    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        _ => Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}")),
+    })
+}
+
+/// Reads a query string.
+pub fn query<T: DeserializeOwned>(raw: Option<&str>) -> Result<T, Problem> {
+    let pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).into_owned().collect();
+    let mut map = serde_json::Map::new();
+    for (name, value) in pairs {
+        if map.insert(name.clone(), value.into()).is_some() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, format!("the query has `{name}` twice")));
+        }
+    }
+    serde_json::from_value(map.into())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the query: {error}")))
+}
+
+/// The one or two texts of a path.
+#[derive(Debug)]
+pub struct Named<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Named(named)),
+            Err(error) => Err(Problem::new(StatusCode::NOT_FOUND, format!("the path: {}", error.body_text()))),
+        }
+    }
+}
+
+/// Who makes a request: an operator key or a JWT. Tickets open sockets, and put results.
+pub fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let token = token(headers)?;
+    if operator_key::has_form(token) {
+        if app.store.is_operator_key(token) {
+            return Ok(Principal::from_operator_key());
+        }
+        tracing::info!("a request is refused: no such operator key");
+        return Err(Problem::unauthorized());
+    }
+    match app.keys.verify(token, app.now_ms()) {
+        Ok(claims) => Ok(Principal::from_claims(claims)),
+        Err(why) => {
+            tracing::info!(%why, "a request is refused");
+            Err(Problem::unauthorized())
+        }
+    }
+}
+
+/// As [`principal`], and it is an operator.
+pub fn operator(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let principal = principal(app, headers)?;
+    if principal.operator {
+        Ok(principal)
+    } else {
+        Err(Problem::new(StatusCode::FORBIDDEN, "only an operator may do this"))
+    }
+}
+
+/// As [`principal`], and a ticket (which is spent) is taken too.
+pub async fn principal_or_ticket(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let token = token(headers)?;
+    debug_assert!(!jwt::has_form(token) || !ticket::is_ticket(token), "the forms exclude one another");
+    if !ticket::is_ticket(token) {
+        return principal(app, headers);
+    }
+    let taken = app.tickets.take(token, app.now_ms()).await;
+    taken.map(Principal::from_ticket).map_err(|why| {
+        tracing::info!(%why, "a request is refused");
+        Problem::unauthorized()
+    })
+}
+
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let token = values.next().and_then(|value| bearer(value.as_bytes()));
+    match (token, values.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err(Problem::unauthorized()),
+    }
+}

@@ -1,0 +1,295 @@
+//! The hub: who is connected, and who gets what.
+//!
+//! ```text
+//!  store --Feed (batches, commit order)--> +---------------+ --Arc<Committed>--> queue of each live socket (256)
+//!                                          | one task owns |
+//!  sockets --enter, go_live, leave-------> | core::Hub     | --close code-------> a socket that is slow, replaced,
+//!  http    --watch, present, close-------> +---------------+                      removed, or must come back
+//! ```
+//!
+//! One task owns the maps, so nothing is locked; it takes all batches that wait in a round, and it never waits for the
+//! store or a socket: a queue at its bound means close 4001, and the client comes back and resumes.
+//!
+//! Rejected: `tokio::sync::broadcast` per address. A lagging reader loses events silently into a `Lagged` error, every
+//! socket wakes for every event of `all`, and an address with one display costs a whole ring.
+
+mod core;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use self::core::{CapError, Caps, Present, SocketId};
+use self::core::{Hub, Member, Outlet, Waiter};
+use crate::{
+    event::{Address, DisplayId, frame::CloseCode},
+    server::store::{Committed, Feed, Settled},
+};
+
+/// Requests that wait for the hub; each is answered within a round, so this is a burst of connects.
+const ASKS: usize = 1024;
+/// Receipts that wait for one publisher; more than this and it reads the ledger instead.
+const RECEIPTS: usize = 1024;
+/// Batches taken in one round.
+const ROUND: usize = 64;
+
+/// Why a socket is to end, told once.
+#[derive(Debug, Default)]
+pub struct Closing {
+    why: OnceLock<(CloseCode, &'static str)>,
+    told: Notify,
+}
+
+impl Closing {
+    fn tell(&self, code: CloseCode, reason: &'static str) {
+        let _ = self.why.set((code, reason));
+        self.told.notify_one();
+    }
+
+    /// Ends when the hub wants the socket to end. For one caller.
+    pub async fn wanted(&self) -> (CloseCode, &'static str) {
+        loop {
+            if let Some(why) = self.why.get() {
+                return *why;
+            }
+            self.told.notified().await;
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct SocketOutlet {
+    queue: mpsc::Sender<Arc<Committed>>,
+    closing: Arc<Closing>,
+}
+
+impl Outlet for SocketOutlet {
+    fn offer(&self, event: &Arc<Committed>) -> bool {
+        // A closed queue belongs to a socket that is leaving: not slow.
+        !matches!(self.queue.try_send(event.clone()), Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    fn close(&self, code: CloseCode, reason: &'static str) {
+        self.closing.tell(code, reason);
+    }
+}
+
+#[derive(Debug, Clone)]
+struct ReceiptWaiter(mpsc::Sender<Arc<Settled>>);
+
+impl Waiter for ReceiptWaiter {
+    fn settled(&self, receipt: &Arc<Settled>) -> bool {
+        self.0.try_send(receipt.clone()).is_ok()
+    }
+}
+
+enum Ask {
+    Enter(Box<Member<SocketOutlet>>, oneshot::Sender<Result<SocketId, CapError>>),
+    GoLive(SocketId, oneshot::Sender<()>),
+    Leave(SocketId),
+    Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
+    Forget(Vec<u64>),
+    CloseDisplay(DisplayId, CloseCode, &'static str, oneshot::Sender<bool>),
+    CloseAll(CloseCode),
+    Connected(oneshot::Sender<HashSet<DisplayId>>),
+    Present(oneshot::Sender<Vec<Present>>),
+    Counts(oneshot::Sender<(usize, usize, u64)>),
+}
+
+/// The hub is gone: the server is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server is going away")]
+pub struct Gone;
+
+/// What the rest of the server asks the hub with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HubHandle {
+    asks: mpsc::Sender<Ask>,
+    /// Events that may wait for one socket.
+    queue: usize,
+}
+
+/// A socket's place in the hub; dropping it leaves.
+#[derive(Debug)]
+pub struct Place {
+    pub socket: SocketId,
+    pub queue: mpsc::Receiver<Arc<Committed>>,
+    pub closing: Arc<Closing>,
+    hub: HubHandle,
+}
+
+impl Place {
+    /// From now on the queue gets what the feed brings.
+    pub fn go_live(&self) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
+        let (hub, socket) = (self.hub.clone(), self.socket);
+        async move { hub.ask(|answer| Ask::GoLive(socket, answer)).await }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.hub.tell(Ask::Leave(self.socket));
+    }
+}
+
+/// A publisher's wait for receipts; dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    pub receipts: mpsc::Receiver<Arc<Settled>>,
+    commits: Vec<u64>,
+    hub: HubHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.receipts.close();
+        self.hub.tell(Ask::Forget(std::mem::take(&mut self.commits)));
+    }
+}
+
+/// Who wants to enter.
+#[derive(Debug)]
+pub struct Entrant {
+    pub name: String,
+    pub user: Option<Address>,
+    pub display: Option<DisplayId>,
+    pub addresses: Vec<Address>,
+}
+
+/// Why a socket did not enter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnterError {
+    #[error(transparent)]
+    Cap(#[from] CapError),
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+impl HubHandle {
+    /// Starts the hub's task; it ends when the store closes its feed.
+    pub fn start(feed: Feed, caps: Caps, queue: usize) -> (HubHandle, tokio::task::JoinHandle<()>) {
+        let (asks, inbox) = mpsc::channel(ASKS);
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox));
+        (HubHandle { asks, queue }, task)
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(question(answer)).await.map_err(|_| Gone)?;
+        answered.await.map_err(|_| Gone)
+    }
+
+    /// Without waiting, for `Drop`.
+    fn tell(&self, ask: Ask) {
+        if let Err(mpsc::error::TrySendError::Full(ask)) = self.asks.try_send(ask)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let asks = self.asks.clone();
+            runtime.spawn(async move { asks.send(ask).await });
+        }
+    }
+
+    pub async fn enter(&self, entrant: Entrant, now_ms: u64) -> Result<Place, EnterError> {
+        let (sender, queue) = mpsc::channel(self.queue);
+        let closing = Arc::new(Closing::default());
+        let member = Box::new(Member {
+            name: entrant.name,
+            user: entrant.user,
+            display: entrant.display,
+            addresses: entrant.addresses,
+            since_ms: now_ms,
+            outlet: SocketOutlet { queue: sender, closing: closing.clone() },
+        });
+        let socket = self.ask(|answer| Ask::Enter(member, answer)).await??;
+        Ok(Place { socket, queue, closing, hub: self.clone() })
+    }
+
+    /// From now on receipts of these events arrive; what the ledger holds already is the caller's to read, afterwards.
+    pub async fn watch(&self, commits: Vec<u64>) -> Result<Watch, Gone> {
+        let (sender, receipts) = mpsc::channel(RECEIPTS);
+        let for_hub = commits.clone();
+        self.ask(|answer| Ask::Watch(for_hub, ReceiptWaiter(sender), answer)).await?;
+        Ok(Watch { receipts, commits, hub: self.clone() })
+    }
+
+    /// Asks a display's socket to end. True if it had one.
+    pub async fn close_display(&self, id: &DisplayId, code: CloseCode, reason: &'static str) -> Result<bool, Gone> {
+        self.ask(|answer| Ask::CloseDisplay(id.clone(), code, reason, answer)).await
+    }
+
+    /// Asks every socket to end, and lets none in any more.
+    pub async fn close_all(&self, code: CloseCode) {
+        let _ = self.asks.send(Ask::CloseAll(code)).await;
+    }
+
+    pub async fn connected(&self) -> Result<HashSet<DisplayId>, Gone> {
+        self.ask(Ask::Connected).await
+    }
+
+    pub async fn present(&self) -> Result<Vec<Present>, Gone> {
+        self.ask(Ask::Present).await
+    }
+
+    /// Sockets open, displays among them, and events handed to sockets since the start.
+    pub async fn counts(&self) -> Result<(usize, usize, u64), Gone> {
+        self.ask(Ask::Counts).await
+    }
+}
+
+async fn run(mut hub: Hub<SocketOutlet, ReceiptWaiter>, mut feed: Feed, mut inbox: mpsc::Receiver<Ask>) {
+    let mut batches = Vec::new();
+    loop {
+        tokio::select! {
+            taken = feed.recv_many(&mut batches, ROUND) => {
+                if taken == 0 {
+                    return;
+                }
+                for batch in batches.drain(..) {
+                    hub.feed(&batch);
+                }
+            }
+            ask = inbox.recv() => match ask {
+                Some(ask) => answer(&mut hub, ask),
+                None => return,
+            },
+        }
+    }
+}
+
+/// An asker that has gone needs no answer: the results of `send` are nobody's.
+fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
+    match ask {
+        Ask::Enter(member, answer) => {
+            let entered = hub.enter(*member);
+            if let Err(Ok(socket)) = answer.send(entered) {
+                hub.leave(socket);
+            }
+        }
+        Ask::GoLive(socket, answer) => {
+            hub.go_live(socket);
+            let _ = answer.send(());
+        }
+        Ask::Leave(socket) => hub.leave(socket),
+        Ask::Watch(commits, waiter, answer) => {
+            hub.watch(&commits, waiter);
+            let _ = answer.send(());
+        }
+        Ask::Forget(commits) => hub.forget(&commits, |waiter| waiter.0.is_closed()),
+        Ask::CloseDisplay(id, code, reason, answer) => {
+            let _ = answer.send(hub.close_display(&id, code, reason));
+        }
+        Ask::CloseAll(code) => hub.close_all(code),
+        Ask::Connected(answer) => {
+            let _ = answer.send(hub.connected());
+        }
+        Ask::Present(answer) => {
+            let _ = answer.send(hub.present());
+        }
+        Ask::Counts(answer) => {
+            let _ = answer.send(hub.counts());
+        }
+    }
+}

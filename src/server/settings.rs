@@ -1,0 +1,51 @@
+//! How a server behaves, with every bound that is not the store's.
+
+use std::time::Duration;
+
+use crate::event::frame::FRAME_MAX;
+
+/// See each field. The store's bounds are in `store::Limits`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Each socket is pinged this often, in ms; one that is silent for 2.5 times as long is closed with 4008.
+    pub heartbeat_ms: u64,
+    /// Every frame of a JWT's or user's socket carries a token.
+    pub per_message: bool,
+    /// Origins (`https://host[:port]`) of this server and of web pages that may open sockets. See `socket` and
+    /// `http::enroll` for what holds when it is empty.
+    pub origins: Vec<String>,
+    /// The largest frame a client may send, in bytes.
+    pub frame_bytes: usize,
+    /// The largest body of `POST /v1/events`, in bytes.
+    pub publish_bytes: usize,
+    /// A request's head, and with it a WebSocket's handshake, arrives within this.
+    pub handshake: Duration,
+    /// Events that may wait for one socket. A client that is further behind is better served by a resume.
+    pub socket_queue: usize,
+    /// Sockets in all.
+    pub sockets: usize,
+    /// Sockets of one user: tabs and devices of one person.
+    pub sockets_per_user: usize,
+    /// Connections in all, sockets included; under the usual limit of 20,000 descriptors.
+    pub connections: usize,
+    /// Connections of one IP address, except loopback: a site with many displays behind one NAT.
+    pub connections_per_ip: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            heartbeat_ms: 25_000,
+            per_message: false,
+            origins: Vec::new(),
+            frame_bytes: FRAME_MAX,
+            publish_bytes: 1024 * 1024,
+            handshake: Duration::from_secs(10),
+            socket_queue: 256,
+            sockets: 16_000,
+            sockets_per_user: 64,
+            connections: 18_000,
+            connections_per_ip: 2_000,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Opening the file, or memory in its place.
+
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{Builder, Database, DatabaseError, ReadableTable, backends};
+use tokio::sync::mpsc;
+
+use super::{
+    Feed, Options, StoreError, displays, events,
+    prune::Pruner,
+    results::Results,
+    schema::{self, META, Rows, SCHEMA, SECRETS},
+    shared::Shared,
+    writer::{Job, Opener, Writer},
+};
+
+/// The database's name in the data directory.
+const FILE: &str = "pikiosk.redb";
+/// What redb may keep of the file in memory, in bytes. Its own default is a gigabyte.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// A store that is open: its shared part, the way to its writer, the writer's thread.
+pub struct Opened {
+    pub shared: Arc<Shared>,
+    pub jobs: mpsc::Sender<Box<dyn Job>>,
+    pub feed: Feed,
+    pub writer: std::thread::JoinHandle<()>,
+}
+
+pub fn open(options: Options, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
+    match options.data {
+        None => {
+            let opener: Opener = Box::new(|| {
+                let backend = backends::InMemoryBackend::new();
+                Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+            });
+            let results = Results::Memory(Default::default());
+            start(opener, None, results, options.limits, random)
+        }
+        Some(data) => {
+            make_data_dir(&data)?;
+            let file = data.join(FILE);
+            let path = file.clone();
+            let opener: Opener = Box::new(move || open_file(&path));
+            start(opener, Some(file), Results::Files(data.join("results")), options.limits, random)
+        }
+    }
+}
+
+/// Opens with any opener: tests bring one whose disk fails.
+pub fn start(
+    opener: Opener,
+    file: Option<PathBuf>,
+    results: Results,
+    limits: super::Limits,
+    random: fn(&mut [u8]),
+) -> Result<Opened, StoreError> {
+    let db = Arc::new(opener()?);
+    let shared = Arc::new(Shared::new(limits, file, results, random));
+    prepare(&db, &shared)?;
+    let snapshot = schema::snapshot(&db)?;
+    let fed_commit = events::as_of(&snapshot)?;
+    for hash in displays::operators(&snapshot)? {
+        shared.add_operator(hash);
+    }
+    drop(snapshot);
+    shared.set_database(db);
+    let (jobs, of_writer) = mpsc::channel(shared.limits.queue);
+    let (to_feed, feed) = mpsc::channel(shared.limits.feed);
+    let writer = Writer {
+        shared: shared.clone(),
+        opener,
+        jobs: of_writer,
+        feed: to_feed,
+        pruner: Pruner::default(),
+        fed_commit,
+    };
+    let writer = std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || writer.run())
+        .map_err(|error| StoreError::Io(error.to_string()))?;
+    Ok(Opened { shared, jobs, feed, writer })
+}
+
+/// Checks the schema before anything is written, makes the tables, reads the seed.
+fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
+    let txn = db.begin_write()?;
+    let known = {
+        let meta = txn.rows(META)?;
+        meta.get("schema")?.map(|row| row.value())
+    };
+    if let Some(found) = known.filter(|found| *found > SCHEMA) {
+        txn.abort()?;
+        let path = shared.file.clone().unwrap_or_default();
+        return Err(StoreError::NewerSchema { path, found, known: SCHEMA });
+    }
+    schema::make_tables(&txn)?;
+    txn.open_table(META)?.insert("schema", SCHEMA)?;
+    let kept: Option<[u8; 32]> = {
+        let secrets = txn.open_table(SECRETS)?;
+        secrets.get("seed")?.and_then(|row| row.value().try_into().ok())
+    };
+    let seed = match kept {
+        Some(seed) => seed,
+        None => {
+            let seed: [u8; 32] = shared.random();
+            txn.open_table(SECRETS)?.insert("seed", seed.as_slice())?;
+            seed
+        }
+    };
+    txn.commit()?;
+    let _ = shared.seed.set(seed);
+    Ok(())
+}
+
+/// Makes a server's data directory, for its owner only. One that is there stays as it is.
+pub fn make_data_dir(data: &Path) -> Result<(), StoreError> {
+    let in_words = |error: std::io::Error| match StoreError::from(error) {
+        StoreError::Io(problem) => StoreError::Io(format!("{}: {problem}", data.display())),
+        other => other,
+    };
+    if !data.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(in_words)?;
+    }
+    Ok(())
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let in_words = |problem: String| format!("{}: {problem}", path.display());
+    let is_new = !path.exists();
+    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(|error| StoreError::Io(in_words(error.to_string())))?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    if is_new && let Some(dir) = path.parent() {
+        // The file itself is synced by every commit; its name only here.
+        fs::File::open(dir)?.sync_all()?;
+    }
+    let opened = backends::FileBackend::new(file)
+        .and_then(|backend| Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend));
+    opened.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::Locked(path.into()),
+        error => match StoreError::from(error) {
+            StoreError::Damaged(problem) => StoreError::Damaged(in_words(problem)),
+            StoreError::Io(problem) => StoreError::Io(in_words(problem)),
+            other => other,
+        },
+    })
+}

@@ -1,0 +1,98 @@
+//! Firefox dies, its page dies, its page hangs: the right page is painted again, with no hands.
+//!
+//! Limits here are those of the promise; `make bench` prints what it really took.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use support::{
+    kiosk::{COLD, Kiosk},
+    process::{self, send},
+    wait::{seconds, until},
+};
+
+scenarios![
+    a_killed_content_process_is_replaced,
+    a_stopped_content_process_is_replaced,
+    a_page_that_loops_for_ever_is_replaced,
+    a_killed_firefox_is_started_again,
+    a_stopped_firefox_is_started_again,
+    a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page,
+    pushes_during_a_recovery_are_shown_once_it_is_over,
+    two_browser_loops_never_run_two_firefoxes,
+];
+
+fn a_killed_content_process_is_replaced(kiosk: &mut Kiosk) {
+    for round in 0..3 {
+        kiosk.recovers(&format!("killed-content-{round}"), seconds(2), |kiosk| {
+            kiosk.content().into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
+        });
+    }
+}
+
+fn a_stopped_content_process_is_replaced(kiosk: &mut Kiosk) {
+    let mut stopped = Vec::new();
+    kiosk.recovers("stopped-content", seconds(15), |kiosk| {
+        stopped = kiosk.content();
+        stopped.iter().for_each(|pid| send(*pid, Signal::SIGSTOP));
+    });
+    until("the stopped processes are gone", seconds(10), || {
+        stopped.iter().all(|pid| process::seen(*pid).is_none_or(|seen| seen.state == 'Z')).then_some(())
+    });
+}
+
+fn a_page_that_loops_for_ever_is_replaced(kiosk: &mut Kiosk) {
+    kiosk.recovers("loops", seconds(15), |kiosk| {
+        kiosk.push_is("event", &json!({"name": "freeze"}), "done");
+    });
+}
+
+fn a_killed_firefox_is_started_again(kiosk: &mut Kiosk) {
+    let before = kiosk.firefox();
+    kiosk.recovers("killed-firefox", seconds(10), |kiosk| send(kiosk.firefox(), Signal::SIGKILL));
+    assert_ne!(kiosk.firefox(), before);
+}
+
+fn a_stopped_firefox_is_started_again(kiosk: &mut Kiosk) {
+    kiosk.recovers("stopped-firefox", seconds(30), |kiosk| send(kiosk.firefox(), Signal::SIGSTOP));
+}
+
+fn a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page(kiosk: &mut Kiosk) {
+    kiosk.recovers("killed-loop", COLD, |kiosk| {
+        let firefox = kiosk.firefox();
+        kiosk.browser().kill();
+        until("Firefox is gone with its loop", seconds(10), || process::seen(firefox).is_none().then_some(()));
+        kiosk.start_browser();
+    });
+}
+
+fn pushes_during_a_recovery_are_shown_once_it_is_over(kiosk: &mut Kiosk) {
+    send(kiosk.firefox(), Signal::SIGKILL);
+    let last = kiosk.site.colour([9, 99, 199], "pushed-meanwhile");
+    let ids: Vec<String> = vec![
+        kiosk.push("navigate", &json!({ "url": kiosk.site.colour([1, 2, 3], "superseded") })),
+        kiosk.push("navigate", &json!({ "url": last })),
+        kiosk.push("event", &json!({"name": "did", "data": {"n": "meanwhile"}})),
+    ];
+    let statuses: Vec<String> = ids
+        .iter()
+        .map(|id| kiosk.server.receipt_within(id, support::kiosk::DISPLAY, COLD).0["status"].to_string())
+        .collect();
+    assert!(matches!(statuses[0].as_str(), "\"superseded\"" | "\"shown\""), "{statuses:?}");
+    assert_eq!(statuses[1], "\"shown\"");
+    kiosk.shows([9, 99, 199], seconds(5));
+    assert!(kiosk.site.hits("/report/did/meanwhile").len() <= 1, "an action is done at most once");
+}
+
+fn two_browser_loops_never_run_two_firefoxes(kiosk: &mut Kiosk) {
+    let first = kiosk.firefox();
+    kiosk.start_another_browser();
+    until("one Firefox in all, and it is attached", COLD, || {
+        let count = kiosk.all_firefoxes().len();
+        (count == 1).then_some(())
+    });
+    kiosk.home();
+    let left = kiosk.all_firefoxes();
+    assert_eq!(left.len(), 1, "{left:?}, at first {first}");
+}

@@ -1,0 +1,21 @@
+//! What the tests and the bench share.
+//!
+//! ```text
+//!  scenarios   runs named scenarios in order on one Kiosk
+//!     kiosk    server + screen + site + `pikiosk run` + `pikiosk browser`, all real
+//!       server   `pikiosk server`, publishing, receipts     screen  Xvfb, matchbox, pixels
+//!       site     a web site to show                          process  start, kill, /proc
+//!         http     wait           socket  a display, and a user, as programs
+//! ```
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+
+pub mod http;
+pub mod kiosk;
+pub mod process;
+pub mod scenarios;
+pub mod screen;
+pub mod server;
+pub mod site;
+#[cfg(feature = "server")]
+pub mod socket;
+pub mod wait;

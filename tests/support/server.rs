@@ -1,0 +1,157 @@
+//! A real `pikiosk server` with a folder and a port of its own.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    http::{self, Reply},
+    process::Process,
+    wait::{seconds, timed, until},
+};
+
+/// The binary that Cargo built for this test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_pikiosk");
+
+/// A port that was free a moment ago.
+#[track_caller]
+pub fn free_port() -> u16 {
+    let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    probe.local_addr().expect("a bound socket has an address").port()
+}
+
+/// The binary with an environment in which nothing of the developer's own settings counts.
+pub fn pikiosk(arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIKIOSK_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).env("RUST_BACKTRACE", "1");
+    command
+}
+
+#[derive(Debug)]
+pub struct Server {
+    pub address: SocketAddr,
+    /// The operator's.
+    pub key: String,
+    folder: PathBuf,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Starts one; `more` is added to its `server.toml`.
+    #[track_caller]
+    pub fn start(folder: &Path, more: &str) -> Server {
+        let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let config = folder.join("server.toml");
+        let text = format!("listen = \"{address}\"\ndata = \"{}\"\n{more}", folder.join("server").display());
+        fs::write(&config, text).expect("the config is written");
+        let mut server = Server { address, key: String::new(), folder: folder.to_owned(), config, process: None };
+        server.start_again();
+        server
+    }
+
+    /// Starts it on its old data and port.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        let mut command = pikiosk(&["server", "--config"]);
+        command.arg(&self.config);
+        self.process = Some(Process::start("server", &self.folder, &mut command));
+        until("the server is ready", seconds(20), || {
+            let ended = self.process.as_mut().and_then(Process::ended);
+            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
+            (self.request("GET", "/readyz", b"").ok()?.status == 200).then_some(())
+        });
+        let key = fs::read_to_string(self.folder.join("server/operator.key")).expect("the server made a key");
+        self.key = key.trim().to_owned();
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.process.as_ref().expect("the server runs").pid()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+    }
+
+    /// One request of the operator.
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Reply> {
+        let bearer = format!("Bearer {}", self.key);
+        let kind = if path.starts_with("/v1/events") { "application/cloudevents+json" } else { "application/json" };
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        http::request(self.address, method, path, &headers, body, seconds(60))
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Reply {
+        self.request("GET", path, b"").unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Reply {
+        let body = body.to_string();
+        self.request("POST", path, body.as_bytes()).unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    /// A code that enrolls this display.
+    #[track_caller]
+    pub fn enrollment(&self, display: &str) -> String {
+        let reply = self.post("/v1/enrollments", &json!({ "display": display }));
+        reply.json()["code"].as_str().unwrap_or_else(|| panic!("{}", reply.text())).to_owned()
+    }
+
+    /// Publishes a command; returns the event's id. `wait` is the query's, such as `10s`.
+    #[track_caller]
+    pub fn publish(&self, address: &str, command: &str, data: &Value, wait: Option<&str>) -> (String, Reply) {
+        let event = event(address, &format!("kiosk.{command}"), data);
+        let path = wait.map_or("/v1/events".to_owned(), |wait| format!("/v1/events?wait={wait}"));
+        let reply = self.post(&path, &event);
+        assert!(matches!(reply.status, 200 | 202), "{command} {data}: {} {}", reply.status, reply.text());
+        (event["id"].as_str().expect("it was made so").to_owned(), reply)
+    }
+
+    /// The final receipt of an event on a display, if there is one.
+    #[track_caller]
+    pub fn receipt(&self, event: &str, display: &str) -> Option<Value> {
+        let reply = self.get(&format!("/v1/events/{event}"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        receipt_of(&reply.json(), display)
+    }
+
+    /// Waits for it; returns how long that took.
+    #[track_caller]
+    pub fn receipt_within(&self, event: &str, display: &str, limit: Duration) -> (Value, Duration) {
+        timed(&format!("a receipt for {event}"), limit, || self.receipt(event, display))
+    }
+}
+
+/// The final receipt of one display in an answer to a publish or in an event's record.
+pub fn receipt_of(answer: &Value, display: &str) -> Option<Value> {
+    answer["receipts"].as_array()?.iter().find(|receipt| receipt["display"] == display).cloned()
+}
+
+/// A CloudEvents object with an id of its own.
+pub fn event(address: &str, kind: &str, data: &Value) -> Value {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    json!({"specversion": "1.0", "id": id, "source": "tests", "type": kind, "subject": address, "data": data})
+}
