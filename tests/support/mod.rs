@@ -13,11 +13,15 @@
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod http;
+#[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "display")]
 pub mod scenarios;
+#[cfg(feature = "display")]
 pub mod screen;
 pub mod server;
+#[cfg(feature = "display")]
 pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;
