@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
-#[cfg(feature = "display")]
-use pikiosk::commands::status;
 use pikiosk::commands::{self, completions, config, doctor, man};
+#[cfg(feature = "display")]
+use pikiosk::commands::{browser, run, status};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
 
@@ -12,7 +12,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    let _log = cli.start_logging();
+    #[cfg_attr(not(feature = "display"), expect(unused_variables, reason = "only the supervisor reads its log again"))]
+    let log = cli.start_logging();
     commands::end(match cli.command {
         #[cfg(feature = "tools")]
         Command::Push(args) => push::run(args),
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
         Command::Ticket(args) => ticket::run(&args),
         #[cfg(feature = "server")]
         Command::Server(args) => commands::server::run(args),
+        #[cfg(feature = "display")]
+        Command::Run(args) => run::run(args, log),
+        #[cfg(feature = "display")]
+        Command::Browser(args) => browser::run(args),
         #[cfg(feature = "display")]
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -10,7 +10,7 @@ use super::logging::{self, Usual};
 #[cfg(feature = "server")]
 use super::server;
 #[cfg(feature = "display")]
-use super::status;
+use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
 use super::{displays, enroll, push, ticket};
@@ -40,6 +40,10 @@ pub enum Command {
     Ticket(ticket::Args),
     #[cfg(feature = "server")]
     Server(server::Args),
+    #[cfg(feature = "display")]
+    Run(run::Args),
+    #[cfg(feature = "display")]
+    Browser(browser::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
     Doctor(doctor::Args),
@@ -103,6 +107,8 @@ impl Command {
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
+            #[cfg(feature = "display")]
+            Self::Run(_) | Self::Browser(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Status(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,

@@ -5,6 +5,8 @@ pub mod append_log;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
+#[cfg(feature = "display")]
+pub mod notify;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;

@@ -51,27 +51,22 @@ impl<M: Medium> JournalFile<M> {
     }
 
     /// Writes one change. With `durable` it is on disk when this returns, and all before it.
-    /// `journal` is the content with the change in it: what is written if the log has grown too long, or is broken.
-    pub fn keep(&mut self, records: &[Record], durable: bool, journal: &Journal) -> Result<(), JournalError> {
-        let line = to_line(records);
-        let appended = self.log.append(&line).and_then(|()| if durable { self.log.sync() } else { Ok(()) });
-        let too_long = self.log.length() > COMPACT_FROM.max(2 * self.compacted);
-        match appended {
-            Ok(()) if !too_long => Ok(()),
-            // A full disk or a failed sync: a new file may still work. If not, the first error is the one that counts.
-            result => {
-                let lines: Vec<String> = journal.snapshot().into_iter().map(|record| to_line(&[record])).collect();
-                let written = self.log.compact(lines.iter().map(String::as_str));
-                match (written, result) {
-                    (Ok(()), _) => {
-                        self.compacted = self.log.length();
-                        Ok(())
-                    }
-                    (Err(_), Ok(())) => Ok(()),
-                    (Err(_), Err(error)) => Err(JournalError::Write(error)),
-                }
-            }
-        }
+    pub fn keep(&mut self, records: &[Record], durable: bool) -> Result<(), JournalError> {
+        let appended = self.log.append(&to_line(records));
+        appended.and_then(|()| if durable { self.log.sync() } else { Ok(()) }).map_err(JournalError::Write)
+    }
+
+    /// True once the file holds much that no longer counts.
+    pub fn is_long(&self) -> bool {
+        self.log.length() > COMPACT_FROM.max(2 * self.compacted)
+    }
+
+    /// Writes the whole journal anew, on disk when this returns. It also cures a file that could not be written.
+    pub fn compact(&mut self, snapshot: &[Record]) -> Result<(), JournalError> {
+        let lines: Vec<String> = snapshot.iter().map(|record| to_line(std::slice::from_ref(record))).collect();
+        self.log.compact(lines.iter().map(String::as_str)).map_err(JournalError::Write)?;
+        self.compacted = self.log.length();
+        Ok(())
     }
 
     /// Brings what was written without `durable` to the disk.

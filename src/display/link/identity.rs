@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     auth::display_key::{DisplayKey, DisplayKeyError},
     event::DisplayId,
-    io::store,
+    io::{random, store},
 };
 
 const KEY: &str = "display.key";
@@ -22,8 +22,6 @@ pub enum IdentityError {
     Write(String, #[source] io::Error),
     #[error("the key in {0} is damaged: remove the file and enroll this display again")]
     Key(String, #[source] DisplayKeyError),
-    #[error("this machine gave no random numbers")]
-    Random,
 }
 
 /// What enrollment gave.
@@ -42,10 +40,7 @@ pub fn load_or_make_key(state: &Path) -> Result<DisplayKey, IdentityError> {
     match fs::read_to_string(&path) {
         Ok(text) => DisplayKey::from_secret_text(&text).map_err(|error| IdentityError::Key(name(), error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut seed = [0; 32];
-            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)
-                .map_err(|_| IdentityError::Random)?;
-            let key = DisplayKey::from_seed(seed);
+            let key = DisplayKey::from_seed(random::bytes());
             store::write_durably(&path, key.secret_text().as_bytes(), 0o600)
                 .map_err(|error| IdentityError::Write(name(), error))?;
             Ok(key)

@@ -32,6 +32,9 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 pub enum LinkError {
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
+    /// Nobody gave this display an enrollment code.
+    #[error("this display has no enrollment code: write [server] enrollment into kiosk.toml")]
+    NoCode,
     #[error("the server is busy")]
     Busy { retry_after: Option<Duration> },
     /// The code, the key or the ticket.
@@ -182,7 +185,7 @@ impl Link {
             LinkError::Closed { code, .. } if !CloseCode::comes_back(*code) => {
                 REFUSED_MAX + jitter(&mut self.rng, REFUSED_MAX / 10)
             }
-            LinkError::Refused(_) | LinkError::Protocol(_) => {
+            LinkError::Refused(_) | LinkError::Protocol(_) | LinkError::NoCode => {
                 let wait = REFUSED_FIRST.saturating_mul(1 << (2 * self.refusals.min(8))).min(REFUSED_MAX);
                 self.refusals = self.refusals.saturating_add(1);
                 wait + jitter(&mut self.rng, wait / 10)

@@ -85,7 +85,7 @@ pub async fn run(
         if is_news(shown.as_ref(), &state) {
             let news = Told::State { state: state.0.clone(), display: state.1.clone() };
             if told.send(news).await.is_err() {
-                return;
+                return shell.finish(orders).await;
             }
             shown = Some(state);
         }
@@ -100,7 +100,7 @@ pub async fn run(
                 (input, None) => input,
                 (input, Some(news)) => {
                     if told.send(news).await.is_err() {
-                        return;
+                        return shell.finish(orders).await;
                     }
                     input
                 }
@@ -253,6 +253,16 @@ impl Shell {
         }
     }
 
+    /// The supervisor is ending: what it still ordered is sent.
+    async fn finish(&mut self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            if self.say(order).await.is_some() {
+                return;
+            }
+        }
+        self.close().await;
+    }
+
     async fn close(&mut self) {
         if let Some(mut socket) = self.socket.take() {
             let frame = CloseFrame { code: WsCloseCode::Away, reason: "".into() };
@@ -263,9 +273,7 @@ impl Shell {
 }
 
 async fn enroll(server: &Server, setting: &LinkSetting) -> Result<DisplayId, LinkError> {
-    let Some(code) = &setting.code else {
-        return Err(LinkError::Refused("this display has no enrollment code: write one into kiosk.toml".into()));
-    };
+    let Some(code) = &setting.code else { return Err(LinkError::NoCode) };
     let display = server.enroll(code, setting.display.as_ref()).await?;
     let enrollment = Enrollment { display: display.clone(), code_sha256: Some(identity::hash_of(code)) };
     let state = setting.state.clone();

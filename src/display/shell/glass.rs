@@ -51,10 +51,10 @@ pub enum Told {
 }
 
 /// What is to become of a picture.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Picture {
     Hash,
-    Screenshot { format: PictureFormat, width: Option<u32> },
+    Screenshot { event: String, format: PictureFormat, width: Option<u32> },
 }
 
 /// One line, and which connection it came from.
@@ -266,7 +266,9 @@ impl Glass {
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
                     Ask::FrameHash => Some(Picture::Hash),
-                    Ask::Screenshot { format, width } => Some(Picture::Screenshot { format: *format, width: *width }),
+                    Ask::Screenshot { event, format, width } => {
+                        Some(Picture::Screenshot { event: event.clone(), format: *format, width: *width })
+                    }
                     _ => None,
                 };
                 let told = match (picture, result["data"].take()) {

@@ -1,4 +1,449 @@
-//! What does the supervisor's bidding: one loop over the browser, the link, the machine's own work and the next
-//! deadline.
+//! What does the supervisor's bidding: one loop over the browser, the link, chores and the next deadline.
+//!
+//! ```text
+//!   glass ---Told--\                              /--> journal (fsync before what follows)
+//!   link ----Told---\                            /---> glass: questions, restart, kill
+//!   chores --Input----> Supervisor::step --Effects---> link: receipts, health
+//!   deadline --------/                           \---> chores: probe, picture, logs
+//!   signals --------/                             \--> report: page, status.json, systemd
+//! ```
+//!
+//! One thread; only chores and fsyncs leave it. The loop itself feeds systemd's watchdog, and only while no deadline of
+//! the machine is overdue.
+//!
+//! Rejected: a task per concern with shared state behind locks. What the glass shows would depend on which task ran
+//! first, and no test could say so.
+
 mod bidi;
-pub mod glass;
+mod chores;
+mod glass;
+mod report;
+mod sensors;
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+
+use self::{
+    chores::Outbox,
+    glass::Glass,
+    report::{Report, Surroundings},
+};
+use crate::{
+    config::KioskSettings,
+    display::{
+        browser::wire,
+        journal::{JournalError, JournalFile, Record},
+        link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
+        page::{Page, PageError, Secret},
+        supervisor::{Effect, Gather, Input, Setting, Supervisor},
+    },
+    event::DisplayId,
+    io::{http, log_ring::LogRing, notify, random, store},
+};
+
+/// Orders to the link: the receipts of a replayed queue. What does not fit is redelivered by the server.
+const ORDERS_WAITING: usize = 1024;
+/// Events from the link: a slow glass slows the server down, which has the queue on disk.
+const EVENTS_WAITING: usize = 64;
+const HEALTH_EVERY: Duration = Duration::from_secs(60);
+/// Changes follow one another in the first seconds of a page; the server wants the outcome.
+const HEALTH_AT_MOST_EVERY: Duration = Duration::from_secs(2);
+/// What is noted and not kept reaches the disk this late.
+const SYNC_AFTER: Duration = Duration::from_secs(2);
+/// A machine whose decision is this late is stuck.
+const LATE: Duration = Duration::from_secs(10);
+const WITHOUT_SYSTEMD: Duration = Duration::from_secs(30);
+/// Receipts on their way when the supervisor ends.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Where and as what to run.
+#[derive(Debug)]
+pub struct RunSetting {
+    pub kiosk: KioskSettings,
+    /// For this boot: the browser's socket, the status file, the page's secret.
+    pub runtime: PathBuf,
+    /// For ever: the journal, the key.
+    pub state: PathBuf,
+    pub log: LogRing,
+}
+
+/// Why the supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("making {0}")]
+    Directory(PathBuf, #[source] io::Error),
+    #[error("opening the journal")]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("serving the local page")]
+    Page(#[from] PageError),
+    #[error("listening for the browser at {0}")]
+    Glass(PathBuf, #[source] io::Error),
+    #[error("listening for signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Why it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// A signal asked for it.
+    Asked,
+    /// It is to be started again.
+    Restart,
+}
+
+/// Runs until a signal or the command `restart` ends it.
+pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
+    let mut shell = Shell::start(setting).await?;
+    let mut ending = signals().map_err(RunError::Signals)?;
+    let watchdog = notify::watchdog_interval();
+    loop {
+        let now = Instant::now();
+        shell.report(now);
+        let next = shell.deadline(watchdog);
+        let input = tokio::select! {
+            told = shell.glass.next() => shell.from_glass(told),
+            told = shell.from_link.recv(), if shell.link.is_some() => shell.from_link(told).await,
+            Some(done) = shell.chores.join_next() => match done {
+                Ok(input) => Some(input),
+                Err(error) => {
+                    tracing::error!(%error, "a chore broke off");
+                    None
+                }
+            },
+            () = sleep_until(next) => Some(Input::Due),
+            _ = ending.recv() => {
+                shell.end().await;
+                return Ok(Ending::Asked);
+            }
+        };
+        let now = Instant::now();
+        shell.tick(now, watchdog);
+        if let Some(input) = input {
+            let effects = shell.supervisor.step(input, now);
+            if shell.perform(effects).await {
+                shell.end().await;
+                return Ok(Ending::Restart);
+            }
+        }
+    }
+}
+
+struct Shell {
+    supervisor: Supervisor,
+    glass: Glass,
+    page: Page,
+    journal: Option<JournalFile>,
+    /// When what was noted goes to the disk.
+    sync_at: Option<Instant>,
+    link: Option<mpsc::Sender<Order>>,
+    from_link: mpsc::Receiver<link::Told>,
+    link_task: Option<JoinHandle<()>>,
+    link_state: Option<link::State>,
+    server: Option<Arc<Server>>,
+    display: Option<DisplayId>,
+    firefox: Option<String>,
+    chores: JoinSet<Input>,
+    report: Report,
+    log: LogRing,
+    health_at: Instant,
+    watchdog_at: Instant,
+}
+
+impl Shell {
+    async fn start(setting: RunSetting) -> Result<Self, RunError> {
+        let RunSetting { kiosk, runtime, state, log } = setting;
+        for directory in [&runtime, &state] {
+            store::make_dir(directory).map_err(|error| RunError::Directory(directory.clone(), error))?;
+        }
+        let now = Instant::now();
+        let (file, journal) = JournalFile::open(&state.join("journal"))?;
+        let configured = kiosk.display.id.clone();
+        let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
+        let socket = runtime.join(wire::SOCKET);
+        let (pages, open) = (page.urls().origin().to_owned(), page.urls().splash());
+        let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
+
+        let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
+        let (told, from_link) = mpsc::channel(EVENTS_WAITING);
+        let mut display = configured.clone();
+        let (mut server, mut link_task) = (None, None);
+        if let Some(settings) = &kiosk.server {
+            let known = Arc::new(Server::new(settings.url.clone(), identity::load_or_make_key(&state)?));
+            let link =
+                LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
+            let kept = identity::load_enrollment(&state);
+            display = identity::known_as(kept, configured.as_ref(), link.code.as_deref());
+            link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
+            server = Some(known);
+            page.update(|page| page.server = settings.url.to_string());
+        }
+        let setting = Setting {
+            display: display.as_ref().map_or_else(String::new, ToString::to_string),
+            url: kiosk.display.url.as_ref().map(ToString::to_string),
+            urls: page.urls().clone(),
+            hang: kiosk.browser.hang,
+            identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+        };
+        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let mut shell = Shell {
+            supervisor,
+            glass,
+            page,
+            journal: Some(file),
+            sync_at: None,
+            link: server.is_some().then_some(orders),
+            from_link,
+            link_task,
+            link_state: None,
+            server,
+            display,
+            firefox: None,
+            chores: JoinSet::new(),
+            report: Report::new(&runtime, &state, now),
+            log,
+            health_at: now,
+            watchdog_at: now,
+        };
+        shell.perform(effects).await;
+        Ok(shell)
+    }
+
+    /// What others see of us.
+    fn report(&mut self, now: Instant) {
+        let around = Surroundings {
+            display: self.display.as_ref().map(ToString::to_string),
+            link: self.link_state.as_ref(),
+            firefox: self.firefox.clone(),
+            browser_starts: self.glass.starts(),
+        };
+        if self.report.tell(&self.supervisor, &around, &self.page, now) {
+            self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
+        }
+    }
+
+    fn deadline(&self, watchdog: Option<Duration>) -> Instant {
+        let mut next = self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD);
+        let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
+        let health = is_live.then_some(self.health_at);
+        for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()
+        {
+            next = next.min(other);
+        }
+        next
+    }
+
+    /// What is due by the shell's own clock.
+    fn tick(&mut self, now: Instant, watchdog: Option<Duration>) {
+        if watchdog.is_some_and(|every| now >= self.watchdog_at + every) && self.supervisor.is_on_time(now, LATE) {
+            notify::watchdog();
+            if !self.report.is_ready() {
+                notify::extend_start(LATE * 6);
+            }
+        }
+        if now >= self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD) {
+            self.watchdog_at = now;
+        }
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = None;
+            if let Some(Err(error)) = self.journal.as_mut().map(JournalFile::sync) {
+                tracing::error!(%error, "the journal is not on disk");
+            }
+        }
+        if now >= self.health_at && matches!(self.link_state, Some(link::State::Live { .. })) {
+            self.health_at = now + HEALTH_EVERY;
+            let health = self.health(now);
+            self.say("kiosk.health", serde_json::to_value(health).unwrap_or_default());
+        }
+    }
+
+    fn health(&self, now: Instant) -> crate::event::health::Health {
+        let around = Surroundings {
+            display: self.display.as_ref().map(ToString::to_string),
+            link: self.link_state.as_ref(),
+            firefox: self.firefox.clone(),
+            browser_starts: self.glass.starts(),
+        };
+        self.report.health(&self.supervisor, &around, now)
+    }
+
+    fn from_glass(&mut self, told: glass::Told) -> Option<Input> {
+        Some(match told {
+            glass::Told::Attached => Input::Attached,
+            glass::Told::Detached { why } => Input::Detached { why },
+            glass::Told::Seen(seen) => Input::Seen(seen),
+            glass::Told::Answered { ask, answer } => Input::Answered { ask, answer },
+            glass::Told::Firefox { version } => {
+                self.firefox = Some(version);
+                return None;
+            }
+            glass::Told::Picture { ask, what, base64 } => {
+                self.chores.spawn(chores::picture(ask, what, base64, self.outbox()));
+                return None;
+            }
+        })
+    }
+
+    async fn from_link(&mut self, told: Option<link::Told>) -> Option<Input> {
+        match told {
+            Some(link::Told::State { state, display }) => {
+                let was_live = matches!(self.link_state, Some(link::State::Live { .. }));
+                let is_live = matches!(state, link::State::Live { .. });
+                if display.is_some() && display != self.display {
+                    self.supervisor.is_called(display.as_ref().map_or_else(String::new, ToString::to_string));
+                    self.display = display;
+                }
+                self.link_state = Some(state);
+                (was_live && !is_live).then_some(Input::Unlinked)
+            }
+            Some(link::Told::Hello(hello)) => {
+                let positions = self.supervisor.journal().positions();
+                let known = positions.iter().filter(|(address, _)| hello.addresses.contains(address));
+                let known = known.map(|(address, position)| (address.clone(), position.clone())).collect();
+                let sent = self.link.as_ref().is_some_and(|link| link.try_send(Order::Resume(known)).is_ok());
+                self.health_at = Instant::now();
+                sent.then_some(Input::Linked { server_ms: hello.server_time.0, heads: hello.positions })
+            }
+            Some(link::Told::Event(event)) => Some(Input::Delivered(event)),
+            None => {
+                tracing::error!("the link broke off");
+                self.link = None;
+                Some(Input::Unlinked)
+            }
+        }
+    }
+
+    /// True if the supervisor is to end and be started again.
+    async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        for effect in effects {
+            match effect {
+                Effect::Keep(records) => self.keep(records).await,
+                Effect::Note(records) => self.note(&records),
+                Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
+                Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
+                Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
+                Effect::Gather { ask, what: Gather::Health } => {
+                    let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result: health }));
+                }
+                Effect::Gather { ask, what: Gather::Logs { event, lines, unit } } => {
+                    let (ring, outbox) = (self.log.clone(), self.outbox());
+                    self.chores.spawn(chores::logs(ask, event, lines, unit, ring, outbox));
+                }
+                Effect::KillContent { why } => {
+                    tracing::warn!(why, "killing the processes of the page");
+                    self.glass.kill_content(why);
+                }
+                Effect::RestartBrowser { why } => {
+                    tracing::warn!(why, "starting the browser again");
+                    self.glass.restart(why);
+                }
+                Effect::Restart => return true,
+            }
+        }
+        false
+    }
+
+    /// On disk when it returns. A card that never answers stops the loop here, and systemd's watchdog ends it.
+    async fn keep(&mut self, records: Vec<Record>) {
+        let Some(mut file) = self.journal.take() else { return };
+        let snapshot = file.is_long().then(|| self.supervisor.journal().snapshot());
+        let written = tokio::task::spawn_blocking(move || {
+            let kept = match &snapshot {
+                Some(snapshot) => file.compact(snapshot),
+                None => file.keep(&records, true),
+            };
+            (file, kept)
+        });
+        match written.await {
+            Ok((file, kept)) => {
+                self.journal = Some(file);
+                self.sync_at = None;
+                if let Err(error) = kept {
+                    self.cure(&error);
+                }
+            }
+            Err(error) => tracing::error!(%error, "the journal is lost"),
+        }
+    }
+
+    fn note(&mut self, records: &[Record]) {
+        let Some(file) = &mut self.journal else { return };
+        match file.keep(records, false) {
+            Ok(()) => self.sync_at = self.sync_at.or(Some(Instant::now() + SYNC_AFTER)),
+            Err(error) => self.cure(&error),
+        }
+    }
+
+    /// A full disk or a failed fsync: a new file may still be written.
+    fn cure(&mut self, error: &JournalError) {
+        let cause = http::root_cause(error);
+        let snapshot = self.supervisor.journal().snapshot();
+        let cured = self.journal.as_mut().is_some_and(|file| file.compact(&snapshot).is_ok());
+        tracing::error!(%error, cause, cured, "the journal could not be written");
+        self.supervisor.journal_works(if cured { None } else { Some(cause) });
+    }
+
+    fn say(&self, kind: &'static str, data: serde_json::Value) {
+        if let Some(link) = &self.link
+            && link.try_send(Order::Say { kind, data }).is_err()
+        {
+            tracing::warn!(kind, "the link takes no more for now");
+        }
+    }
+
+    fn outbox(&self) -> Option<Outbox> {
+        Some(Outbox { server: self.server.clone()?, display: self.display.clone()? })
+    }
+
+    /// What is still on its way is sent, and the journal is on disk.
+    async fn end(&mut self) {
+        notify::stopping();
+        self.link = None;
+        if let Some(task) = self.link_task.take() {
+            // Nobody reads what it tells any more, and it must not wait for that.
+            self.from_link.close();
+            if timeout(GOODBYE_WITHIN, task).await.is_err() {
+                tracing::warn!("the link did not end in time");
+            }
+        }
+        if let Some(Err(error)) = self.journal.as_mut().map(JournalFile::sync) {
+            tracing::error!(%error, "the journal is not on disk");
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+fn signals() -> io::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // The loop may have ended by itself.
+        let _ = sender.send(()).await;
+    });
+    Ok(receiver)
+}
+
+/// The same for as long as the machine is up, so that a page on the glass outlives a restart of ours.
+fn secret(runtime: &std::path::Path) -> Secret {
+    let path = runtime.join("page.secret");
+    let kept = std::fs::read_to_string(&path).ok().and_then(|text| Secret::from_hex(&text));
+    kept.unwrap_or_else(|| {
+        let secret = Secret::new(random::bytes());
+        if let Err(error) = store::write_atomically(&path, secret.to_hex().as_bytes(), 0o600) {
+            tracing::warn!(%error, "the page's secret is not kept");
+        }
+        secret
+    })
+}

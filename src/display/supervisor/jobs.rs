@@ -50,7 +50,7 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn screenshot(&mut self, key: EventKey, screenshot: &Screenshot, out: &mut Out) {
-        let what = Ask::Screenshot { format: screenshot.format, width: screenshot.width };
+        let what = Ask::Screenshot { event: key.id.clone(), format: screenshot.format, width: screenshot.width };
         self.ask(key, what, Vec::new(), SCREENSHOT_WITHIN, out);
     }
 
@@ -64,7 +64,7 @@ impl Jobs {
     }
 
     pub fn logs(&mut self, key: EventKey, logs: &Logs, out: &mut Out) {
-        let ask = out.gather(Gather::Logs { lines: logs.lines, unit: logs.unit.clone() });
+        let ask = out.gather(Gather::Logs { event: key.id.clone(), lines: logs.lines, unit: logs.unit.clone() });
         self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN, out);
     }
 

@@ -44,11 +44,6 @@ impl Load {
         self.deadline
     }
 
-    /// True once our document is the one on the glass, painted or not.
-    pub fn is_committed(&self) -> bool {
-        self.ours.is_some()
-    }
-
     /// The browser took the order.
     pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
         // Without an id the first commit since the order is taken for ours.

@@ -155,7 +155,6 @@ impl Supervisor {
             Input::Gathered { ask, result } => {
                 self.jobs.gathered(ask, result, &mut out);
             }
-            Input::NotKept { why } => self.journal_trouble = Some(why),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -171,6 +170,16 @@ impl Supervisor {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
         let machines = earlier(machines, self.overlays.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
+    }
+
+    /// The server gave this display a name.
+    pub fn is_called(&mut self, display: String) {
+        self.setting.display = display;
+    }
+
+    /// Why the journal cannot be written, if it cannot.
+    pub fn journal_works(&mut self, trouble: Option<String>) {
+        self.journal_trouble = trouble;
     }
 
     pub fn journal(&self) -> &Journal {

@@ -47,10 +47,6 @@ pub enum Input {
         ask: AskId,
         result: Result<Value, String>,
     },
-    /// The journal could not be written: what was to be kept is in memory only.
-    NotKept {
-        why: String,
-    },
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
@@ -124,6 +120,8 @@ pub enum Ask {
     /// The hash of what is on the glass.
     FrameHash,
     Screenshot {
+        /// The event whose result it is.
+        event: String,
         format: PictureFormat,
         width: Option<u32>,
     },
@@ -168,7 +166,12 @@ pub enum AskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gather {
     Health,
-    Logs { lines: u32, unit: Option<String> },
+    /// `event` is whose result they are.
+    Logs {
+        event: String,
+        lines: u32,
+        unit: Option<String>,
+    },
 }
 
 /// What is to be done, in this order.

@@ -1,0 +1,40 @@
+//! `pikiosk run`: the supervisor, the on-device service.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::failure::{Exit, Failure};
+use crate::config::{KioskSettings, Sources};
+use crate::display::shell::{self, Ending, RunSetting};
+use crate::io::log_ring::LogRing;
+
+/// Keeps the right page on this display: the supervisor, as systemd starts it.
+///
+/// It serves the local page, holds the link to the server, and tells Firefox what to show.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Read this file instead of the layers of kiosk.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep what is of this boot only here: the browser's socket, the status.
+    #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]
+    runtime: PathBuf,
+    /// Keep what must survive everything here: the journal, the display's key.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/pikiosk")]
+    state: PathBuf,
+    /// Serve the local page here, whatever kiosk.toml says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+pub fn run(args: Args, log: LogRing) -> Result<Exit, Failure> {
+    let sources = Sources::system().with_file(args.config);
+    let sources = sources.with_flag("--listen", "page.listen", args.listen.map(|listen| listen.to_string()));
+    let kiosk = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?.settings;
+    let setting = RunSetting { kiosk, runtime: args.runtime, state: args.state, log };
+    match super::block_on(shell::run(setting))? {
+        // systemd starts a service with Restart=always again, whatever it ended with.
+        Ok(Ending::Asked | Ending::Restart) => Ok(Exit::Done),
+        Err(source) => Err(Failure::Run { source }),
+    }
+}

@@ -1,0 +1,227 @@
+//! Work that takes a while, off the loop: probing sites, hashing and scaling pictures, reading logs. Each chore ends in
+//! one input of the supervisor.
+
+use std::{io::Cursor, process::Stdio, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use image::{ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
+use serde_json::{Value, json};
+use tokio::{process::Command, time::timeout};
+
+use super::glass::Picture;
+use crate::{
+    display::{
+        link::Server,
+        page::SiteFault,
+        supervisor::{Answer, AskError, AskId, Input},
+    },
+    event::{
+        DisplayId,
+        command::PictureFormat,
+        receipt::{INLINE_RESULT_MAX, RESULT_MAX},
+    },
+    io::{
+        http::{self, Redirects},
+        log_ring::LogRing,
+    },
+};
+
+/// A site that needs longer for its first byte is not back.
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
+const JOURNALCTL_WITHIN: Duration = Duration::from_secs(8);
+
+/// Where results go that are too large for a receipt.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    pub server: Arc<Server>,
+    pub display: DisplayId,
+}
+
+/// Asks the site itself whether it is there again.
+pub async fn probe(ask: AskId, url: String) -> Input {
+    Input::Probed { ask, result: ask_site(&url).await }
+}
+
+async fn ask_site(url: &str) -> Result<(), SiteFault> {
+    // Its own client, and gone after: sites are down rarely, and the loop's memory is counted.
+    let client =
+        http::client(Redirects::Followed, PROBE_WITHIN).map_err(|error| SiteFault::Other(error.to_string()))?;
+    match timeout(PROBE_WITHIN, client.get(url).send()).await {
+        Ok(Ok(answer)) => SiteFault::from_status(answer.status().as_u16()).map_or(Ok(()), Err),
+        Ok(Err(error)) => Err(fault_of(&error)),
+        Err(_) => Err(SiteFault::TimedOut),
+    }
+}
+
+fn fault_of(error: &reqwest::Error) -> SiteFault {
+    if error.is_timeout() {
+        return SiteFault::TimedOut;
+    }
+    let cause = http::root_cause(error);
+    let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    if says(&["certificate", "UnknownIssuer", "CertExpired", "NotValidForName"]) {
+        SiteFault::Certificate
+    } else if says(&["HandshakeFailure", "handshake", "TLS"]) {
+        SiteFault::Tls
+    } else if says(&["refused"]) {
+        SiteFault::Refused
+    } else if says(&["unreachable"]) {
+        SiteFault::NoNetwork
+    } else if says(&["lookup", "resolve", "not known", "no address"]) {
+        SiteFault::NameNotFound
+    } else if says(&["reset", "closed", "before message"]) {
+        SiteFault::Interrupted
+    } else if error.is_redirect() {
+        SiteFault::RedirectLoop
+    } else {
+        SiteFault::Other(cause.chars().take(80).collect())
+    }
+}
+
+/// Hashes a picture, or makes it a receipt's result.
+pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>) -> Input {
+    let answer = match what {
+        Picture::Hash => off_loop(move || decode(&base64).map(|png| Answer::FrameHash(sha256(&png)))).await,
+        Picture::Screenshot { event, format, width } => match off_loop(move || scaled(&base64, format, width)).await {
+            Ok((bytes, content_type)) => {
+                result(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
+            }
+            Err(error) => Err(error),
+        },
+    };
+    Input::Answered { ask, answer }
+}
+
+/// The last log lines: of this process, or of a systemd unit.
+pub async fn logs(
+    ask: AskId,
+    event: String,
+    lines: u32,
+    unit: Option<String>,
+    ring: LogRing,
+    outbox: Option<Outbox>,
+) -> Input {
+    let text = match unit {
+        None => Ok(ring.last(lines as usize).join("\n")),
+        Some(unit) => unit_logs(&unit, lines).await,
+    };
+    let result = match text {
+        Ok(text) if text.len() + 64 <= INLINE_RESULT_MAX => Ok(json!({ "text": text })),
+        Ok(text) => result(&event, "text/plain; charset=utf-8", text.into_bytes(), outbox).await,
+        Err(why) => Err(why),
+    };
+    Input::Gathered { ask, result }
+}
+
+async fn unit_logs(unit: &str, lines: u32) -> Result<String, String> {
+    let mut command = Command::new("journalctl");
+    command.args(["--no-pager", "--output=short-iso", "--lines", &lines.to_string(), "--unit", unit]);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(JOURNALCTL_WITHIN, command.output()).await;
+    let output = output.map_err(|_| "journalctl did not answer in time".to_owned())?;
+    let output = output.map_err(|error| format!("journalctl could not be run: {error}"))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("journalctl: {}", why.lines().next().unwrap_or("it failed")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What is small travels in the receipt; the rest is put to the server first, and the receipt names it.
+async fn result(event: &str, content_type: &str, bytes: Vec<u8>, outbox: Option<Outbox>) -> Result<Value, String> {
+    let size = bytes.len();
+    if size > RESULT_MAX {
+        return Err(format!("the result has {size} bytes: at most {RESULT_MAX} can be sent"));
+    }
+    if size.div_ceil(3) * 4 + 128 <= INLINE_RESULT_MAX {
+        let data = BASE64_STANDARD.encode(&bytes);
+        return Ok(json!({ "content_type": content_type, "bytes": size, "data_base64": data }));
+    }
+    let Some(Outbox { server, display }) = outbox else {
+        return Err("the result is too large for a receipt, and there is no server to put it to".into());
+    };
+    let url = server.put_result(&display, event, content_type, bytes).await;
+    let url = url.map_err(|error| format!("the result could not be sent: {error}"))?;
+    Ok(json!({ "content_type": content_type, "bytes": size, "url": url }))
+}
+
+async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, AskError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(error.to_string())).map_err(AskError::Refused)
+}
+
+fn decode(base64: &str) -> Result<Vec<u8>, String> {
+    BASE64_STANDARD.decode(base64).map_err(|error| format!("the browser's picture is not base64: {error}"))
+}
+
+/// SHA-256 as 64 hex digits.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The picture as Firefox made it or, where it is wider than asked for, scaled down.
+fn scaled(base64: &str, format: PictureFormat, width: Option<u32>) -> Result<(Vec<u8>, &'static str), String> {
+    let bytes = decode(base64)?;
+    let content_type = match format {
+        PictureFormat::Png => "image/png",
+        PictureFormat::Jpeg => "image/jpeg",
+    };
+    let Some(width) = width else { return Ok((bytes, content_type)) };
+    let unread = |error: image::ImageError| format!("the browser's picture cannot be read: {error}");
+    let picture = image::load_from_memory(&bytes).map_err(unread)?;
+    if picture.width() <= width {
+        return Ok((bytes, content_type));
+    }
+    // At least one line, however flat the picture.
+    let height = (u64::from(picture.height()) * u64::from(width) / u64::from(picture.width())).max(1);
+    let height = u32::try_from(height).unwrap_or(u32::MAX);
+    let small = picture.resize_exact(width, height, FilterType::Triangle);
+    let mut out = Cursor::new(Vec::new());
+    match format {
+        PictureFormat::Png => small.to_rgb8().write_to(&mut out, ImageFormat::Png),
+        PictureFormat::Jpeg => small.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut out, 85)),
+    }
+    .map_err(|error| format!("the picture could not be scaled: {error}"))?;
+    Ok((out.into_inner(), content_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(width: u32, height: u32) -> String {
+        let mut out = Cursor::new(Vec::new());
+        image::RgbImage::new(width, height).write_to(&mut out, ImageFormat::Png).unwrap();
+        BASE64_STANDARD.encode(out.into_inner())
+    }
+
+    #[test]
+    fn a_picture_is_scaled_down_and_never_up() {
+        for (width, expected) in [(Some(64), (64, 36)), (Some(4000), (1280, 720)), (None, (1280, 720))] {
+            let (bytes, content_type) = scaled(&png(1280, 720), PictureFormat::Png, width).unwrap();
+            let picture = image::load_from_memory(&bytes).unwrap();
+            assert_eq!(((picture.width(), picture.height()), content_type), (expected, "image/png"));
+        }
+        assert!(scaled("AAAA", PictureFormat::Jpeg, Some(64)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_small_result_travels_in_the_receipt_and_a_large_one_needs_a_server() {
+        let small = result("e", "image/png", vec![1; 900], None).await.unwrap();
+        assert_eq!(small["bytes"], 900);
+        assert!(result("e", "image/png", vec![1; 20_000], None).await.unwrap_err().contains("no server"));
+        assert!(small.to_string().len() < INLINE_RESULT_MAX);
+    }
+
+    #[test]
+    fn the_hash_is_of_the_picture_and_not_of_its_base64() {
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[tokio::test]
+    async fn a_site_that_refuses_is_named_so() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(ask_site(&format!("http://{closed}/")).await, Err(SiteFault::Refused));
+    }
+}

@@ -1,0 +1,168 @@
+//! What others are told of the supervisor: the local page, `status.json`, systemd, and the server's `kiosk.health`.
+
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+
+use crate::{
+    display::{
+        link,
+        page::{Outage, Page, Phase},
+        status::{FILE, StatusFile},
+        supervisor::{Show, Supervisor},
+    },
+    event::{frame::CloseCode, health::Health, time::UtcMillis},
+    io::{notify, store},
+};
+
+use super::sensors;
+
+/// What was told last, so that nothing is told twice.
+#[derive(Debug)]
+pub struct Report {
+    runtime: PathBuf,
+    state: PathBuf,
+    started: Instant,
+    told: Option<Gist>,
+    written: Option<Instant>,
+    ready: bool,
+}
+
+/// What is worth telling as soon as it changes.
+#[derive(Debug, Clone, PartialEq)]
+struct Gist {
+    sentence: String,
+    showing: bool,
+    display: Option<String>,
+}
+
+/// What the shell knows beside the supervisor.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    pub display: Option<String>,
+    pub link: Option<&'a link::State>,
+    pub firefox: Option<String>,
+    pub browser_starts: u64,
+}
+
+impl Report {
+    pub fn new(runtime: &Path, state: &Path, started: Instant) -> Self {
+        let (runtime, state) = (runtime.to_owned(), state.to_owned());
+        Report { runtime, state, started, told: None, written: None, ready: false }
+    }
+
+    /// How the display is, in full.
+    pub fn health(&self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) -> Health {
+        let mut health = Health {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            firefox: around.firefox.clone(),
+            url: match supervisor.content().show() {
+                Show::Splash => None,
+                Show::Url(url) => Some(url.clone()),
+            },
+            status: sentence(supervisor, around),
+            showing: supervisor.is_showing(),
+            uptime_s: (now - self.started).as_secs(),
+            browser_starts: around.browser_starts,
+            ..Health::default()
+        };
+        sensors::read_machine(&mut health, &self.state);
+        health
+    }
+
+    /// Tells page, file and systemd. True if something changed that the server would want to know.
+    pub fn tell(&mut self, supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page, now: Instant) -> bool {
+        if !self.ready && supervisor.has_painted() {
+            self.ready = true;
+            notify::ready();
+        }
+        let gist = Gist {
+            sentence: sentence(supervisor, around),
+            showing: supervisor.is_showing(),
+            display: around.display.clone(),
+        };
+        let is_old = self.written.is_none_or(|at| now >= at + crate::display::status::REFRESH);
+        let is_new = self.told.as_ref() != Some(&gist);
+        tell_page(supervisor, around, page);
+        if !is_new && !is_old {
+            return false;
+        }
+        if is_new {
+            notify::status(&gist.sentence);
+            tracing::info!("{}", gist.sentence);
+        }
+        self.write(supervisor, around, now);
+        self.written = Some(now);
+        self.told = Some(gist);
+        is_new
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// When the file is to be written again though nothing changed.
+    pub fn refresh_at(&self) -> Option<Instant> {
+        self.written.map(|at| at + crate::display::status::REFRESH)
+    }
+
+    fn write(&self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) {
+        let health = self.health(supervisor, around, now);
+        let wall = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        let display = around.display.clone();
+        let file = StatusFile { display, pid: std::process::id(), written: UtcMillis(wall), health };
+        if let Err(error) = store::write_atomically(&self.runtime.join(FILE), file.to_json().as_bytes(), 0o644) {
+            tracing::warn!(%error, "the status file could not be written");
+        }
+    }
+}
+
+fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
+    let phase = phase(around.link);
+    page.update(|state| {
+        state.display = around.display.clone().unwrap_or_default();
+        if state.phase != phase || state.addresses.is_empty() {
+            state.addresses = sensors::addresses();
+            state.clock_trusted = sensors::clock_is_trusted();
+        }
+        state.phase = phase;
+        state.outage = supervisor.content().trouble().map(|trouble| Outage {
+            url: trouble.url.clone(),
+            fault: trouble.fault.clone(),
+            since: trouble.since,
+            tries: trouble.tries,
+            retry_at: trouble.retry_at,
+        });
+    });
+}
+
+fn phase(link: Option<&link::State>) -> Phase {
+    match link {
+        None => Phase::NotConfigured,
+        Some(link::State::Enrolling { .. } | link::State::Connecting { .. } | link::State::AwaitingHello { .. }) => {
+            Phase::Connecting
+        }
+        Some(link::State::Live { .. }) => Phase::Ready,
+        Some(link::State::BackingOff { why, .. }) => match why {
+            link::LinkError::NoCode => Phase::WaitingForEnrollment,
+            link::LinkError::Closed { code, .. } if *code == CloseCode::DisplayRemoved.code() => Phase::Removed,
+            link::LinkError::Refused(why) => Phase::Refused { why: why.clone() },
+            why => Phase::ServerUnreachable { why: why.to_string() },
+        },
+    }
+}
+
+fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>) -> String {
+    let glass = supervisor.sentence();
+    let link = match around.link {
+        None => "no server is configured".to_owned(),
+        Some(link::State::Live { .. }) => "connected to the server".to_owned(),
+        Some(link::State::Enrolling { .. }) => "enrolling".to_owned(),
+        Some(link::State::Connecting { .. } | link::State::AwaitingHello { .. }) => {
+            "connecting to the server".to_owned()
+        }
+        Some(link::State::BackingOff { why, .. }) => why.to_string(),
+    };
+    // One line: it goes to systemd and into a table.
+    format!("{glass}; {link}.").replace(['\n', '\r'], " ")
+}

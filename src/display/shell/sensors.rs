@@ -1,0 +1,74 @@
+//! How this machine is: what `/proc` and `/sys` tell. What cannot be read is left out.
+
+use std::{fs, net::IpAddr, path::Path};
+
+use nix::ifaddrs::getifaddrs;
+
+use crate::event::health::Health;
+
+/// Fills in what the machine itself can tell.
+pub fn read_machine(health: &mut Health, state: &Path) {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let first = |text: Option<String>| text?.split_whitespace().next()?.parse::<f64>().ok();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
+    let uptime = first(read("/proc/uptime")).map(|seconds| seconds as u64);
+    health.machine_uptime_s = uptime;
+    health.load_1m = first(read("/proc/loadavg"));
+    if let Some(memory) = read("/proc/meminfo") {
+        health.memory_total_kb = kilobytes(&memory, "MemTotal:");
+        health.memory_available_kb = kilobytes(&memory, "MemAvailable:");
+    }
+    health.disk_free_kb = nix::sys::statvfs::statvfs(state)
+        .ok()
+        .map(|disk| disk.blocks_available() as u64 * disk.fragment_size() as u64 / 1024);
+    health.temperature_c = first(read("/sys/class/thermal/thermal_zone0/temp")).map(|thousandths| thousandths / 1000.0);
+    health.addresses = addresses().into_iter().map(|(_, address)| address.to_string()).collect();
+}
+
+/// Interface names and addresses, without loopback and link-local ones.
+pub fn addresses() -> Vec<(String, IpAddr)> {
+    let Ok(all) = getifaddrs() else { return Vec::new() };
+    let mut found: Vec<(String, IpAddr)> = all
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+                (Some(v4), _) => IpAddr::V4(v4.ip()),
+                (_, Some(v6)) => IpAddr::V6(v6.ip()),
+                (None, None) => return None,
+            };
+            let is_local = match ip {
+                IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+                IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+            };
+            (!is_local).then_some((interface.interface_name, ip))
+        })
+        .collect();
+    found.sort_by_key(|(name, ip)| (ip.is_ipv6(), name.clone()));
+    found
+}
+
+/// Whether the wall clock was set since boot, as far as this machine tells.
+pub fn clock_is_trusted() -> bool {
+    let timesync = Path::new("/run/systemd/timesync");
+    // Without systemd's own time service somebody else keeps the clock, or there is a battery.
+    timesync.join("synchronized").exists() || !timesync.exists()
+}
+
+fn kilobytes(memory: &str, name: &str) -> Option<u64> {
+    let line = memory.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_tells_how_it_is() {
+        let mut health = Health::default();
+        read_machine(&mut health, Path::new("/"));
+        assert!(health.memory_total_kb.unwrap() > health.memory_available_kb.unwrap());
+        assert!(health.disk_free_kb.is_some() && health.load_1m.is_some() && health.machine_uptime_s.is_some());
+        assert!(addresses().iter().all(|(_, ip)| !ip.is_loopback()));
+    }
+}
