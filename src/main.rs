@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
-#[cfg(feature = "display")]
-use pikiosk::commands::{run, status};
 use pikiosk::commands::{self, completions, config, doctor, man};
+#[cfg(feature = "display")]
+use pikiosk::commands::{browser, run, status};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, push, ticket};
 
@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         Command::Server(args) => commands::server::run(args),
         #[cfg(feature = "display")]
         Command::Run(args) => run::run(args, log),
+        #[cfg(feature = "display")]
+        Command::Browser(args) => browser::run(args),
         #[cfg(feature = "display")]
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

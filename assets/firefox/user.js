@@ -155,7 +155,8 @@ user_pref("dom.ipc.processCount", 1);
 user_pref("dom.ipc.processPrelaunch.enabled", false);
 user_pref("fission.autostart", false);
 user_pref("fission.webContentIsolationStrategy", 0);
-user_pref("media.rdd-process.enabled", false);
+// Without it Firefox 153 decodes no video at all (NS_ERROR_DOM_MEDIA_METADATA_ERR); it starts with the first film only.
+user_pref("media.rdd-process.enabled", true);
 user_pref("network.process.enabled", false);
 user_pref("media.utility-process.enabled", false);
 user_pref("extensions.webextensions.remote", true);

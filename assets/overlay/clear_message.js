@@ -1,0 +1,3 @@
+// {}
+take("message");
+return painted();

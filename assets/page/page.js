@@ -75,7 +75,7 @@ function show(next) {
   put("display", next.display);
   put("server", next.server);
   put("version", next.version);
-  put("addresses", next.addresses.join("\n"));
+  put("addresses", next.addresses.join(",\n"));
   put("addresses_label", next.addresses.length > 1 ? "Addresses of this display" : "Address of this display");
   put("push", next.push);
   const status = next.status;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::client::ClientError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
-use crate::display::{shell::RunError, status::StatusError};
+use crate::display::{browser::LoopError, shell::RunError, status::StatusError};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
 
@@ -61,6 +61,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("supervise this display")]
     Run { source: RunError },
+    #[cfg(feature = "display")]
+    #[error("keep Firefox running")]
+    Browser { source: LoopError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -135,7 +138,9 @@ impl Failure {
             },
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(feature = "display")]
-            Self::Run { .. } => Exit::Bug,
+            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
+            #[cfg(feature = "display")]
+            Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "tools")]
@@ -196,6 +201,16 @@ impl Failure {
             },
             #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
+            #[cfg(feature = "display")]
+            Self::Browser { source } => match source {
+                LoopError::Firefox(_) => {
+                    "sudo apt install firefox-esr; pikiosk doctor tells what else is missing".to_owned()
+                }
+                LoopError::Profile(_) => {
+                    "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
+                }
+                LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
+            },
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -227,20 +242,6 @@ fn not_shown(bad: usize, pending: &[String]) -> String {
     }
 }
 
-#[cfg(feature = "display")]
-fn run_hint(error: &RunError) -> String {
-    match error {
-        RunError::Directory(_, source) | RunError::Glass(_, source) => io_hint(source),
-        RunError::Journal(_) => "is the disk full, or does --state belong to another user?".to_owned(),
-        RunError::Identity(_) => "see what is wrong with the file; it is this display's name at the server".to_owned(),
-        RunError::Page(_) => {
-            "is another supervisor running? A port below 1024 needs CAP_NET_BIND_SERVICE, or give --listen 127.0.0.1:8080"
-                .to_owned()
-        }
-        RunError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
-    }
-}
-
 #[cfg(feature = "server")]
 fn start_hint(error: &OpenError) -> String {
     match error {
@@ -261,6 +262,20 @@ fn start_hint(error: &OpenError) -> String {
             StoreError::DiskFull => "the disk is full: make room, then try again".to_owned(),
             _ => "look at the disk and at the rights of the data folder, then try again".to_owned(),
         },
+    }
+}
+
+#[cfg(feature = "display")]
+fn run_hint(error: &RunError) -> String {
+    match error {
+        RunError::Directory(_, source) | RunError::Glass(_, source) => io_hint(source),
+        RunError::Journal(_) => "is the disk full, or does --state belong to another user?".to_owned(),
+        RunError::Identity(_) => "see what is wrong with the file; it is this display's name at the server".to_owned(),
+        RunError::Page(_) => {
+            "is another supervisor running? A port below 1024 needs CAP_NET_BIND_SERVICE, or give --listen 127.0.0.1:8080"
+                .to_owned()
+        }
+        RunError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
     }
 }
 

@@ -9,6 +9,8 @@
 //! Rejected: `anyhow` and one exit code for every failure. A script cannot tell "wrong key" from "server down", and a
 //! technician gets a stack of causes without a cure.
 
+#[cfg(feature = "display")]
+pub mod browser;
 pub mod cli;
 #[cfg(feature = "tools")]
 pub mod client;
@@ -27,10 +29,10 @@ pub mod output;
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
 mod reach;
-#[cfg(feature = "server")]
-pub mod server;
 #[cfg(feature = "display")]
 pub mod run;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "display")]
 pub mod status;
 #[cfg(feature = "tools")]

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod journal;
 pub mod link;
 pub mod page;
+pub mod playlist;
 pub mod shell;
 pub mod status;
 pub mod supervisor;

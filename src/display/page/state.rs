@@ -110,7 +110,7 @@ impl PageState {
             server: if self.server.is_empty() { "none configured".to_owned() } else { host_of(&self.server) },
             addresses: match self.addresses.is_empty() {
                 true => vec!["no network".to_owned()],
-                false => self.addresses.iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+                false => self.addresses.iter().map(|(name, ip)| format!("{ip} {name}")).collect(),
             },
             version: concat!("pikiosk ", env!("CARGO_PKG_VERSION")),
             clock: self.clock_trusted,

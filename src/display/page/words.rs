@@ -169,7 +169,7 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
         Phase::NotConfigured => words(
             Tone::Bad,
             "This display does not know its server yet",
-            "Write the server's address into /etc/pikiosk/kiosk.toml, under [server] as url = \"https://…\". This page goes on by itself.",
+            "Write the server's address into /etc/pikiosk/kiosk.toml, as server.url, and restart the display.",
         ),
         Phase::NoNetwork => words(Tone::Bad, "Waiting for the network…", CABLE),
         Phase::WaitingForEnrollment => PhaseWords {
@@ -180,7 +180,7 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
                 "" => "pikiosk enroll".to_owned(),
                 display => format!("pikiosk enroll --display {display}"),
             },
-            then: "Then put the code that it prints into kiosk.toml, under [server] as enrollment = \"…\".".to_owned(),
+            then: "Then write the code that it prints into kiosk.toml, as server.enrollment.".to_owned(),
         },
         Phase::Connecting => {
             words(Tone::Wait, "Connecting to server…", "The page appears as soon as the server answers.")

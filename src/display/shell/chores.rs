@@ -44,7 +44,8 @@ pub async fn probe(ask: AskId, url: String) -> Input {
 
 async fn ask_site(url: &str) -> Result<(), SiteFault> {
     // Its own client, and gone after: sites are down rarely, and the loop's memory is counted.
-    let client = http::client(Redirects::Followed, PROBE_WITHIN).map_err(|error| SiteFault::Other(error.to_string()))?;
+    let client =
+        http::client(Redirects::Followed, PROBE_WITHIN).map_err(|error| SiteFault::Other(error.to_string()))?;
     match timeout(PROBE_WITHIN, client.get(url).send()).await {
         Ok(Ok(answer)) => SiteFault::from_status(answer.status().as_u16()).map_or(Ok(()), Err),
         Ok(Err(error)) => Err(fault_of(&error)),
@@ -81,14 +82,12 @@ fn fault_of(error: &reqwest::Error) -> SiteFault {
 pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>) -> Input {
     let answer = match what {
         Picture::Hash => off_loop(move || decode(&base64).map(|png| Answer::FrameHash(sha256(&png)))).await,
-        Picture::Screenshot { event, format, width } => {
-            match off_loop(move || scaled(&base64, format, width)).await {
-                Ok((bytes, content_type)) => {
-                    result(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
-                }
-                Err(error) => Err(error),
+        Picture::Screenshot { event, format, width } => match off_loop(move || scaled(&base64, format, width)).await {
+            Ok((bytes, content_type)) => {
+                result(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
             }
-        }
+            Err(error) => Err(error),
+        },
     };
     Input::Answered { ask, answer }
 }

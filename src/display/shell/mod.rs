@@ -177,7 +177,8 @@ impl Shell {
         let (mut server, mut link_task) = (None, None);
         if let Some(settings) = &kiosk.server {
             let known = Arc::new(Server::new(settings.url.clone(), identity::load_or_make_key(&state)?));
-            let link = LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
+            let link =
+                LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
             let kept = identity::load_enrollment(&state);
             display = identity::known_as(kept, configured.as_ref(), link.code.as_deref());
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
@@ -232,7 +233,8 @@ impl Shell {
         let mut next = self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD);
         let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
         let health = is_live.then_some(self.health_at);
-        for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten() {
+        for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()
+        {
             next = next.min(other);
         }
         next

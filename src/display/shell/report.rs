@@ -158,7 +158,9 @@ fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>) -> String {
         None => "no server is configured".to_owned(),
         Some(link::State::Live { .. }) => "connected to the server".to_owned(),
         Some(link::State::Enrolling { .. }) => "enrolling".to_owned(),
-        Some(link::State::Connecting { .. } | link::State::AwaitingHello { .. }) => "connecting to the server".to_owned(),
+        Some(link::State::Connecting { .. } | link::State::AwaitingHello { .. }) => {
+            "connecting to the server".to_owned()
+        }
         Some(link::State::BackingOff { why, .. }) => why.to_string(),
     };
     // One line: it goes to systemd and into a table.

@@ -50,8 +50,7 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn screenshot(&mut self, key: EventKey, screenshot: &Screenshot, out: &mut Out) {
-        let what =
-            Ask::Screenshot { event: key.id.clone(), format: screenshot.format, width: screenshot.width };
+        let what = Ask::Screenshot { event: key.id.clone(), format: screenshot.format, width: screenshot.width };
         self.ask(key, what, Vec::new(), SCREENSHOT_WITHIN, out);
     }
 

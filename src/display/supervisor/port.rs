@@ -167,7 +167,11 @@ pub enum AskError {
 pub enum Gather {
     Health,
     /// `event` is whose result they are.
-    Logs { event: String, lines: u32, unit: Option<String> },
+    Logs {
+        event: String,
+        lines: u32,
+        unit: Option<String>,
+    },
 }
 
 /// What is to be done, in this order.
