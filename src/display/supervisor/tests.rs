@@ -416,7 +416,9 @@ fn a_duplicate_gets_its_receipt_again_and_nothing_else_happens() {
     world.push(1, "message", json!({ "text": "hi" }));
     world.push(1, "message", json!({ "text": "hi" }));
     world.answer_all();
-    let asked = |world: &World| world.effects.iter().filter(|effect| matches!(effect, Effect::Ask { what: Ask::Overlay { .. }, .. })).count();
+    let asked = |world: &World| {
+        world.effects.iter().filter(|effect| matches!(effect, Effect::Ask { what: Ask::Overlay { .. }, .. })).count()
+    };
     let before = asked(&world);
     world.push(1, "message", json!({ "text": "hi" }));
     assert_eq!(asked(&world), before);
