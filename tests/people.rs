@@ -35,6 +35,7 @@ impl FakeServer {
         let routes = Router::new()
             .route("/v1/events", post(publish))
             .route("/v1/events/{id}", get(outcome))
+            .route("/v1/displays/lobby/results/{event}", get(async || "a picture"))
             .route("/v1/displays", get(displays))
             .route("/v1/displays/{id}", get(display).patch(display).delete(removed))
             .route("/v1/tickets", post(ticket))
@@ -196,6 +197,23 @@ fn a_result_is_printed_below_its_receipt_and_whole_as_json() {
 }
 
 #[test]
+fn a_screenshot_is_saved_where_it_was_asked_for() {
+    let done = json!({ "display": "lobby", "event": "x", "status": "done", "took_ms": 210,
+        "result": { "content_type": "image/png", "bytes": 9, "url": "/v1/displays/lobby/results/x" } });
+    let server = FakeServer::start(vec![json!({ "receipts": [done], "pending": [] })]);
+    insta::assert_snapshot!(told(&server.pikiosk(&["push", "lobby", "screenshot"])), @"
+    lobby                 done           210 ms
+      image/png, 9 bytes (--save FILE keeps it)
+    exit 0
+    ");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shot.png");
+    let output = server.pikiosk(&["push", "lobby", "screenshot", "--save", file.to_str().unwrap()]);
+    assert!(told(&output).contains("saved as"), "{}", told(&output));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "a picture");
+}
+
+#[test]
 fn mistakes_in_a_push_are_told_before_anything_is_sent() {
     let server = FakeServer::start(vec![]);
     let mut all = String::new();
@@ -254,9 +272,9 @@ fn the_server_that_is_down_or_refuses_is_told_with_its_exit_code() {
 fn displays_are_a_table_for_people_and_json_for_programs() {
     let server = FakeServer::start(vec![]);
     insta::assert_snapshot!(told(&server.pikiosk(&["displays"])), @"
-     DISPLAY  IS          LABEL                    GROUPS  ON THE GLASS          VERSION
-     lobby    connected   Lobby, left of the lift  ground  https://example.org/  0.1.0
-     shop-2   never seen
+    DISPLAY  IS          LABEL                    GROUPS  ON THE GLASS          VERSION
+    lobby    connected   Lobby, left of the lift  ground  https://example.org/  0.1.0
+    shop-2   never seen
     exit 0
     ");
     insta::assert_snapshot!(told(&server.pikiosk(&["displays", "group", "lobby", "a", "b"])), @"
@@ -297,4 +315,29 @@ fn a_ticket_is_alone_on_stdout_and_an_enrollment_can_be_pasted() {
     note: http://SERVER is this machine; write the address at which the display reaches it
     exit 0
     "#);
+}
+
+/// Asks bash what it would offer behind these words.
+fn bash_offers(words: &[&str]) -> Vec<String> {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_pikiosk"));
+    let script = r#"
+        PATH="$1:$PATH"; shift
+        source <(pikiosk completions bash)
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
+        _clap_complete_pikiosk pikiosk "${COMP_WORDS[COMP_CWORD]}" ""
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", script, "bash"]).arg(binary.parent().unwrap()).arg("pikiosk").args(words);
+    let output = command.output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_offers_commands_then_their_keys_then_the_choices_of_a_key() {
+    assert!(bash_offers(&["push", "lobby", "mes"]).contains(&"message".to_owned()));
+    let keys = bash_offers(&["push", "lobby", "message", ""]);
+    assert!(keys.starts_with(&["text=", "level=", "position=", "seconds="].map(str::to_owned)), "{keys:?}");
+    assert_eq!(bash_offers(&["push", "lobby", "message", "level", "=", "al"]), ["alert"], "split as bash splits");
 }

@@ -78,8 +78,6 @@ pub enum KeyError {
     ShortRsa,
     #[error("no {algorithm} public key in PEM form: {problem}")]
     Pem { algorithm: &'static str, problem: String },
-    #[error("`jwks_url` is not supported yet: give `public_key_file`")]
-    Jwks,
     #[error("two keys have the id `{0}`")]
     TwiceTheId(String),
 }
@@ -92,8 +90,6 @@ pub enum Material<'a> {
     SecretFile(&'a [u8]),
     /// `public_key_file`: PEM.
     PublicKeyFile(&'a [u8]),
-    /// `jwks_url`.
-    JwksUrl,
 }
 
 /// One `[[auth.jwt]]`.
@@ -127,7 +123,6 @@ impl JwtKey {
             problem: error.to_string(),
         };
         let key = match (algorithm, material) {
-            (_, Material::JwksUrl) => return Err(KeyError::Jwks),
             (Algorithm::HS256, Material::SecretFile(bytes)) => secret(bytes)?,
             (Algorithm::RS256, Material::PublicKeyFile(pem)) => {
                 let key = DecodingKey::from_rsa_pem(pem).map_err(pem_error)?;

@@ -14,8 +14,8 @@ use crate::{
   pikiosk browser
   pikiosk browser --runtime /tmp/kiosk --config ./kiosk.toml
 
-Runs in the X session (DISPLAY must be set) and waits for `pikiosk run`, which says what to open. Firefox is
-started with a fresh profile, comes back whatever ends it, and is ended with this command.")]
+Runs in the X session (DISPLAY must be set) and waits for pikiosk run, which says what to open.
+Firefox is started with a fresh profile, comes back whatever ends it, and is ended with this command.")]
 pub struct Args {
     /// Where the supervisor's socket is, and the browser's profile.
     #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]

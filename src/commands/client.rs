@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::reach::{self, bare, in_words};
+use super::reach::{self, PATIENCE, bare, in_words};
 use crate::event::{Event, Receipt};
 
 /// Where the server is, and the key to it; on every command that talks to it.
@@ -123,6 +123,11 @@ impl Client {
         self.answer(self.http.delete(self.at(path))).await.map(|_| ())
     }
 
+    /// A body that is not ours to read, such as a picture.
+    pub async fn bytes(&self, path: &[&str]) -> Result<Vec<u8>, ClientError> {
+        self.answer(self.http.get(self.at(path))).await
+    }
+
     fn at(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut steps) = url.path_segments_mut() {
@@ -140,7 +145,7 @@ impl Client {
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
         let unreachable =
             |error| ClientError::Unreachable { server: bare(&self.base).to_owned(), says: in_words(&error) };
-        let response = request.bearer_auth(&self.key).send().await.map_err(unreachable)?;
+        let response = request.bearer_auth(&self.key).timeout(PATIENCE).send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         match status.as_u16() {

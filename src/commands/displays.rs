@@ -117,6 +117,7 @@ async fn list(common: &Common) -> Result<Exit, Failure> {
     for display in &displays {
         table.add_row(row(display, jiff::Timestamp::now()));
     }
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
     output::text(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())?;
     Ok(Exit::Done)
 }

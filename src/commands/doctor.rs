@@ -184,8 +184,9 @@ fn config(name: &str, error: Option<&ConfigError>) -> Finding {
 
 #[cfg(any(feature = "tools", feature = "display"))]
 async fn server(url: &url::Url) -> Finding {
-    use super::reach::{bare, http, in_words};
-    let asked = async { http()?.get(format!("{}/healthz", bare(url))).send().await?.error_for_status() };
+    use super::reach::{PATIENCE, bare, http, in_words};
+    let address = format!("{}/healthz", bare(url));
+    let asked = async { http()?.get(address).timeout(PATIENCE).send().await?.error_for_status() };
     let (state, says) = match asked.await {
         Ok(_) => (State::Ok, format!("{} answers", bare(url))),
         Err(error) => (State::Wrong, format!("{} cannot be reached: {}", bare(url), in_words(&error))),

@@ -87,3 +87,25 @@ where
         writeln!(to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_gets_a_priority_and_one_line_and_the_ring_the_same_words() {
+        let (journal, ring) = (LogRing::default(), LogRing::default());
+        let to_journal = layer().event_format(Journal).with_ansi(false).with_writer(journal.clone());
+        let kept = layer().compact().with_ansi(false).with_writer(ring.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(to_journal).with(kept), || {
+            let _within = tracing::info_span!("socket", display = "lobby").entered();
+            tracing::warn!(after_ms = 2500, "silent");
+            tracing::error!("gone");
+        });
+        assert_eq!(
+            journal.last(9),
+            ["<4>socket{display=\"lobby\"}: silent after_ms=2500", "<3>socket{display=\"lobby\"}: gone"]
+        );
+        assert!(ring.last(1)[0].contains("ERROR") && ring.last(1)[0].contains("gone"), "{:?}", ring.last(1));
+    }
+}

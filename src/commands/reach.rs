@@ -5,20 +5,15 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::io::http::{Redirects, client};
+
 /// The longest that one request may take; nothing the server does for a person takes longer.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// An HTTP client without credentials, for one server: it follows no redirect with what it carries.
+/// An HTTP client without credentials.
 pub fn http() -> reqwest::Result<reqwest::Client> {
-    // An error says that one is installed already: as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_PATIENCE)
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("pikiosk/", env!("CARGO_PKG_VERSION")))
-        .build()
+    client(Redirects::Refused, CONNECT_PATIENCE)
 }
 
 /// A server's address as a person would type it.

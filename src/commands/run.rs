@@ -8,7 +8,9 @@ use crate::config::{KioskSettings, Sources};
 use crate::display::shell::{self, Ending, RunSetting};
 use crate::io::log_ring::LogRing;
 
-/// Keeps the right page on this display: serves the local page, holds the link, tells Firefox what to show.
+/// Keeps the right page on this display: the supervisor, as systemd starts it.
+///
+/// It serves the local page, holds the link to the server, and tells Firefox what to show.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Read this file instead of the layers of kiosk.toml.

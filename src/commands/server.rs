@@ -25,8 +25,9 @@ use crate::{
   pikiosk server --listen 0.0.0.0:8400 --data /srv/pikiosk --redis redis://127.0.0.1:6379/0
   pikiosk server --config ./server.toml
 
-The first start writes the operator's key to DATA/operator.key. SIGTERM and Ctrl-C end the server: sockets
-are told to come back, and what was answered is on disk. Port 0 takes a free port and prints it.")]
+The first start writes the operator's key to DATA/operator.key. SIGTERM and Ctrl-C end the server:
+sockets are told to come back, and what was answered is on disk. Port 0 takes a free port and
+prints it.")]
 pub struct Args {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT")]

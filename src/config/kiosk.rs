@@ -1,6 +1,7 @@
 //! `kiosk.toml`: what a display is, what it shows first, and which server it listens to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,12 +32,19 @@ pub struct DisplaySettings {
     pub url: Option<Url>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ServerLinkSettings {
     /// `http` or `https`, no path, no credentials.
     pub url: Url,
     /// The one-time code, for a display that has no key at the server yet.
     pub enrollment: Option<String>,
+}
+
+/// The code is a secret until it is used: it stays out of logs.
+impl fmt::Debug for ServerLinkSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerLinkSettings").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -150,7 +150,8 @@ fn environment(sources: &Sources, shape: &Shape, problems: &mut Vec<Problem>) ->
     let known: Vec<String> =
         [&kiosk, &server].into_iter().flat_map(Shape::leaves).map(|(key, _)| variable(&key)).collect();
     let mut fragments = Vec::new();
-    let mut variables: Vec<_> = sources.environment.iter().filter(|(name, _)| name.starts_with("PIKIOSK_")).collect();
+    let mut variables: Vec<_> =
+        sources.environment.iter().filter(|(name, value)| name.starts_with("PIKIOSK_") && !value.is_empty()).collect();
     variables.sort();
     for (name, value) in variables {
         let origin = Origin::Environment { name: name.clone() };

@@ -1,5 +1,6 @@
 //! `server.toml`: where the event server listens, what it keeps, whom it believes, and its limits.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::origin::Refusals;
 use super::{Document, layers::Sources};
 
 /// The settings of the event server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Where the store and `operator.key` are.
@@ -23,6 +24,21 @@ pub struct ServerSettings {
     pub auth: AuthSettings,
     pub limits: Limits,
     _sole: Sole,
+}
+
+/// The address of the Redis may carry a password: it stays out of logs.
+impl fmt::Debug for ServerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listen, data, store, tickets_redis, auth, limits, _sole } = self;
+        f.debug_struct("ServerSettings")
+            .field("listen", listen)
+            .field("data", data)
+            .field("store", store)
+            .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
+            .field("auth", auth)
+            .field("limits", limits)
+            .finish()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

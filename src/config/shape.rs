@@ -49,6 +49,7 @@ pub fn schema<F: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<F>().to_value();
     without_null(&mut schema);
+    closed(&mut schema);
     schema
 }
 
@@ -134,6 +135,16 @@ fn choices(schema: &Value) -> Vec<String> {
 fn refused(schema: &Value) -> Vec<(String, String)> {
     let said = schema["x-refused"].as_object().into_iter().flatten();
     said.map(|(choice, why)| (choice.clone(), why.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+/// A table with keys of ours takes no others.
+fn closed(schema: &mut Value) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(closed);
+        schema["additionalProperties"] = false.into();
+    } else if let Some(items) = schema.get_mut("items") {
+        closed(items);
+    }
 }
 
 /// TOML has no null: a key that may be absent is simply not required.

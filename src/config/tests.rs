@@ -194,11 +194,13 @@ fn the_environment_takes_numbers_and_lists_and_tells_a_misspelt_name() {
         ("PIKIOSK_AUTH_PER_MESSAGE".into(), "true".into()),
         ("PIKIOSK_DISPLAY_URL".into(), "https://for.the.other.file/".into()),
         ("PIKIOSK_KEY".into(), "secret".into()),
+        ("PIKIOSK_TICKETS_REDIS".into(), "".into()),
         ("PIKIOSK_SOMETHING_OF_SOMEBODY".into(), "1".into()),
     ];
     let settings = ServerSettings::load(&sources).unwrap().settings;
     assert_eq!(settings.auth.origins, ["https://a.example", "https://b.example:8443"]);
     assert!(settings.auth.per_message);
+    assert_eq!(settings.tickets_redis, None, "an empty variable is none");
 
     sources.environment = vec![("PIKIOSK_LISTN".into(), "x".into()), ("PIKIOSK_LIMITS_FRAME_BYTES".into(), "x".into())];
     insta::assert_snapshot!(ServerSettings::load(&sources).unwrap_err(), @r#"
@@ -212,10 +214,11 @@ fn secrets_are_not_shown() {
     let (_root, mut sources) =
         machine(&[("etc/pikiosk/kiosk.toml", "[server]\nurl = \"http://a\"\nenrollment = \"abcd\"\n")]);
     sources.environment = vec![("PIKIOSK_TICKETS_REDIS".into(), "redis://me:abcd@cache:6379/0".into())];
-    let mut shown = KioskSettings::load(&sources).unwrap().shown;
-    shown.extend(ServerSettings::load(&sources).unwrap().shown);
-    let text = serde_json::to_string(&shown).unwrap();
+    let (kiosk, server) = (KioskSettings::load(&sources).unwrap(), ServerSettings::load(&sources).unwrap());
+    let text = serde_json::to_string(&[kiosk.shown, server.shown]).unwrap();
     assert!(!text.contains("abcd"), "{text}");
+    let logged = format!("{:?} {:?}", kiosk.settings, server.settings);
+    assert!(!logged.contains("abcd"), "{logged}");
     assert!(text.contains("redis://me:hidden@cache:6379/0"));
 }
 
@@ -262,6 +265,7 @@ fn the_schema_is_one_that_an_editor_can_use() {
     assert_eq!(schema["properties"]["browser"]["properties"]["hang_seconds"]["default"], 8);
     assert_eq!(schema["properties"]["display"]["properties"]["url"]["type"], "string");
     assert!(!schema.to_string().contains("null"));
+    assert_eq!(schema["properties"]["display"]["additionalProperties"], false, "an editor marks a misspelt key");
 }
 
 proptest::proptest! {

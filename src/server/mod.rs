@@ -26,6 +26,7 @@ pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tickets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -114,4 +115,3 @@ pub fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
-pub mod tickets;

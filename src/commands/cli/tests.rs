@@ -34,6 +34,8 @@ fn every_command_stands_in_one_group_of_the_help_and_has_words() {
     for sub in Cli::tree().get_subcommands() {
         let times = GROUPS.iter().flat_map(|(_, names)| *names).filter(|name| **name == sub.get_name()).count();
         assert_eq!(times, 1, "{}", sub.get_name());
+        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        assert!(about.len() <= 85, "{} takes more than a line of the overview: {about}", sub.get_name());
     }
     for (path, command) in every_command() {
         assert!(command.get_about().is_some(), "{path} says nothing of itself");

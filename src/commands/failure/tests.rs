@@ -24,6 +24,16 @@ fn every_failure() -> Vec<Failure> {
         Failure::NotShown { bad: 2, pending: vec![] },
         Failure::NotShown { bad: 0, pending: (1..=7).map(|n| format!("shop-{n}")).collect() },
         Failure::NotShown { bad: 1, pending: vec!["lobby".into()] },
+        Failure::Listen { address: ([127, 0, 0, 1], 8400).into(), source: io(ErrorKind::AddrInUse) },
+        Failure::Listen { address: ([127, 0, 0, 1], 80).into(), source: io(ErrorKind::PermissionDenied) },
+        #[cfg(feature = "server")]
+        Failure::ServerStart {
+            source: OpenError::Data { path: path.clone(), source: io(ErrorKind::PermissionDenied) },
+        },
+        #[cfg(feature = "server")]
+        Failure::ServerStart { source: OpenError::Store { source: StoreError::Locked("/data/pikiosk.redb".into()) } },
+        #[cfg(feature = "server")]
+        Failure::ServerStart { source: OpenError::Store { source: StoreError::DiskFull } },
         #[cfg(feature = "display")]
         Failure::Status { source: StatusError::Absent },
         #[cfg(feature = "display")]
@@ -62,7 +72,7 @@ fn every_failure_says_what_failed_why_and_what_to_do() {
             format!("{text}\nexit {}\n", failure.exit() as u8)
         })
         .collect();
-    if cfg!(all(feature = "tools", feature = "display")) {
+    if cfg!(all(feature = "tools", feature = "display", feature = "server")) {
         insta::assert_snapshot!(told.join("\n"));
     }
 }

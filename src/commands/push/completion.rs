@@ -16,7 +16,30 @@ pub fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
 pub fn data(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words: Vec<OsString> = std::env::args_os().collect();
     let words: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
-    candidates(command_in(&words), &typed.to_string_lossy())
+    let name = command_in(&words);
+    let typed = typed.to_string_lossy();
+    match split_off(&words, &typed) {
+        Some(key) => after_equals(name, key, &typed),
+        None => candidates(name, &typed),
+    }
+}
+
+/// The key before the cursor, where the shell has split `key=value` at its `=` (bash does, and then wants the value
+/// alone). Right behind the `=` bash does not even pass that on.
+fn split_off<'w>(words: &[&'w str], typed: &str) -> Option<&'w str> {
+    let mut before = words.iter().copied().rev().skip_while(|word| *word == typed);
+    let last = before.next()?;
+    let key = if last == "=" { before.next()? } else { last };
+    let fields = fields(&command::spec(command_in(words)?)?.schema());
+    fields.iter().any(|field| field.name == key).then_some(key)
+}
+
+/// What may stand behind `key=`, alone.
+fn after_equals(name: Option<&str>, key: &str, typed: &str) -> Vec<CompletionCandidate> {
+    let begin = format!("{key}=");
+    let whole = candidates(name, &format!("{begin}{typed}"));
+    let values = whole.iter().filter_map(|one| one.get_value().to_str()?.strip_prefix(&begin).map(str::to_owned));
+    values.filter(|value| !value.is_empty()).map(CompletionCandidate::new).collect()
 }
 
 /// The command that is being pushed: the first one after `push` that the registry knows.
@@ -61,5 +84,17 @@ mod tests {
         assert_eq!(texts(candidates(name, "")), ["text=", "level=", "position=", "seconds="]);
         assert_eq!(texts(candidates(name, "level=w")), ["level=warning"]);
         assert_eq!(texts(candidates(None, "")), [""; 0]);
+    }
+
+    #[test]
+    fn a_shell_that_splits_at_the_equals_sign_gets_the_value_alone() {
+        let begin = ["pikiosk", "--", "pikiosk", "push", "lobby", "message"];
+        let words = |more: &[&'static str]| [&begin[..], more].concat();
+        assert_eq!(split_off(&words(&["level", "=", "w"]), "w"), Some("level"));
+        assert_eq!(split_off(&words(&["level", ""]), ""), Some("level"));
+        assert_eq!(split_off(&words(&["text=a", ""]), ""), None);
+        assert_eq!(split_off(&words(&[""]), ""), None);
+        assert_eq!(texts(after_equals(Some("message"), "level", "w")), ["warning"]);
+        assert_eq!(texts(after_equals(Some("message"), "text", "w")), [""; 0]);
     }
 }

@@ -2,8 +2,10 @@
 
 mod completion;
 mod data;
+mod result;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap_complete::ArgValueCompleter;
@@ -16,6 +18,7 @@ use super::output;
 use crate::event::command::{self, REGISTRY, TTL_MAX};
 use crate::event::time::UtcMillis;
 use crate::event::{Address, Event};
+use result::Sent;
 
 /// Pushes a command to displays, and tells what became of it on each.
 #[derive(Debug, clap::Args)]
@@ -42,6 +45,9 @@ pub struct Args {
     /// Publish under this id: the same id twice is one event, so that a script may try again.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
+    /// Write what the display sends back, such as a screenshot, into this file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
     #[command(flatten)]
@@ -51,14 +57,15 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let event = event(&args, now())?;
     let client = Client::new(&args.server).map_err(unpushed)?;
-    super::block_on(push(&client, &event, args.wait, args.json.json))?
+    super::block_on(push(&client, &event, &args))?
 }
 
 /// Publishes, and waits until every display is through with it or the time is over.
-async fn push(client: &Client, event: &Event, wait: Duration, json: bool) -> Result<Exit, Failure> {
+async fn push(client: &Client, event: &Event, args: &Args) -> Result<Exit, Failure> {
+    let (wait, json) = (args.wait, args.json.json);
     let mut outcome = client.publish(event).await.map_err(unpushed)?;
     if event.kiosk_name().is_some() && !wait.is_zero() {
-        follow(client, &mut outcome, wait, json).await?;
+        follow(client, &mut outcome, args).await?;
     }
     if json {
         output::json(&outcome)?;
@@ -74,16 +81,16 @@ async fn push(client: &Client, event: &Event, wait: Duration, json: bool) -> Res
 }
 
 /// Asks the server again and again: it has the receipts, and a person sees each as it comes.
-async fn follow(client: &Client, outcome: &mut Outcome, wait: Duration, json: bool) -> Result<(), Failure> {
+async fn follow(client: &Client, outcome: &mut Outcome, args: &Args) -> Result<(), Failure> {
     const SOONEST: Duration = Duration::from_millis(20);
     const LATEST: Duration = Duration::from_millis(250);
-    let end = Instant::now() + wait;
+    let end = Instant::now() + args.wait;
     let (mut pause, mut told) = (SOONEST, HashSet::new());
     loop {
         *outcome = client.outcome(&outcome.id).await.map_err(unpushed)?;
         for receipt in &outcome.receipts {
-            if told.insert(receipt.display.clone()) && !json {
-                output::line(&receipt_line(receipt))?;
+            if told.insert(receipt.display.clone()) {
+                tell(client, &outcome.id, receipt, args).await?;
             }
         }
         let left = end.saturating_duration_since(Instant::now());
@@ -95,16 +102,29 @@ async fn follow(client: &Client, outcome: &mut Outcome, wait: Duration, json: bo
     }
 }
 
+/// One display's receipt, and below it what it sent.
+async fn tell(client: &Client, event: &str, of: &DisplayReceipt, args: &Args) -> Result<(), Failure> {
+    let sent = Sent::read(of.receipt.result.as_ref());
+    let saved = match &args.save {
+        None => None,
+        Some(file) => {
+            let many = !matches!(args.target, Address::Display(_));
+            let content = sent.content(client, &of.display, event).await;
+            let content = content.map_err(|source| Failure::Server { doing: "fetch the result", source })?;
+            content.map(|content| result::save(file, &of.display, many, &content)).transpose()?
+        }
+    };
+    if args.json.json {
+        return Ok(());
+    }
+    output::line(&receipt_line(of))?;
+    output::text(&sent.told(saved.as_deref()))
+}
+
 fn receipt_line(of: &DisplayReceipt) -> String {
     let DisplayReceipt { display, receipt } = of;
-    let mut line = format!("{display:<20}  {:<10}  {:>6} ms", receipt.status.as_str(), receipt.took_ms);
-    if let Some(error) = &receipt.error {
-        line.push_str(&format!("  {error}"));
-    }
-    if let Some(result) = receipt.result.as_ref().filter(|result| !result.is_null()) {
-        line.push_str(&format!("\n{result:#}"));
-    }
-    line
+    let error = receipt.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+    format!("{display:<20}  {:<10}  {:>6} ms{error}", receipt.status.as_str(), receipt.took_ms)
 }
 
 /// The last line of a push that went well; nothing where the receipt said it all.
@@ -185,6 +205,7 @@ fn after_help() -> String {
             text.push('\n');
         }
     }
+    text.push_str("  pikiosk push lobby screenshot --save lobby.png\n");
     text.push_str("  pikiosk push all org.example.order number=41      (an event of your own, for the page)\n");
     text
 }
