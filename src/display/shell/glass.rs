@@ -98,6 +98,9 @@ pub struct Glass {
     context: Option<String>,
     attached: bool,
     zoom_preload: Option<String>,
+    /// The cache is off until the page that asked for it has painted.
+    bypasses_cache: bool,
+    generation: Option<u64>,
     starts: u64,
     /// What is to be told before anything new is read.
     ready: std::collections::VecDeque<Told>,
@@ -125,6 +128,8 @@ impl Glass {
             context: None,
             attached: false,
             zoom_preload: None,
+            bypasses_cache: false,
+            generation: None,
             starts: 0,
             ready: std::collections::VecDeque::new(),
         })
@@ -205,8 +210,11 @@ impl Glass {
                 tracing::info!(version, pid, x11, "the browser loop is there");
             }
             FromLoop::Started { pid, generation, firefox } => {
-                tracing::info!(pid, generation, firefox, "Firefox started");
-                self.starts += 1;
+                // Told again once a session knows the version.
+                if self.generation != Some(generation) {
+                    tracing::info!(pid, generation, "Firefox started");
+                    (self.generation, self.starts) = (Some(generation), self.starts + 1);
+                }
                 self.ready.push_back(Told::Firefox { version: firefox });
             }
             FromLoop::Attached { generation } => {
