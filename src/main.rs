@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+use pikiosk::commands::demo;
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "display")]
 use pikiosk::commands::{browser, run, status};
@@ -14,6 +16,8 @@ fn main() -> ExitCode {
     };
     let log = cli.start_logging();
     commands::end(match cli.command {
+        #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+        Command::Demo(args) => demo::run(args),
         #[cfg(feature = "tools")]
         Command::Push(args) => push::run(args),
         #[cfg(feature = "tools")]
