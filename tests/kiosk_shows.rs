@@ -88,7 +88,7 @@ fn a_message_shows_over_a_page_that_forbids_everything(kiosk: &mut Kiosk) {
     let shot = screenshot(kiosk);
     let differs = pixels_that_differ(&shot, &with_message);
     assert!(differs < 0.02, "the screenshot shows the message too: {differs} of it differs from the glass");
-    kiosk.push_is("clear_message", &json!({}), "done");
+    kiosk.push_is("clear_message", &json!({}), "shown");
     kiosk.screen.until("the page without the message", seconds(2), |frame| {
         changed(&before, frame, 0..before.width, 0..before.height) == 0.0
     });
@@ -114,9 +114,9 @@ fn a_message_goes_by_itself_and_can_be_taken_away(kiosk: &mut Kiosk) {
     kiosk.screen.until("only the newer message", seconds(2), |frame| {
         changed(&before, frame, 0..before.width, 0..before.height / 3) == 0.0 && !is_home(frame)
     });
-    kiosk.push_is("clear_message", &json!({}), "done");
+    kiosk.push_is("clear_message", &json!({}), "shown");
     kiosk.screen.until("no message", seconds(2), is_home);
-    kiosk.push_is("clear_message", &json!({}), "done");
+    kiosk.push_is("clear_message", &json!({}), "shown");
 }
 
 fn the_display_names_itself_in_large_letters(kiosk: &mut Kiosk) {
@@ -204,7 +204,8 @@ fn pixels_that_differ(picture: &image::RgbImage, frame: &Frame) -> f64 {
 fn a_screenshot_is_a_picture_of_the_glass(kiosk: &mut Kiosk) {
     let picture = screenshot(kiosk);
     assert!(pixels_that_differ(&picture, &kiosk.frame()) < 0.001);
-    kiosk.push_is("screenshot", &json!({"format": "jpeg", "width": 320}), "done");
+    let receipt = kiosk.push_is("screenshot", &json!({"format": "jpeg", "width": 320}), "done");
+    println!("{receipt}");
     let reply = kiosk.server.get(&format!("/v1/displays/{DISPLAY}/screenshot"));
     assert_eq!(reply.header("content-type"), Some("image/jpeg"));
     let small = image::load_from_memory(&reply.body).expect("a JPEG").to_rgb8();

@@ -66,7 +66,7 @@ fn pushes(table: &mut Table, kiosk: &Kiosk) {
         "over a plain page, 1280x720",
         &|n| json!({"text": format!("message number {n}"), "seconds": 60}),
     );
-    kiosk.push_is("clear_message", &json!({}), "done");
+    kiosk.push_is("clear_message", &json!({}), "shown");
 }
 
 fn supervisor(table: &mut Table, kiosk: &mut Kiosk) {

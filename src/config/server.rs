@@ -58,7 +58,7 @@ pub enum StoreKind {
 pub struct AuthSettings {
     /// Every frame of a client carries a token of its own.
     pub per_message: bool,
-    /// Web origins (`https://host[:port]`) that may open a WebSocket; empty: any.
+    /// Web origins (`https://host[:port]`) whose pages may open a WebSocket; empty: only those of the server's own host.
     pub origins: Vec<String>,
     /// In the order of the file; ids are unique.
     pub jwt: Vec<JwtKey>,
@@ -214,7 +214,8 @@ struct TicketsFile {
 struct AuthFile {
     /// true: every frame of a client must carry a token.
     per_message: bool,
-    /// Web sites whose pages may open a WebSocket here. Empty: all that have a ticket or a token.
+    /// Web sites whose pages may open a WebSocket here, with a ticket or a token. Empty: only pages of this server's
+    /// own host. Programs that are no browsers are not asked.
     #[schemars(extend("examples" = [["https://app.example.org"]]))]
     origins: Vec<String>,
     /// Keys whose JWTs are believed, one [[auth.jwt]] for each.

@@ -94,14 +94,30 @@ pub fn name(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
-/// Every living process of any parent that has `argument` on its command line, ourselves left out.
-pub fn with_argument(argument: &OsStr) -> Vec<Identity> {
+/// Every living process of any parent that has all these words on its command line, ourselves left out.
+pub fn with_arguments(words: &[&OsStr]) -> Vec<Identity> {
     let own = nix::unistd::getpid().as_raw();
-    let has_it = |pid: &i32| {
+    let has_all = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        *pid != own && line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+        *pid != own && words.iter().all(|word| line.split(|byte| *byte == 0).any(|it| it == word.as_bytes()))
     };
-    pids().filter(has_it).filter_map(Identity::of).collect()
+    pids().filter(has_all).filter_map(Identity::of).collect()
+}
+
+/// Kills processes, ours or not, and waits until they run no more. False if `within` passed first.
+pub fn kill_all(processes: &[Identity], within: Duration) -> bool {
+    let deadline = Instant::now() + within;
+    for process in processes {
+        let _ = process.signal(Signal::SIGKILL);
+    }
+    while processes.iter().any(|process| process.is_alive()) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        // They may be another's children: there is nothing to wait on but /proc.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Kills everything below this process and reaps it. True once nothing is left; false if `within` passed first.
@@ -200,9 +216,25 @@ mod tests {
         }
         let below = descendants(pid);
         assert!(descendants(nix::unistd::getpid().as_raw()).iter().any(|process| process.pid == pid));
-        for process in below {
-            process.signal(Signal::SIGKILL).unwrap();
-        }
+        assert!(kill_all(&below, Duration::from_secs(10)));
         assert!(child.wait().unwrap().code().is_some());
+    }
+
+    #[test]
+    fn a_process_is_found_by_all_its_words_and_a_part_of_them_is_not_enough() {
+        let mut child = spawn_bound(Command::new("sleep").args(["1003", "1004"])).unwrap();
+        let found = |words: &[&str]| {
+            let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+            with_arguments(&words).iter().any(|process| process.pid.cast_unsigned() == child.id())
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !found(&["1004", "1003"]) {
+            assert!(Instant::now() < deadline, "it is not found");
+            std::thread::yield_now();
+        }
+        assert!(!found(&["1003", "1005"]));
+        assert!(!found(&["100"]), "a part of a word is not the word");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -11,8 +11,7 @@ pub struct Settings {
     pub heartbeat_ms: u64,
     /// Every frame of a JWT's or user's socket carries a token.
     pub per_message: bool,
-    /// Origins (`https://host[:port]`) of this server and of web pages that may open sockets. See `socket` and
-    /// `http::enroll` for what holds when it is empty.
+    /// Origins (`https://host[:port]`) of web pages that may open sockets; empty: only pages of this server's own host.
     pub origins: Vec<String>,
     /// The largest frame a client may send, in bytes.
     pub frame_bytes: usize,

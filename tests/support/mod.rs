@@ -6,15 +6,22 @@
 //!       server   `pikiosk server`, publishing, receipts     screen  Xvfb, matchbox, pixels
 //!       site     a web site to show                          process  start, kill, /proc
 //!         http     wait           socket  a display, and a user, as programs
+//!  browser     `pikiosk browser` alone: the test plays the supervisor
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+#[cfg(feature = "display")]
+pub mod browser;
 pub mod http;
+#[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "display")]
 pub mod scenarios;
+#[cfg(feature = "display")]
 pub mod screen;
 pub mod server;
+#[cfg(feature = "display")]
 pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;

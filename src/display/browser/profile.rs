@@ -26,22 +26,32 @@ pub enum ProfileError {
 /// Removes the old profile and writes a fresh one. `prefs` go over the kiosk's own.
 pub fn rebuild<'a>(dir: &Path, prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>) -> Result<(), ProfileError> {
     let write = |source| ProfileError::Write { path: dir.to_owned(), source };
-    match fs::read_dir(dir) {
-        Ok(mut entries) => {
-            if entries.next().is_some() && !dir.join(MARKER).exists() {
-                return Err(ProfileError::NotOurs(dir.to_owned()));
-            }
-            fs::remove_dir_all(dir).map_err(write)?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(write(error)),
+    fs::create_dir_all(dir).map_err(write)?;
+    let empty = fs::read_dir(dir).map_err(write)?.next().is_none();
+    if !empty && !dir.join(MARKER).exists() {
+        return Err(ProfileError::NotOurs(dir.to_owned()));
     }
-    fs::create_dir_all(dir.join("chrome")).map_err(write)?;
-    // The marker first: whatever is cut short after it is still known as ours.
-    fs::write(dir.join(MARKER), "made by pikiosk browser, removed at its next start\n").map_err(write)?;
+    // The marker is there from first to last: whatever is cut short is still known as ours.
+    fs::write(dir.join(MARKER), "made by pikiosk browser, emptied at its next start\n").map_err(write)?;
+    empty_but_the_marker(dir).map_err(write)?;
+    fs::create_dir(dir.join("chrome")).map_err(write)?;
     fs::write(dir.join("user.js"), user_js(prefs)).map_err(write)?;
     fs::write(dir.join("customKeys.json"), CUSTOM_KEYS).map_err(write)?;
     fs::write(dir.join("chrome/userChrome.css"), USER_CHROME).map_err(write)
+}
+
+/// The directory itself stays: it may be a mount, or in a parent where we may not write.
+fn empty_but_the_marker(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        // A link is removed and never followed.
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false if entry.file_name() == MARKER => {}
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 fn user_js<'a>(prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>) -> String {
@@ -77,6 +87,21 @@ mod tests {
         assert!(user_js.contains(r#"user_pref("remote.prefs.recommended", false);"#));
         assert!(user_js.ends_with("user_pref(\"a.\\\"b\", \"x\\ny\");\nuser_pref(\"c\", true);\n"), "{user_js}");
         assert!(!user_js.contains("DisableDeveloperTools"));
+    }
+
+    #[test]
+    fn what_links_lead_to_is_never_removed_and_a_cut_short_profile_is_still_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let (profile, elsewhere) = (dir.path().join("profile"), dir.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("thesis.odt"), "years of work").unwrap();
+        rebuild(&profile, []).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, profile.join("storage")).unwrap();
+        fs::remove_file(profile.join("user.js")).unwrap();
+
+        rebuild(&profile, []).unwrap();
+        assert!(elsewhere.join("thesis.odt").exists());
+        assert!(profile.join("user.js").exists() && !profile.join("storage").exists());
     }
 
     #[test]

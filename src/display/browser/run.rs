@@ -1,6 +1,7 @@
 //! The loop itself: one select over the supervisor's socket, Firefox, its session, signals and the next deadline.
 
 use std::{
+    ffi::OsStr,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -63,7 +64,7 @@ enum Fact {
     Ordered(ToLoop),
     /// Where Firefox of this generation listens.
     Listening(u64, String),
-    SessionOpened(u64, Session),
+    SessionOpened(u64, Box<Session>),
     SessionFailed(u64, String),
     Told(u64, Box<RawValue>),
     SessionClosed {
@@ -245,7 +246,7 @@ impl Loop {
                     (self.session_id, self.listening.clone().unwrap_or_default(), self.facts.clone());
                 tokio::spawn(async move {
                     let fact = match Session::open(&url).await {
-                        Ok(session) => Fact::SessionOpened(id, session),
+                        Ok(session) => Fact::SessionOpened(id, Box::new(session)),
                         Err(error) => Fact::SessionFailed(id, error.to_string()),
                     };
                     let _ = facts.send(fact).await;
@@ -308,7 +309,7 @@ impl Loop {
         Ok(())
     }
 
-    fn relay(&mut self, session: Session) {
+    fn relay(&mut self, session: Box<Session>) {
         let (sender, commands) = mpsc::channel(WAITING);
         let (told, mut messages) = mpsc::channel(WAITING);
         self.session = Some(sender);
@@ -350,7 +351,9 @@ impl Loop {
         let Some(lines) = &self.supervisor else { return };
         let Ok(line) = serde_json::to_string(what) else { return };
         if lines.try_send(line).is_err() {
-            tracing::warn!("the supervisor reads nothing: its line is dropped");
+            // One that misses a line would wait for it for ever: the connection ends, and both begin anew.
+            tracing::warn!("the supervisor reads nothing: its connection is ended");
+            self.supervisor = None;
         }
     }
 }
@@ -418,11 +421,16 @@ async fn read_orders(reader: OwnedReadHalf, facts: &mpsc::Sender<Fact>) {
     }
 }
 
-/// Ends what a loop that was killed left behind: it has our profile on its command line.
+/// Ends what a loop that was killed left behind: a Firefox with our profile on its command line. (`--kiosk` is what
+/// tells it from a `sudo` or `timeout` that was given *our* command line, and would be our own parent.)
 fn end_leftovers(profile: &Path) {
-    for leftover in process::with_argument(profile.as_os_str()) {
-        tracing::warn!(pid = leftover.pid, "ending what an earlier loop left behind");
-        let _ = leftover.signal(Signal::SIGKILL);
+    let leftovers = process::with_arguments(&[OsStr::new("--kiosk"), OsStr::new("--profile"), profile.as_os_str()]);
+    if leftovers.is_empty() {
+        return;
+    }
+    tracing::warn!(count = leftovers.len(), "ending what an earlier loop left behind");
+    if !process::kill_all(&leftovers, KILL_WITHIN) {
+        tracing::error!("what an earlier loop left behind cannot be killed");
     }
 }
 

@@ -95,7 +95,7 @@ impl Session {
                     }
                     None => break,
                 },
-                message = self.socket.next() => match text(message) {
+                message = self.next() => match text(message) {
                     Ok(Some(raw)) => {
                         if told.send(raw).await.is_err() {
                             break;
@@ -109,13 +109,23 @@ impl Session {
         timeout(END_WITHIN, self.end()).await.is_err()
     }
 
+    /// Firefox's side of the socket waits for our acknowledgement before it sends a second small message (Nagle), and
+    /// the kernel holds ours back for 40 ms unless it is told not to, each time anew (tcp(7), TCP_QUICKACK).
+    /// Measured: a local page's paint was told 46 ms after its navigation began, and 30 ms with this.
+    async fn next(&mut self) -> Option<Result<Message, WsError>> {
+        if let MaybeTlsStream::Plain(stream) = self.socket.get_ref() {
+            let _ = stream.set_quickack(true);
+        }
+        self.socket.next().await
+    }
+
     async fn new_session(&mut self) -> Result<String, SessionError> {
         let wanted = json!({ "alwaysMatch": { "unhandledPromptBehavior": { "default": "dismiss" } } });
         let command = json!({ "id": NEW_ID, "method": "session.new", "params": { "capabilities": wanted } });
         let lost = || SessionError::Connect("it closed the connection".to_owned());
         self.socket.send(Message::text(command.to_string())).await.map_err(|_| lost())?;
         loop {
-            let Some(raw) = text(self.socket.next().await).map_err(|()| lost())? else { continue };
+            let Some(raw) = text(self.next().await).map_err(|()| lost())? else { continue };
             let Ok(reply) = serde_json::from_str::<Reply>(raw.get()) else { continue };
             if reply.id == Some(NEW_ID) {
                 let refused = reply.message.unwrap_or_else(|| "no reason given".to_owned());
@@ -132,7 +142,7 @@ impl Session {
         if self.socket.send(Message::text(command.to_string())).await.is_err() {
             return;
         }
-        while let Ok(message) = text(self.socket.next().await) {
+        while let Ok(message) = text(self.next().await) {
             let reply = message.and_then(|raw| serde_json::from_str::<Reply>(raw.get()).ok());
             if reply.is_some_and(|reply| reply.id == Some(END_ID)) {
                 break;

@@ -306,7 +306,9 @@ mod tests {
     fn a_good_socket_makes_the_next_wait_short_again_and_a_bad_one_does_not() {
         let now = Instant::now();
         let mut link = link(now);
-        (0..10).for_each(|_| drop(wait_after(&mut link, LinkError::Silent, now)));
+        for _ in 0..10 {
+            wait_after(&mut link, LinkError::Silent, now);
+        }
         for (lived, short) in [(S, false), (60 * S, true)] {
             link.step(Input::Opened, now);
             link.step(Input::Greeted { heartbeat: 20 * S }, now);

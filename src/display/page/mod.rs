@@ -109,7 +109,7 @@ pub struct Urls {
 }
 
 impl Urls {
-    fn new(address: SocketAddr, secret: &Secret) -> Self {
+    pub(crate) fn new(address: SocketAddr, secret: &Secret) -> Self {
         // As a browser writes it: without the port if it is http's own.
         let origin = match address.port() {
             80 => format!("http://{}", host(address)),

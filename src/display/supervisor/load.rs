@@ -24,6 +24,8 @@ pub struct Load {
     commits: Vec<(Option<String>, String)>,
     ours: Option<usize>,
     painted: Option<Painted>,
+    /// Jumps within the document that were told before the id was known.
+    jumps: Vec<String>,
     deadline: Instant,
 }
 
@@ -37,7 +39,16 @@ pub enum Loaded {
 
 impl Load {
     pub fn new(url: String, ask: AskId, now: Instant) -> Self {
-        Load { url, ask, navigation: None, commits: Vec::new(), ours: None, painted: None, deadline: now + LOAD_WITHIN }
+        Load {
+            url,
+            ask,
+            navigation: None,
+            commits: Vec::new(),
+            ours: None,
+            painted: None,
+            jumps: Vec::new(),
+            deadline: now + LOAD_WITHIN,
+        }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -51,7 +62,11 @@ impl Load {
             Some(id) => self.commits.iter().position(|(commit, _)| commit.as_ref() == Some(id)),
             None => (!self.commits.is_empty()).then_some(0),
         };
+        let was_jump = navigation.as_ref().is_some_and(|id| self.jumps.contains(id));
         self.navigation = navigation;
+        if was_jump {
+            return Loaded::Shown;
+        }
         if found.is_some() {
             self.ours = found;
             self.deadline = now + LOAD_WITHIN;
@@ -73,10 +88,11 @@ impl Load {
         self.judge()
     }
 
-    /// A jump within the document: it is painted already.
+    /// A jump within the document (the same URL, with a fragment): it is painted already.
     pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
-        let is_it = navigation.is_some() && self.navigation.as_deref() == navigation;
-        if is_it { Loaded::Shown } else { Loaded::Pending }
+        let Some(id) = navigation else { return Loaded::Pending };
+        self.jumps.push(id.to_owned());
+        if self.navigation.as_deref() == navigation { Loaded::Shown } else { Loaded::Pending }
     }
 
     pub fn painted(&mut self, painted: &Painted) -> Loaded {
@@ -183,5 +199,9 @@ mod tests {
         load.navigated(Some("n".into()), now);
         assert_eq!(load.jumped(Some("m")), Loaded::Pending);
         assert_eq!(load.jumped(Some("n")), Loaded::Shown);
+
+        let mut early = self::load(now);
+        assert_eq!(early.jumped(Some("n")), Loaded::Pending);
+        assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
     }
 }

@@ -1,1 +1,635 @@
+//! A world around the machine: a server that redelivers, a browser that answers or does not, a journal that survives.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    display::page::{Secret, SiteFault},
+    event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
+};
+
+const S: Duration = Duration::from_secs(1);
+const SERVER_MS: u64 = 1_800_000_000_000;
+
+fn urls() -> Urls {
+    Urls::new("127.0.0.1:8080".parse().unwrap(), &Secret::new([1; 16]))
+}
+
+fn event(n: u64, name: &str, data: serde_json::Value) -> Event {
+    let mut event = Event::new(format!("e{n}"), "/test", format!("kiosk.{name}")).to(Address::All).with_data(&data);
+    event.position = Some(Position { epoch: "k".into(), offset: n });
+    event
+}
+
+fn key(n: u64) -> EventKey {
+    EventKey { source: "/test".into(), id: format!("e{n}") }
+}
+
+/// Everything around the machine.
+struct World {
+    now: Instant,
+    machine: Supervisor,
+    /// What a `kill -9` leaves, and how much of it a power cut would.
+    journal: Vec<Vec<Record>>,
+    durable: usize,
+    /// Questions without an answer yet, oldest first.
+    asks: Vec<(AskId, Ask)>,
+    probes: Vec<AskId>,
+    gathers: Vec<AskId>,
+    effects: Vec<Effect>,
+    /// Every receipt that was sent, in order.
+    sent: Vec<Receipt>,
+    linked: bool,
+    navigations: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let (machine, effects) = Self::open(&[], now);
+        let mut world = World {
+            now,
+            machine,
+            journal: Vec::new(),
+            durable: 0,
+            asks: Vec::new(),
+            probes: Vec::new(),
+            gathers: Vec::new(),
+            effects: Vec::new(),
+            sent: Vec::new(),
+            linked: false,
+            navigations: 0,
+        };
+        world.take(effects);
+        world
+    }
+
+    /// With link and browser, and the start page painted.
+    fn up() -> Self {
+        let mut world = World::new();
+        world.link();
+        world.give(Input::Attached);
+        world.paint();
+        world.answer_all();
+        world
+    }
+
+    fn open(lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+        let mut journal = Journal::default();
+        lines.iter().flatten().for_each(|record| journal.apply(record));
+        let setting = Setting {
+            display: "lobby".into(),
+            url: None,
+            urls: urls(),
+            hang: 8 * S,
+            identify_lines: vec!["192.0.2.7".into()],
+        };
+        Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
+    }
+
+    fn give(&mut self, input: Input) {
+        let effects = self.machine.step(input, self.now);
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in &effects {
+            match effect {
+                Effect::Keep(records) => {
+                    self.journal.push(records.clone());
+                    self.durable = self.journal.len();
+                }
+                Effect::Note(records) => self.journal.push(records.clone()),
+                Effect::Send(receipt) => {
+                    assert!(self.linked, "nothing is sent without a link");
+                    self.sent.push(receipt.clone());
+                }
+                Effect::Ask { ask, what, .. } => self.asks.push((*ask, what.clone())),
+                Effect::Probe { ask, .. } => self.probes.push(*ask),
+                Effect::Gather { ask, .. } => self.gathers.push(*ask),
+                Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart => {}
+            }
+        }
+        self.effects.extend(effects);
+    }
+
+    fn link(&mut self) {
+        self.linked = true;
+        let server_ms = SERVER_MS + u64::try_from(self.now.elapsed().as_millis()).unwrap_or(0);
+        self.give(Input::Linked { server_ms, heads: BTreeMap::new() });
+    }
+
+    fn unlink(&mut self) {
+        self.linked = false;
+        self.give(Input::Unlinked);
+    }
+
+    fn deliver(&mut self, event: Event) {
+        self.give(Input::Delivered(Box::new(event)));
+    }
+
+    fn push(&mut self, n: u64, name: &str, data: serde_json::Value) {
+        self.deliver(event(n, name, data));
+    }
+
+    fn answer(&mut self, at: usize, answer: Result<Answer, AskError>) {
+        let (ask, _) = self.asks.remove(at);
+        self.give(Input::Answered { ask, answer });
+    }
+
+    fn find(&self, wanted: impl Fn(&Ask) -> bool) -> Option<usize> {
+        self.asks.iter().rposition(|(_, what)| wanted(what))
+    }
+
+    /// Firefox takes the last navigation, commits it, and its page paints.
+    fn paint(&mut self) {
+        self.paint_with(200);
+    }
+
+    fn paint_with(&mut self, status: u16) {
+        let Some(at) = self.find(|what| matches!(what, Ask::Navigate { .. } | Ask::Reload { .. })) else { return };
+        let (ask, what) = self.asks.remove(at);
+        let url = match what {
+            Ask::Navigate { url } => url,
+            _ => self.machine.content().url(),
+        };
+        self.navigations += 1;
+        let navigation = Some(format!("n{}", self.navigations));
+        self.give(Input::Answered { ask, answer: Ok(Answer::Navigated { navigation: navigation.clone() }) });
+        self.give(Input::Seen(Seen::Committed { navigation, url: url.clone() }));
+        self.give(Input::Seen(Seen::Painted(Painted { uri: url, status: Some(status), failed: None })));
+    }
+
+    /// Answers everything else as a browser in good health does.
+    fn answer_all(&mut self) {
+        for _ in 0..50 {
+            self.paint();
+            let Some((_, what)) = self.asks.first() else { break };
+            let answer = match what {
+                Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
+                Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
+                _ => Answer::Done,
+            };
+            self.answer(0, Ok(answer));
+        }
+        for ask in std::mem::take(&mut self.gathers) {
+            self.give(Input::Gathered { ask, result: Ok(json!({})) });
+        }
+        for ask in std::mem::take(&mut self.probes) {
+            self.give(Input::Probed { ask, result: Ok(()) });
+        }
+    }
+
+    /// Lets time pass; what is due on the way is done.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..10_000 {
+            match self.machine.deadline().filter(|deadline| *deadline <= end) {
+                Some(deadline) => {
+                    self.now = self.now.max(deadline);
+                    self.give(Input::Due);
+                }
+                None => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("the machine is due again and again at {:?}", self.machine.deadline());
+    }
+
+    /// `kill -9` (all that was written is there) or a power cut (only what was synced is).
+    fn die(&mut self, power_cut: bool) {
+        if power_cut {
+            self.journal.truncate(self.durable);
+        }
+        self.durable = self.journal.len();
+        self.linked = false;
+        (self.asks, self.probes, self.gathers) = (Vec::new(), Vec::new(), Vec::new());
+        let (machine, effects) = Self::open(&self.journal, self.now);
+        self.machine = machine;
+        self.take(effects);
+    }
+
+    fn receipts(&self, n: u64) -> Vec<Receipt> {
+        let mine = self.sent.iter().filter(|receipt| receipt.event == format!("e{n}"));
+        mine.cloned().collect()
+    }
+
+    fn status(&self, n: u64) -> Option<Status> {
+        self.machine.journal().receipt(&key(n)).map(|receipt| receipt.status)
+    }
+
+    fn navigated(&self) -> Vec<String> {
+        let url = |effect: &Effect| match effect {
+            Effect::Ask { what: Ask::Navigate { url }, .. } => Some(url.clone()),
+            _ => None,
+        };
+        self.effects.iter().filter_map(url).collect()
+    }
+}
+
+fn nav(url: &str) -> serde_json::Value {
+    json!({ "url": url })
+}
+
+#[test]
+fn shown_is_said_at_the_paint_and_not_before_and_the_hash_follows() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("n".into()) }));
+    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() }));
+    assert_eq!(world.receipts(1), []);
+    world.give(Input::Seen(Seen::Painted(Painted { uri: "http://a/".into(), status: Some(200), failed: None })));
+    assert_eq!(world.receipts(1)[0].status, Status::Shown);
+    world.answer_all();
+    assert_eq!(world.receipts(1)[1].frame_sha256, Some("ab".repeat(32)));
+    assert_eq!(world.receipts(1).len(), 2);
+}
+
+#[test]
+fn a_command_is_on_disk_before_anything_is_done_about_it() {
+    let mut world = World::up();
+    world.effects.clear();
+    world.push(1, "message", json!({ "text": "hi" }));
+    let kept = world.effects.iter().position(|effect| matches!(effect, Effect::Keep(_))).unwrap();
+    let asked = world.effects.iter().position(|effect| matches!(effect, Effect::Ask { .. })).unwrap();
+    assert!(kept < asked);
+    assert_eq!(world.effects.iter().filter(|effect| matches!(effect, Effect::Keep(_))).count(), 1, "one fsync");
+}
+
+#[test]
+fn a_newer_page_supersedes_one_that_is_still_loading() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.push(2, "navigate", nav("http://b/"));
+    assert_eq!(world.status(1), Some(Status::Superseded));
+    world.paint();
+    assert_eq!(world.status(2), Some(Status::Shown));
+    assert_eq!(world.machine.content().url(), "http://b/");
+}
+
+#[test]
+fn a_site_that_fails_is_told_at_once_kept_and_shown_when_it_answers() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Err(AskError::Refused("unknown error: Error: NS_ERROR_CONNECTION_REFUSED".into())));
+    let receipt = &world.receipts(1)[0];
+    assert_eq!(receipt.status, Status::Failed);
+    assert!(receipt.error.as_deref().unwrap().contains("(connection-refused)"), "{receipt:?}");
+    assert_eq!(world.navigated().last(), Some(&urls().offline()));
+    world.paint();
+    world.pass(5 * S);
+    let probe = world.probes.pop().unwrap();
+    world.give(Input::Probed { ask: probe, result: Err(SiteFault::Refused) });
+    world.pass(9 * S);
+    let probe = world.probes.pop().unwrap();
+    world.give(Input::Probed { ask: probe, result: Ok(()) });
+    assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()));
+    world.paint();
+    assert!(world.machine.is_showing());
+    let finals = world.receipts(1).len();
+    assert_eq!(finals, 1, "the receipt said failed, once");
+}
+
+#[test]
+fn a_page_that_answers_404_is_not_shown() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.paint_with(404);
+    assert_eq!(world.status(1), Some(Status::Failed));
+    assert_eq!(world.navigated().last(), Some(&urls().offline()));
+}
+
+#[test]
+fn a_page_whose_process_dies_is_loaded_again_at_once_and_not_for_ever() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.paint();
+    for crash in 0..4 {
+        let crashed = Seen::Committed { navigation: None, url: "about:tabcrashed?e=tabcrashed".into() };
+        world.give(Input::Seen(crashed));
+        let expected = if crash < 3 { "http://a/".to_owned() } else { urls().offline() };
+        assert_eq!(world.navigated().last(), Some(&expected), "crash {crash}");
+        world.paint();
+    }
+}
+
+#[test]
+fn a_hung_page_is_killed_and_loaded_again_and_then_the_browser_is_started_again() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.paint();
+    world.effects.clear();
+    for _ in 0..8 {
+        world.pass(S);
+        // The browser itself answers; the page does not.
+        while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+            world.answer(at, Ok(Answer::Done));
+        }
+    }
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::KillContent { .. })));
+    world.give(Input::Seen(Seen::Committed { navigation: None, url: "about:tabcrashed?e=x".into() }));
+    assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()));
+    for _ in 0..13 {
+        world.pass(S);
+        while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+            world.answer(at, Ok(Answer::Done));
+        }
+    }
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
+}
+
+#[test]
+fn a_browser_that_answers_nothing_is_started_again() {
+    let mut world = World::up();
+    world.effects.clear();
+    world.pass(14 * S);
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
+}
+
+#[test]
+fn a_message_still_due_is_laid_again_over_the_next_page() {
+    let mut world = World::up();
+    world.push(1, "message", json!({ "text": "hi", "seconds": 60 }));
+    world.answer_all();
+    assert_eq!(world.status(1), Some(Status::Shown));
+    world.pass(Duration::from_millis(500));
+    world.asks.clear();
+    world.push(2, "navigate", nav("http://a/"));
+    world.paint();
+    let laid = |what: &Ask| matches!(what, Ask::Overlay { argument, .. } if argument["text"] == "hi");
+    let at = world.find(laid).expect("laid again");
+    let Ask::Overlay { argument, .. } = &world.asks[at].1 else { panic!() };
+    assert!(argument["seconds"].as_f64().unwrap() < 60.0, "for the time that is left");
+    world.push(3, "clear_message", json!({}));
+    world.answer_all();
+    world.push(4, "navigate", nav("http://b/"));
+    world.paint();
+    assert!(world.find(laid).is_none(), "cleared is cleared");
+}
+
+#[test]
+fn an_action_waits_for_the_browser_and_expires_if_it_does_not_come() {
+    let mut world = World::new();
+    world.link();
+    let mut message = event(1, "message", json!({ "text": "hi" }));
+    message.expirytime = Some(UtcMillis(SERVER_MS + 30_000));
+    world.deliver(message);
+    assert_eq!(world.receipts(1), []);
+    world.pass(31 * S);
+    assert_eq!(world.status(1), Some(Status::Expired));
+    world.push(2, "message", json!({ "text": "ho" }));
+    world.give(Input::Attached);
+    world.answer_all();
+    assert_eq!(world.status(2), Some(Status::Shown));
+}
+
+#[test]
+fn a_restart_says_interrupted_for_what_was_cut_and_done_for_itself() {
+    let mut world = World::up();
+    world.push(1, "message", json!({ "text": "hi" }));
+    world.push(2, "navigate", nav("http://a/"));
+    world.die(false);
+    world.link();
+    let receipt = &world.receipts(1)[0];
+    assert_eq!((receipt.status, receipt.error.as_deref()), (Status::Failed, Some(INTERRUPTED)));
+    world.give(Input::Attached);
+    world.answer_all();
+    assert_eq!(world.status(2), Some(Status::Shown), "state is painted again, and its receipt sent");
+    world.push(3, "restart", json!({}));
+    assert_eq!(world.effects.last(), Some(&Effect::Restart));
+    world.die(true);
+    world.link();
+    assert_eq!(world.status(3), Some(Status::Done));
+    assert_eq!(world.machine.content().url(), "http://a/", "what is on the glass stays");
+}
+
+#[test]
+fn a_duplicate_gets_its_receipt_again_and_nothing_else_happens() {
+    let mut world = World::up();
+    world.push(1, "message", json!({ "text": "hi" }));
+    world.push(1, "message", json!({ "text": "hi" }));
+    world.answer_all();
+    let asked = |world: &World| {
+        world.effects.iter().filter(|effect| matches!(effect, Effect::Ask { what: Ask::Overlay { .. }, .. })).count()
+    };
+    let before = asked(&world);
+    world.push(1, "message", json!({ "text": "hi" }));
+    assert_eq!(asked(&world), before);
+    assert_eq!(world.receipts(1).len(), 3, "shown, with its hash, and again");
+}
+
+#[test]
+fn what_is_not_known_is_refused_and_the_pages_own_events_are_given_to_the_page_once() {
+    let mut world = World::up();
+    world.push(1, "fly", json!({}));
+    world.push(2, "navigate", json!({ "url": "file:///etc/passwd" }));
+    assert_eq!((world.status(1), world.status(2)), (Some(Status::Refused), Some(Status::Refused)));
+    let mut own = Event::new("x", "/test", "org.example.order").to(Address::All).with_data(&json!({ "n": 1 }));
+    own.position = Some(Position { epoch: "k".into(), offset: 9 });
+    for _ in 0..2 {
+        world.deliver(own.clone());
+    }
+    let given = world.asks.iter().filter(|(_, what)| matches!(what, Ask::PageEvent { .. })).count();
+    assert_eq!(given, 1);
+    world.die(true);
+    world.link();
+}
+
+#[test]
+fn receipts_made_without_a_link_are_sent_when_it_is_back() {
+    let mut world = World::up();
+    world.push(1, "message", json!({ "text": "hi" }));
+    world.unlink();
+    world.answer_all();
+    assert_eq!(world.receipts(1), []);
+    world.link();
+    assert_eq!(world.receipts(1).len(), 1);
+    world.unlink();
+    world.link();
+    assert_eq!(world.receipts(1).len(), 1, "told is told");
+}
+
+#[test]
+fn a_new_browser_is_done_when_it_shows_the_page_again() {
+    let mut world = World::up();
+    world.push(1, "restart_browser", json!({}));
+    world.give(Input::Detached { why: "asked".into() });
+    assert_eq!(world.status(1), None);
+    world.give(Input::Attached);
+    world.answer_all();
+    assert_eq!(world.status(1), Some(Status::Done));
+}
+
+#[test]
+fn what_strangers_open_is_closed_and_dialogs_are_dismissed() {
+    let mut world = World::up();
+    world.give(Input::Seen(Seen::Opened { context: "popup".into() }));
+    world.give(Input::Seen(Seen::Prompted { context: "page".into() }));
+    assert!(world.find(|what| *what == Ask::CloseContext { context: "popup".into() }).is_some());
+    assert!(world.find(|what| *what == Ask::DismissPrompt { context: "page".into() }).is_some());
+}
+
+/// Anything that can happen.
+#[derive(Debug, Clone)]
+enum Happening {
+    Deliver { n: u64, what: usize },
+    Attach,
+    Detach,
+    Link,
+    Unlink,
+    Answer { which: usize, how: u8 },
+    Paint { status: u16 },
+    Crash,
+    Hang,
+    Pass { ms: u64 },
+    Die { power_cut: bool },
+}
+
+const COMMANDS: [(&str, &str); 14] = [
+    ("navigate", r#"{"url":"http://a/"}"#),
+    ("navigate", r#"{"url":"http://b/"}"#),
+    ("zoom", r#"{"percent":150}"#),
+    ("reload", r#"{"ignore_cache":true}"#),
+    ("reload", "{}"),
+    ("message", r#"{"text":"hi"}"#),
+    ("clear_message", "{}"),
+    ("identify", "{}"),
+    ("screenshot", "{}"),
+    ("clear_data", r#"{"storage":false}"#),
+    ("restart_browser", "{}"),
+    ("health", "{}"),
+    ("event", r#"{"name":"x"}"#),
+    ("fly", "{}"),
+];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (1..12u64, 0..COMMANDS.len()).prop_map(|(n, what)| Happening::Deliver { n, what }),
+        2 => Just(Happening::Attach),
+        1 => Just(Happening::Detach),
+        2 => Just(Happening::Link),
+        1 => Just(Happening::Unlink),
+        5 => (0..6usize, 0..4u8).prop_map(|(which, how)| Happening::Answer { which, how }),
+        3 => prop::sample::select(vec![200u16, 200, 503]).prop_map(|status| Happening::Paint { status }),
+        1 => Just(Happening::Crash),
+        1 => Just(Happening::Hang),
+        3 => (0..40_000u64).prop_map(|ms| Happening::Pass { ms }),
+        2 => any::<bool>().prop_map(|power_cut| Happening::Die { power_cut }),
+    ]
+}
+
+/// What was delivered: the n-th event is always the same one.
+type Delivered = BTreeMap<u64, usize>;
+
+fn nth(n: u64, what: usize) -> Event {
+    let (name, data) = COMMANDS[what];
+    event(n, name, serde_json::from_str(data).unwrap())
+}
+
+fn happens(world: &mut World, delivered: &mut Delivered, happening: Happening) {
+    match happening {
+        Happening::Deliver { n, what } if world.linked => {
+            let what = *delivered.entry(n).or_insert(what);
+            world.deliver(nth(n, what));
+        }
+        Happening::Attach if !world.machine.is_attached() => world.give(Input::Attached),
+        Happening::Detach if world.machine.is_attached() => {
+            while !world.asks.is_empty() {
+                world.answer(0, Err(AskError::Gone));
+            }
+            world.give(Input::Detached { why: "x".into() });
+        }
+        Happening::Link if !world.linked => redeliver(world, delivered),
+        Happening::Unlink if world.linked => world.unlink(),
+        Happening::Answer { which, how } if which < world.asks.len() => {
+            let answer = match how {
+                0 => Ok(Answer::Done),
+                1 => Ok(Answer::FrameHash("cd".repeat(32))),
+                2 => Err(AskError::TimedOut),
+                _ => Err(AskError::Refused("Error: NS_ERROR_CONNECTION_REFUSED".into())),
+            };
+            world.answer(which, answer);
+        }
+        Happening::Paint { status } => world.paint_with(status),
+        Happening::Crash if world.machine.is_attached() => {
+            world.give(Input::Seen(Seen::Committed { navigation: None, url: "about:tabcrashed?e=x".into() }));
+        }
+        Happening::Hang => world.pass(11 * S),
+        Happening::Pass { ms } => world.pass(Duration::from_millis(ms)),
+        Happening::Die { power_cut } => world.die(power_cut),
+        _ => {}
+    }
+}
+
+/// The server gives again what has no receipt there: what it was never sent, or what was lost on the way.
+fn redeliver(world: &mut World, delivered: &Delivered) {
+    world.link();
+    for (n, what) in delivered {
+        if world.receipts(*n).is_empty() {
+            world.deliver(nth(*n, *what));
+        }
+    }
+}
+
+/// From whatever happened: a good link, a good browser, and time.
+fn settle(world: &mut World, delivered: &Delivered) {
+    if !world.machine.is_attached() {
+        world.give(Input::Attached);
+    }
+    if !world.linked {
+        redeliver(world, delivered);
+    }
+    for _ in 0..300 {
+        let restarts = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
+        world.answer_all();
+        world.pass(S);
+        let again = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
+        let waits = delivered.keys().any(|n| world.machine.journal().receipt(&key(*n)).is_none());
+        if again > restarts || (waits && world.navigations.is_multiple_of(7)) {
+            world.give(Input::Detached { why: "started again".into() });
+            world.give(Input::Attached);
+        }
+        if !waits && world.machine.is_showing() {
+            return;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_command_ends_in_exactly_one_receipt_whatever_happens(happenings in prop::collection::vec(happening(), 1..60)) {
+        let mut world = World::new();
+        let mut delivered = Delivered::new();
+        let cut_power = happenings.iter().any(|happening| matches!(happening, Happening::Die { power_cut: true }));
+        for happening in happenings {
+            happens(&mut world, &mut delivered, happening);
+        }
+        settle(&mut world, &delivered);
+        for (n, what) in &delivered {
+            let receipts = world.receipts(*n);
+            prop_assert!(!receipts.is_empty(), "{:?} ({n}) has no receipt", COMMANDS[*what]);
+            // A power cut may take a receipt that was sent: the server keeps the first.
+            let one = receipts.iter().all(|receipt| receipt.status == receipts[0].status);
+            prop_assert!(one || cut_power, "{:?} ({n}): {:?}", COMMANDS[*what], receipts);
+        }
+        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence());
+        // At most once on the glass: acting began at most once for each, over all lives.
+        for n in delivered.keys() {
+            let begins = world.journal.iter().flatten().filter(|record| match record {
+                Record::Taken(taken) => taken.started && taken.key == key(*n),
+                Record::Started(started) => *started == key(*n),
+                _ => false,
+            });
+            prop_assert!(begins.count() <= 1);
+        }
+    }
+}

@@ -135,13 +135,32 @@ async fn by_display(app: &App, headers: &HeaderMap, wanted: &ByDisplay, now_ms: 
     Err(refused(&format!("its signature is not by its key over one of {origins:?}")))
 }
 
-/// What this server is called by its displays: `[auth] origins` where it is set; else the host the request names, with
-/// either scheme, since a proxy in front may speak TLS. A list is safer: without it, somebody whom a display already
-/// trusts as its server could use the display's signature here.
+/// What this server may be called by its displays: the host that the request names, with either scheme, since a proxy in
+/// front may speak TLS; what such a proxy says the host was; and what `[auth] origins` lists.
+///
+/// The signature names the origin so that one server's displays cannot be taken to another. A name that the request
+/// brings itself is no proof of that, only a listed one would be; but who could use it has to be the display's own
+/// configured server already.
 fn own_origins(configured: &[String], headers: &HeaderMap) -> Vec<String> {
-    if !configured.is_empty() {
-        return configured.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+    let named = |name: &str| headers.get(name).and_then(|host| host.to_str().ok()).map(str::to_ascii_lowercase);
+    let hosts = [named("host"), named("x-forwarded-host")].into_iter().flatten();
+    let of_request = hosts.flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}")));
+    of_request.chain(configured.iter().map(|origin| origin.trim_end_matches('/').to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_called_as_its_displays_call_it_also_behind_a_proxy() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "127.0.0.1:8400".parse().unwrap());
+        headers.insert("x-forwarded-host", "Push.example.org".parse().unwrap());
+        let origins = own_origins(&["https://listed.example".to_owned()], &headers);
+        for origin in ["http://127.0.0.1:8400", "https://push.example.org", "https://listed.example"] {
+            assert!(origins.iter().any(|one| one == origin), "{origin} {origins:?}");
+        }
+        assert_eq!(origins.len(), 5);
     }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    ["http", "https"].iter().map(|scheme| format!("{scheme}://{}", host.to_ascii_lowercase())).collect()
 }

@@ -1,7 +1,7 @@
 //! The HTTP side of the contract: one file per resource.
 //!
 //! ```text
-//!  request -> Router -> who asks? (request.rs) -> what? (events, displays, enroll, status) -> store, hub
+//!  request -> Router -> who asks? (request.rs) -> what? (events, displays, enroll, status, openapi) -> store, hub
 //!                \ every error, also of the router: problem.rs (RFC 9457)
 //! ```
 //!
@@ -20,7 +20,7 @@
 //! | `GET /v1/nonce` | anybody | `{nonce, expires}` |
 //! | `POST /v1/tickets` `{user}` or `{display, nonce, signature}` | operator; the display's key | `{ticket, expires}` |
 //! | `GET /v1/presence` | operator | `{sockets: [{name, display, since}]}` |
-//! | `GET /healthz`, `/readyz`, `/metrics` | anybody | |
+//! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | anybody | |
 //!
 //! Rejected: axum's own extractors for JSON, queries and bodies. Their refusals are plain text, and each would need
 //! wrapping again in problem details.
@@ -28,6 +28,7 @@
 mod displays;
 mod enroll;
 mod events;
+mod openapi;
 mod problem;
 mod request;
 mod status;
@@ -63,6 +64,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(status::alive))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
+        .route("/openapi.json", get(openapi::get))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)

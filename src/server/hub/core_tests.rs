@@ -111,6 +111,14 @@ fn nothing_comes_before_a_socket_is_live_nor_after_it_left() {
     hub.feed(&[event(3, "all", None, &[])]);
     assert_eq!(seen.borrow().events, [2]);
     assert_eq!(hub.counts(), (0, 0, 1));
+
+    let display = self::member(Some("lobby"), "lobby", &["all"], 3);
+    let seen = display.outlet.seen.clone();
+    let socket = hub.enter(display).unwrap();
+    hub.feed(&[event(4, "all", Some(Kind::Action), &["lobby"])]);
+    hub.go_live(socket);
+    hub.feed(&[event(5, "all", Some(Kind::Action), &["lobby"])]);
+    assert_eq!(seen.borrow().events, [5], "4 is in the backlog that it reads");
 }
 
 #[test]

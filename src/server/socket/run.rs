@@ -45,12 +45,12 @@ struct Socket {
 
 /// Serves one opened WebSocket until it ends.
 pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
-    let mut wire = Wire::new(stream, early, app.settings.frame_bytes).await;
-    let heads = match app.store.heads(&terms.addresses).await {
+    let mut wire = Box::pin(Wire::new(stream, early, app.settings.frame_bytes)).await;
+    let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
         Ok(heads) => heads,
         Err(error) => {
             tracing::warn!(session = terms.session, %error, "no hello: the store failed");
-            return wire.close(CloseCode::GoingAway, "the store failed, come back").await;
+            return Box::pin(wire.close(CloseCode::GoingAway, "the store failed, come back")).await;
         }
     };
     let (session, effects) = Session::begin(terms, &heads, app.now_ms());
@@ -62,8 +62,9 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     while socket.jobs.next().await.is_some() {}
     drop(socket);
     match end {
-        Some((code, reason)) => wire.close(code, &reason).await,
-        None => wire.end().await,
+        // Boxed: what is only needed at the end is not part of every open socket.
+        Some((code, reason)) => Box::pin(wire.close(code, &reason)).await,
+        None => Box::pin(wire.end()).await,
     }
 }
 

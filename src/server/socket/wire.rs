@@ -145,7 +145,8 @@ impl Wire {
         let socket = self.stream.get_mut();
         let _ = socket.shutdown().await;
         let mut dropped = 0;
-        let mut buffer = [0; 2048];
+        // On the heap: in the future it would be 2 KB of every open socket.
+        let mut buffer = vec![0; 2048];
         let drain = async {
             while dropped < LINGER_MAX {
                 match socket.read(&mut buffer).await {

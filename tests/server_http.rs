@@ -1,0 +1,114 @@
+//! The HTTP side as a client sees it that sends what no library would.
+#![cfg(feature = "server")]
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use serde_json::json;
+use support::{
+    http,
+    server::{Server, event},
+    wait::seconds,
+};
+
+#[test]
+fn every_operation_of_the_openapi_document_exists_and_answers_errors_as_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let document = server.get("/openapi.json").json();
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 10);
+    for (path, operations) in paths {
+        for method in operations.as_object().unwrap().keys() {
+            let path = path.replace("{id}", "nobody").replace("{event}", "nothing");
+            // Without a key, and with a body that is none: every one of them has something to say.
+            let reply = http::request(server.address, &method.to_uppercase(), &path, &[], b"{", seconds(10)).unwrap();
+            assert_ne!(reply.status, 405, "{method} {path}");
+            assert!(!reply.text().contains("there is nothing at"), "{method} {path}");
+            if reply.status >= 400 {
+                assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{method} {path}");
+                assert_eq!(reply.json()["status"], reply.status, "{method} {path}");
+            }
+        }
+    }
+    let wrong = http::request(server.address, "PUT", "/v1/events", &[], b"", seconds(10)).unwrap();
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
+}
+
+/// Sends bytes and reads what comes until the server closes.
+fn raw(server: &Server, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(seconds(20))).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn what_is_no_http_ends_its_connection_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100_000));
+    let many: String = (0..5_000).map(|n| format!("x{n}: y\r\n")).collect();
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n");
+    for bytes in [
+        b"\x16\x03\x01\x02\x00\x01\x00".as_slice(),
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n\r\n\r\n\x00\x00",
+        b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /v1/enroll HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+    ] {
+        let answer = raw(&server, bytes);
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{shown:?}: {answer}");
+    }
+    assert_eq!(server.get("/readyz").status, 200);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_by_its_declared_length_and_as_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let head = |more: &str| {
+        format!(
+            "POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+             Content-Type: application/cloudevents+json\r\n{more}\r\n",
+            server.key
+        )
+    };
+    let asked = raw(&server, head("Content-Length: 99999999999\r\nExpect: 100-continue\r\n").as_bytes());
+    assert!(asked.starts_with("HTTP/1.1 413") && !asked.contains("100 Continue"), "{asked}");
+    let mut chunked = head("Transfer-Encoding: chunked\r\n").into_bytes();
+    for _ in 0..40 {
+        chunked.extend_from_slice(b"10000\r\n");
+        chunked.extend_from_slice(&[b' '; 0x10000]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let sent = raw(&server, &chunked);
+    assert!(sent.starts_with("HTTP/1.1 413") && sent.contains("problem+json"), "{sent}");
+    let packed = raw(&server, head("Content-Encoding: gzip\r\nContent-Length: 2\r\n").as_bytes());
+    assert!(packed.starts_with("HTTP/1.1 415"), "{packed}");
+}
+
+#[test]
+fn what_waits_too_long_for_a_display_that_is_away_expires_and_ends_the_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let display = support::socket::FakeDisplay::enroll(&server, "lobby", 1);
+    let mut reload = event(&format!("display/{}", display.id), "kiosk.reload", &json!({}));
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(300);
+    reload["expirytime"] = soon.to_string().into();
+    let reply = server.post("/v1/events?wait=20s", &reload);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["receipts"][0]["status"], "expired", "{}", reply.text());
+    assert_eq!(reply.json()["pending"], json!([]));
+}
