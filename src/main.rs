@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    #[cfg_attr(not(feature = "display"), expect(unused_variables, reason = "only a display sends its lines"))]
+    #[cfg_attr(not(feature = "display"), expect(unused_variables, reason = "only the supervisor reads its log again"))]
     let log = cli.start_logging();
     commands::end(match cli.command {
         #[cfg(feature = "tools")]

@@ -7,7 +7,7 @@ import socket as tcp
 import struct
 import time
 
-from kit import Server, equal, event_of, scenario
+from kit import Server, equal, event_of, scenario, until
 
 FRAME_MAX = 64 * 1024
 
@@ -297,11 +297,11 @@ def a_client_that_does_not_read_is_closed_and_can_resume_without_loss():
         start = before.hello["positions"]["user/ada"]
         before.close()
         wire = Wire(server, server.ticket("ada"))
-        wire.link.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, 4096)
         wire.frame(1, json.dumps(event_of("kiosk.resume", {"positions": {}})).encode())
         text = "x" * 30000
         for number in range(400):
             equal(server.publish("user/ada", data={"n": number, "text": text}).status, 202)
+        until("the server gave it up", lambda: server.request("GET", "/v1/presence").json["sockets"] == [])
         code = wire.ended(20)
         assert code in (4001, None), code
         with server.socket(server.ticket("ada")) as back:

@@ -97,6 +97,9 @@ def a_batch_is_answered_in_order_and_published_whole_or_not_at_all():
 def a_repeat_whatever_its_mode_or_body_gets_the_first_position():
     with Server() as server, server.socket(server.ticket("ada")) as opened:
         opened.resume()
+        for _ in range(3):
+            equal(server.publish("user/ada", "another").status, 202)
+            opened.read("another")
         event = sdk_event("user/ada", {"n": 1})
         first = send(server, to_structured_event(event))
         opened.read("org.example.note")

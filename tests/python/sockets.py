@@ -282,7 +282,7 @@ def a_token_says_what_its_socket_may_hear_and_say():
         server.enroll("lobby")
         with server.socket(token(addr=["group/floor-1", "user/ada"])) as opened:
             equal(sorted(opened.hello["addresses"]), ["group/floor-1", "user/ada"])
-        granted = {"pub": ["user/bob"], "cmd": ["display/lobby"]}
+        granted = {"pub": ["user/bob", "display/lobby"], "cmd": ["reload"]}
 
         def send(kind, address, claims, data=None):
             opened = server.socket(token(**claims))
@@ -299,8 +299,9 @@ def a_token_says_what_its_socket_may_hear_and_say():
             opened.close()
         for kind, address, claims, data in (
             ("org.example.note", "user/eve", granted, 1),
-            ("org.example.note", "display/lobby", granted, 1),
-            ("kiosk.reload", "user/bob", granted, {}),
+            ("kiosk.identify", "display/lobby", granted, {}),
+            ("kiosk.reload", "display/lobby", {"pub": ["display/lobby"]}, {}),
+            ("kiosk.reload", "display/lobby", {"cmd": ["reload"]}, {}),
             ("kiosk.reload", "all", granted, {}),
             ("org.example.note", "user/bob", {}, 1),
         ):

@@ -139,6 +139,13 @@ def forged_expired_and_misdirected_tokens_get_401_and_nothing_else():
                 for kid in (None, f"key-{algorithm}", "key-HS256"):
                     header = {"alg": "HS256", "typ": "JWT", **({"kid": kid} if kid else {})}
                     bad[f"HS256 with the public {algorithm} key in {name}, kid {kid}"] = by_hand(header, good(), hs256(secret))
+        # A right signature under a header that names another of the algorithms.
+        for algorithm in keys.private:
+            for claimed in keys.private:
+                for kid in (None, f"key-{claimed}", f"key-{algorithm}"):
+                    header = {"alg": claimed, "typ": "JWT", **({"kid": kid} if kid else {})}
+                    if claimed != algorithm:
+                        bad[f"{algorithm} that says {claimed}, kid {kid}"] = by_hand_signed(keys, algorithm, header)
         bad["HS256 with an empty secret"] = by_hand({"alg": "HS256", "kid": "key-HS256"}, good(), hs256(b""))
         bad["HS256 with the file's newline in the secret"] = by_hand({"alg": "HS256", "kid": "key-HS256"}, good(), hs256(SECRET + b"\n"))
         bad["HS512"] = jwt.encode(good(), SECRET * 2, "HS512", headers={"kid": "key-HS256"})

@@ -60,6 +60,9 @@ impl Kiosk {
             Kiosk { run: None, browser: None, others: Vec::new(), screen, server, site, page, config, folder };
         kiosk.start_run();
         kiosk.start_browser();
+        until("the display is enrolled", seconds(20), || {
+            (kiosk.server.get(&format!("/v1/displays/{DISPLAY}")).status == 200).then_some(())
+        });
         kiosk.home();
         kiosk
     }

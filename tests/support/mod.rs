@@ -10,11 +10,15 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub mod http;
+#[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "display")]
 pub mod scenarios;
+#[cfg(feature = "display")]
 pub mod screen;
 pub mod server;
+#[cfg(feature = "display")]
 pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;

@@ -63,7 +63,7 @@ enum Fact {
     Ordered(ToLoop),
     /// Where Firefox of this generation listens.
     Listening(u64, String),
-    SessionOpened(u64, Session),
+    SessionOpened(u64, Box<Session>),
     SessionFailed(u64, String),
     Told(u64, Box<RawValue>),
     SessionClosed {
@@ -245,7 +245,7 @@ impl Loop {
                     (self.session_id, self.listening.clone().unwrap_or_default(), self.facts.clone());
                 tokio::spawn(async move {
                     let fact = match Session::open(&url).await {
-                        Ok(session) => Fact::SessionOpened(id, session),
+                        Ok(session) => Fact::SessionOpened(id, Box::new(session)),
                         Err(error) => Fact::SessionFailed(id, error.to_string()),
                     };
                     let _ = facts.send(fact).await;
@@ -308,7 +308,7 @@ impl Loop {
         Ok(())
     }
 
-    fn relay(&mut self, session: Session) {
+    fn relay(&mut self, session: Box<Session>) {
         let (sender, commands) = mpsc::channel(WAITING);
         let (told, mut messages) = mpsc::channel(WAITING);
         self.session = Some(sender);

@@ -98,8 +98,6 @@ pub struct Glass {
     context: Option<String>,
     attached: bool,
     zoom_preload: Option<String>,
-    /// The cache is off until the page that asked for it has painted.
-    bypasses_cache: bool,
     starts: u64,
     /// What is to be told before anything new is read.
     ready: std::collections::VecDeque<Told>,
@@ -127,7 +125,6 @@ impl Glass {
             context: None,
             attached: false,
             zoom_preload: None,
-            bypasses_cache: false,
             starts: 0,
             ready: std::collections::VecDeque::new(),
         })
@@ -173,10 +170,6 @@ impl Glass {
                 self.call(bidi::remove_preload(&script), Purpose::Aside, aside);
             }
             self.call(bidi::zoom_preload(*percent), Purpose::ZoomPreload, aside);
-        }
-        if let Ask::Reload { ignore_cache: true } = &what {
-            self.bypasses_cache = true;
-            self.call(bidi::bypass_cache(true), Purpose::Aside, Instant::now() + within);
         }
         let call = bidi::to_call(&what, &context);
         self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
@@ -248,9 +241,6 @@ impl Glass {
         }
         let (Some(method), Some(context)) = (message["method"].as_str(), &self.context) else { return };
         let seen = bidi::to_seen(method, &message["params"], context);
-        if matches!(seen, Seen::Painted(_)) && std::mem::take(&mut self.bypasses_cache) {
-            self.call(bidi::bypass_cache(false), Purpose::Aside, Instant::now() + SET_UP_WITHIN);
-        }
         self.ready.push_back(Told::Seen(seen));
     }
 
@@ -307,7 +297,7 @@ impl Glass {
     /// Ends what was under way in the session that is gone.
     fn detach(&mut self, why: &str) {
         let was_attached = std::mem::take(&mut self.attached);
-        (self.context, self.zoom_preload, self.bypasses_cache) = (None, None, false);
+        (self.context, self.zoom_preload) = (None, None);
         for (_, pending) in self.pending.drain() {
             if let Purpose::Ask { ask, .. } = pending.purpose {
                 self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });

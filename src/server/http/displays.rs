@@ -119,10 +119,8 @@ pub async fn put_result(
 ) -> Result<StatusCode, Problem> {
     let (parts, body) = request.into_parts();
     // Judged before the ticket is spent.
-    if parts.headers.get(header::CONTENT_LENGTH).is_some_and(|value| {
-        value.to_str().ok().and_then(|text| text.parse::<usize>().ok()).is_none_or(|bytes| bytes > RESULT_MAX)
-    }) {
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a result has at most {RESULT_MAX} bytes")));
+    if request::declares_more(&parts.headers, RESULT_MAX) {
+        return Err(request::too_large(&parts.headers, body, RESULT_MAX).await);
     }
     let principal = request::principal_or_ticket(&app, &parts.headers).await?;
     if principal.display.as_ref().map(DisplayId::as_str) != Some(id.as_str()) {

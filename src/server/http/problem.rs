@@ -24,12 +24,11 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     /// Place in a batch, counted from 0.
     index: Option<usize>,
-    allow: Option<HeaderValue>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Problem { status, detail: detail.into(), retry_after_s: None, index: None, allow: None }
+        Problem { status, detail: detail.into(), retry_after_s: None, index: None }
     }
 
     /// The same words for every reason; the log has it.
@@ -69,9 +68,6 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, allow);
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());

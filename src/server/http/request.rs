@@ -18,27 +18,52 @@ use crate::{
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(30);
+/// How much of a refused body is read and dropped, in bytes, and for how long.
+const DROPPED_MAX: usize = 64 * 1024 * 1024;
+const DROPPED_WAIT: Duration = Duration::from_secs(5);
 /// The largest JSON body of the management requests, in bytes.
 pub const JSON_MAX: usize = 64 * 1024;
 
 /// Reads a body of at most `limit` bytes; one that declares more is refused before it is read.
-pub async fn body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {limit} bytes here"));
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared
-        .is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > limit) || bytes > u64::from(u32::MAX))
-    {
-        return Err(too_large());
+pub async fn body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    if declares_more(headers, limit) {
+        return Err(too_large(headers, body, limit).await);
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding"));
     }
-    match tokio::time::timeout(BODY_WAIT, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(BODY_WAIT, Limited::new(&mut body, limit).collect()).await {
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(headers, body, limit).await),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete")),
     }
+}
+
+/// Whether a body's declared length is over `limit`.
+pub fn declares_more(headers: &HeaderMap, limit: usize) -> bool {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit))
+}
+
+/// The refusal of a large body. What comes of it is dropped for a while: a client that is still sending when the
+/// connection closes sees a reset, and not the answer.
+pub async fn too_large(headers: &HeaderMap, mut body: Body, limit: usize) -> Problem {
+    // Whoever asks first does not send at all.
+    if !headers.contains_key(header::EXPECT) {
+        let drop_it = async {
+            let mut left = DROPPED_MAX;
+            while let Some(Ok(frame)) = body.frame().await {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                left = left.saturating_sub(bytes);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DROPPED_WAIT, drop_it).await;
+    }
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {limit} bytes here"))
 }
 
 /// Reads a JSON body. No content type means JSON.
