@@ -104,6 +104,16 @@ mod tests {
         assert!(profile.join("user.js").exists() && !profile.join("storage").exists());
     }
 
+    /// DisableDeveloperTools locks Firefox's remote control without a word; a blocked site would block our own page.
+    #[test]
+    fn the_policies_never_switch_off_remote_control_or_the_local_page() {
+        let policies: serde_json::Value =
+            serde_json::from_str(include_str!("../../../assets/firefox/policies.json")).unwrap();
+        for name in ["DisableDeveloperTools", "WebsiteFilter"] {
+            assert!(policies["policies"].get(name).is_none(), "{name}");
+        }
+    }
+
     #[test]
     fn a_directory_that_is_not_ours_is_never_removed() {
         let dir = tempfile::tempdir().unwrap();
