@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+use super::demo::DemoError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
@@ -68,6 +70,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
+    #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+    #[error("show the demo")]
+    Demo { source: DemoError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -141,6 +146,8 @@ impl Failure {
                 _ => Exit::ConfigRefused,
             },
             Self::NotShown { .. } => Exit::NotShown,
+            #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+            Self::Demo { source } => source.exit(),
             #[cfg(feature = "display")]
             Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
             #[cfg(feature = "display")]
@@ -216,6 +223,8 @@ impl Failure {
                 }
                 LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
             },
+            #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+            Self::Demo { source } => source.hint(),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }

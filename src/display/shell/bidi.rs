@@ -60,6 +60,12 @@ pub fn zoom_preload(percent: u32) -> Call {
     call("script.addPreloadScript", json!({ "functionDeclaration": function, "sandbox": SANDBOX }))
 }
 
+/// Whether pages come from the network whatever the cache holds.
+pub fn bypass_cache(bypass: bool) -> Call {
+    let behavior = if bypass { "bypass" } else { "default" };
+    call("network.setCacheBehavior", json!({ "cacheBehavior": behavior }))
+}
+
 pub fn remove_preload(script: &str) -> Call {
     call("script.removePreloadScript", json!({ "script": script }))
 }
@@ -71,13 +77,14 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         Ask::Navigate { url } => {
             call("browsingContext.navigate", json!({ "context": context, "url": url, "wait": "none" }))
         }
-        Ask::Reload { ignore_cache } => {
-            call("browsingContext.reload", json!({ "context": context, "ignoreCache": ignore_cache, "wait": "none" }))
-        }
+        // `ignoreCache` is "not supported yet": the cache is turned off around it.
+        Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
         Ask::Overlay { script, argument } => function(context, Some(SANDBOX), script, argument),
         Ask::Zoom { percent } => function(context, Some(SANDBOX), ZOOM, &json!(percent)),
         Ask::PageEvent { name, data } => {
-            let dispatch = "({ name, data }) => { document.dispatchEvent(new CustomEvent(name, { detail: data, bubbles: true })); }";
+            // In a task of its own: given is given, whatever the page then does with it.
+            let dispatch = "({ name, data }) => { setTimeout(() => \
+                            document.dispatchEvent(new CustomEvent(name, { detail: data, bubbles: true })), 0); }";
             function(context, None, dispatch, &json!({ "name": name, "data": data }))
         }
         Ask::Pulse => call(

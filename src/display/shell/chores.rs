@@ -84,7 +84,7 @@ pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<O
         Picture::Hash => off_loop(move || decode(&base64).map(|png| Answer::FrameHash(sha256(&png)))).await,
         Picture::Screenshot { event, format, width } => match off_loop(move || scaled(&base64, format, width)).await {
             Ok((bytes, content_type)) => {
-                result(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
+                screenshot(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
             }
             Err(error) => Err(error),
         },
@@ -129,13 +129,38 @@ async fn unit_logs(unit: &str, lines: u32) -> Result<String, String> {
 
 /// What is small travels in the receipt; the rest is put to the server first, and the receipt names it.
 async fn result(event: &str, content_type: &str, bytes: Vec<u8>, outbox: Option<Outbox>) -> Result<Value, String> {
+    match is_small(&bytes) {
+        true => Ok(inline(content_type, &bytes)),
+        false => put(event, content_type, bytes, outbox).await,
+    }
+}
+
+/// A picture is put to the server whatever its size: there people look at the last one. A small one travels in the
+/// receipt as well.
+async fn screenshot(event: &str, content_type: &str, bytes: Vec<u8>, outbox: Option<Outbox>) -> Result<Value, String> {
+    if !is_small(&bytes) {
+        return put(event, content_type, bytes, outbox).await;
+    }
+    let mut result = inline(content_type, &bytes);
+    if let Ok(named) = put(event, content_type, bytes, outbox).await {
+        result["url"] = named["url"].clone();
+    }
+    Ok(result)
+}
+
+/// With its base64 and its name a receipt's result must stay under the limit.
+fn is_small(bytes: &[u8]) -> bool {
+    bytes.len().div_ceil(3) * 4 + 512 <= INLINE_RESULT_MAX
+}
+
+fn inline(content_type: &str, bytes: &[u8]) -> Value {
+    json!({ "content_type": content_type, "bytes": bytes.len(), "data_base64": BASE64_STANDARD.encode(bytes) })
+}
+
+async fn put(event: &str, content_type: &str, bytes: Vec<u8>, outbox: Option<Outbox>) -> Result<Value, String> {
     let size = bytes.len();
     if size > RESULT_MAX {
         return Err(format!("the result has {size} bytes: at most {RESULT_MAX} can be sent"));
-    }
-    if size.div_ceil(3) * 4 + 128 <= INLINE_RESULT_MAX {
-        let data = BASE64_STANDARD.encode(&bytes);
-        return Ok(json!({ "content_type": content_type, "bytes": size, "data_base64": data }));
     }
     let Some(Outbox { server, display }) = outbox else {
         return Err("the result is too large for a receipt, and there is no server to put it to".into());

@@ -176,6 +176,10 @@ impl Glass {
             }
             self.call(bidi::zoom_preload(*percent), Purpose::ZoomPreload, aside);
         }
+        if let Ask::Reload { ignore_cache: true } = &what {
+            self.bypasses_cache = true;
+            self.call(bidi::bypass_cache(true), Purpose::Aside, Instant::now() + within);
+        }
         let call = bidi::to_call(&what, &context);
         self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
     }
@@ -249,6 +253,9 @@ impl Glass {
         }
         let (Some(method), Some(context)) = (message["method"].as_str(), &self.context) else { return };
         let seen = bidi::to_seen(method, &message["params"], context);
+        if matches!(seen, Seen::Painted(_)) && std::mem::take(&mut self.bypasses_cache) {
+            self.call(bidi::bypass_cache(false), Purpose::Aside, Instant::now() + SET_UP_WITHIN);
+        }
         self.ready.push_back(Told::Seen(seen));
     }
 
@@ -305,7 +312,7 @@ impl Glass {
     /// Ends what was under way in the session that is gone.
     fn detach(&mut self, why: &str) {
         let was_attached = std::mem::take(&mut self.attached);
-        (self.context, self.zoom_preload) = (None, None);
+        (self.context, self.zoom_preload, self.bypasses_cache) = (None, None, false);
         for (_, pending) in self.pending.drain() {
             if let Purpose::Ask { ask, .. } = pending.purpose {
                 self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
