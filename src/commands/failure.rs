@@ -10,7 +10,11 @@ use super::client::ClientError;
 use super::demo::DemoError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
-use crate::display::{browser::LoopError, shell::RunError, status::StatusError};
+use crate::display::{
+    browser::{LoopError, ProfileError},
+    shell::RunError,
+    status::StatusError,
+};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
 
@@ -213,6 +217,7 @@ impl Failure {
                 LoopError::Firefox(_) => {
                     "sudo apt install firefox-esr; pikiosk doctor tells what else is missing".to_owned()
                 }
+                LoopError::Profile(ProfileError::InUse(_)) => "end the other one first".to_owned(),
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
