@@ -253,15 +253,15 @@ mod tests {
     fn what_the_server_says_when_it_closes_is_honoured() {
         let now = Instant::now();
         for (why, least, most) in [
-            (closed(4000), 0 * S, S),
-            (closed(1006), 0 * S, S),
-            (closed(4002), 0 * S, S),
+            (closed(4000), Duration::ZERO, S),
+            (closed(1006), Duration::ZERO, S),
+            (closed(4002), Duration::ZERO, S),
             (closed(4003), 60 * S, 90 * S),
             (closed(4500), 3600 * S, 3960 * S),
             (closed(4502), 3600 * S, 3960 * S),
             (LinkError::Refused("no".into()), 60 * S, 66 * S),
             (LinkError::Busy { retry_after: Some(20 * S) }, 20 * S, 22 * S),
-            (LinkError::Busy { retry_after: None }, 0 * S, S),
+            (LinkError::Busy { retry_after: None }, Duration::ZERO, S),
         ] {
             let wait = wait_after(&mut link(now), why.clone(), now);
             assert!((least..=most).contains(&wait), "{why:?}: {wait:?}");

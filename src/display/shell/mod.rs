@@ -109,8 +109,8 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
         shell.report(now);
         let next = shell.deadline(watchdog);
         let input = tokio::select! {
-            told = shell.glass.next() => shell.from_glass(told),
-            told = shell.from_link.recv(), if shell.link.is_some() => shell.from_link(told).await,
+            told = shell.glass.next() => shell.glass_told(told),
+            told = shell.from_link.recv(), if shell.link.is_some() => shell.link_told(told),
             Some(done) = shell.chores.join_next() => match done {
                 Ok(input) => Some(input),
                 Err(error) => {
@@ -274,7 +274,7 @@ impl Shell {
         self.report.health(&self.supervisor, &around, now)
     }
 
-    fn from_glass(&mut self, told: glass::Told) -> Option<Input> {
+    fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
@@ -291,7 +291,7 @@ impl Shell {
         })
     }
 
-    async fn from_link(&mut self, told: Option<link::Told>) -> Option<Input> {
+    fn link_told(&mut self, told: Option<link::Told>) -> Option<Input> {
         match told {
             Some(link::Told::State { state, display }) => {
                 let was_live = matches!(self.link_state, Some(link::State::Live { .. }));

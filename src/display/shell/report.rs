@@ -59,6 +59,7 @@ impl Report {
             url: match supervisor.content().show() {
                 Show::Splash => None,
                 Show::Url(url) => Some(url.clone()),
+                Show::Playlist(_) => supervisor.content().item().map(|(_, url)| url.to_owned()),
             },
             status: sentence(supervisor, around),
             showing: supervisor.is_showing(),

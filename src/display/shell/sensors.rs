@@ -18,9 +18,10 @@ pub fn read_machine(health: &mut Health, state: &Path) {
         health.memory_total_kb = kilobytes(&memory, "MemTotal:");
         health.memory_available_kb = kilobytes(&memory, "MemAvailable:");
     }
-    health.disk_free_kb = nix::sys::statvfs::statvfs(state)
-        .ok()
-        .map(|disk| disk.blocks_available() as u64 * disk.fragment_size() as u64 / 1024);
+    // 32 bits on a 32-bit Pi, and the product has more.
+    let free = |disk: nix::sys::statvfs::Statvfs| disk.blocks_available() as u128 * disk.fragment_size() as u128;
+    let disk = nix::sys::statvfs::statvfs(state).ok();
+    health.disk_free_kb = disk.and_then(|disk| u64::try_from(free(disk) / 1024).ok());
     health.temperature_c = first(read("/sys/class/thermal/thermal_zone0/temp")).map(|thousandths| thousandths / 1000.0);
     health.addresses = addresses().into_iter().map(|(_, address)| address.to_string()).collect();
 }

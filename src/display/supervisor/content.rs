@@ -19,13 +19,15 @@ use super::{
     load::{Load, Loaded},
     out::{Out, Outcome, earlier},
     port::{Answer, Ask, AskError, AskId, Painted},
+    turns::Turns,
 };
 use crate::{
     display::{
         journal::EventKey,
         page::{SiteFault, Urls, fault::Blame, words},
+        playlist,
     },
-    event::Status,
+    event::{Status, command},
 };
 
 /// The first wait after a failed try; it doubles up to [`RETRY_MAX`].
@@ -44,6 +46,7 @@ const CRASH_WINDOW: Duration = Duration::from_secs(60);
 pub enum Show {
     Splash,
     Url(String),
+    Playlist(command::Playlist),
 }
 
 /// A site that is not on the glass though it should be.
@@ -70,6 +73,8 @@ enum Again {
     ProbeAt(Instant),
     Probing(AskId),
     LoadAt(Instant),
+    /// The playlist knows.
+    InTurn,
 }
 
 /// The machine.
@@ -78,6 +83,7 @@ pub struct Content {
     urls: Urls,
     rng: fastrand::Rng,
     show: Show,
+    turns: Option<Turns>,
     /// Whose receipts wait for the paint.
     due: Vec<EventKey>,
     phase: Phase,
@@ -92,6 +98,7 @@ impl Content {
         Content {
             urls,
             rng,
+            turns: Turns::of(&show),
             show,
             due: Vec::new(),
             phase: Phase::Dark,
@@ -107,10 +114,13 @@ impl Content {
             out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
         }
         self.due.extend(key);
+        self.turns = Turns::of(&show);
         self.show = show;
         self.trouble = None;
         self.crashes.clear();
-        self.load_unless_dark(out);
+        if self.phase != Phase::Dark {
+            self.begin(out);
+        }
     }
 
     /// Whose receipt waits for the paint of the state.
@@ -124,13 +134,13 @@ impl Content {
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
             let ask = out.ask(Ask::Reload { ignore_cache }, super::load::LOAD_WITHIN);
             self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
-        } else {
-            self.load_unless_dark(out);
+        } else if self.phase != Phase::Dark {
+            self.load(out);
         }
     }
 
     pub fn attached(&mut self, out: &mut Out) {
-        self.load(out);
+        self.begin(out);
     }
 
     pub fn detached(&mut self) {
@@ -154,6 +164,12 @@ impl Content {
 
     pub fn show(&self) -> &Show {
         &self.show
+    }
+
+    /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
+    pub fn item(&self) -> Option<(usize, &str)> {
+        let turns = self.turns.as_ref()?;
+        turns.item().zip(turns.source())
     }
 
     pub fn trouble(&self) -> Option<&Trouble> {
@@ -239,11 +255,10 @@ impl Content {
         let Some(trouble) = &mut self.trouble else { return false };
         trouble.tries += 1;
         let is_tls = |fault: &SiteFault| matches!(fault, SiteFault::Certificate | SiteFault::Tls);
+        // Firefox may trust what the probe does not, and may see another network: it has the last word.
+        let may_differ = |fault: &SiteFault| is_tls(fault) && !is_tls(&trouble.fault);
         match result {
-            // Firefox may trust what the probe does not: it has the last word.
-            Err(fault)
-                if !(is_tls(&fault) && !is_tls(&trouble.fault)) && !trouble.tries.is_multiple_of(TRY_FOR_REAL) =>
-            {
+            Err(fault) if !may_differ(&fault) && trouble.tries % TRY_FOR_REAL != 0 => {
                 trouble.fault = fault;
                 let at = out.now + retry_after(&trouble.fault, trouble.tries, &mut self.rng);
                 trouble.retry_at = Some(at);
@@ -270,17 +285,20 @@ impl Content {
 
     /// The next moment at which [`due`](Self::due) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.phase {
+        let own = match &self.phase {
             Phase::Dark | Phase::Shown => None,
             Phase::Loading(load) => Some(load.deadline()),
             Phase::Away { page, again } => {
                 let again = match again {
                     Again::ProbeAt(at) | Again::LoadAt(at) => Some(*at),
-                    Again::Probing(_) => None,
+                    Again::Probing(_) | Again::InTurn => None,
                 };
                 earlier(again, page.as_ref().map(Load::deadline))
             }
-        }
+        };
+        // Without a browser a playlist stands still.
+        let turns = self.turns.as_ref().filter(|_| self.phase != Phase::Dark);
+        earlier(own, turns.and_then(Turns::deadline))
     }
 
     pub fn due(&mut self, out: &mut Out) {
@@ -299,6 +317,10 @@ impl Content {
             }
             Phase::Dark | Phase::Loading(_) | Phase::Shown | Phase::Away { .. } => {}
         }
+        let turns = self.turns.as_ref().filter(|_| self.phase != Phase::Dark);
+        if turns.and_then(Turns::deadline).is_some_and(|at| at <= now) {
+            self.turn(playlist::Input::Due, out);
+        }
     }
 
     /// The URL that is wanted now.
@@ -306,12 +328,17 @@ impl Content {
         match &self.show {
             Show::Splash => self.urls.splash(),
             Show::Url(url) => url.clone(),
+            Show::Playlist(_) => {
+                self.turns.as_ref().and_then(|turns| turns.address(&self.urls)).unwrap_or_else(|| self.urls.blank())
+            }
         }
     }
 
-    fn load_unless_dark(&mut self, out: &mut Out) {
-        if self.phase != Phase::Dark {
-            self.load(out);
+    /// Loads what is wanted, from the beginning.
+    fn begin(&mut self, out: &mut Out) {
+        match self.turns {
+            Some(_) => self.turn(playlist::Input::Started, out),
+            None => self.load(out),
         }
     }
 
@@ -330,6 +357,9 @@ impl Content {
                 self.paints += 1;
                 for key in std::mem::take(&mut self.due) {
                     out.end(key, Outcome::of(Status::Shown));
+                }
+                if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
+                    self.turn(playlist::Input::ItemPainted(item), out);
                 }
             }
             Loaded::Failed(fault) => self.fail(fault, out),
@@ -350,26 +380,76 @@ impl Content {
     }
 
     fn fail(&mut self, fault: SiteFault, out: &mut Out) {
+        if self.turns.is_some() {
+            return self.item_failed(fault, out);
+        }
+        let (_, tries) = self.trouble_so_far(out.now);
+        let at = out.now + retry_after(&fault, tries + 1, &mut self.rng);
+        let again = match fault.blame() {
+            Blame::Site | Blame::Network => Again::ProbeAt(at),
+            Blame::Setting | Blame::Page => Again::LoadAt(at),
+        };
+        self.away(fault, at, again, out);
+    }
+
+    /// Says what is wrong, on the glass and in the receipts.
+    fn away(&mut self, fault: SiteFault, retry_at: Instant, again: Again, out: &mut Out) {
         let url = self.url();
         let reason = words::of_fault(&fault, &host(&url)).title;
         for key in std::mem::take(&mut self.due) {
             out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
         }
-        let (since, tries) = self.trouble.as_ref().map_or((out.now, 0), |trouble| (trouble.since, trouble.tries));
-        let tries = tries + 1;
-        let at = out.now + retry_after(&fault, tries, &mut self.rng);
-        let again = match fault.blame() {
-            Blame::Site | Blame::Network => Again::ProbeAt(at),
-            Blame::Setting | Blame::Page => Again::LoadAt(at),
-        };
-        self.trouble = Some(Trouble { url, fault, since, tries, retry_at: Some(at) });
+        let (since, tries) = self.trouble_so_far(out.now);
+        self.trouble = Some(Trouble { url, fault, since, tries: tries + 1, retry_at: Some(retry_at) });
         self.phase = Phase::Away { page: None, again };
         self.show_offline(out);
     }
 
+    fn trouble_so_far(&self, now: Instant) -> (Instant, u32) {
+        self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.tries))
+    }
+
+    /// The playlist's turn to decide.
+    fn turn(&mut self, input: playlist::Input, out: &mut Out) {
+        let Some(turns) = &mut self.turns else { return };
+        let effects = turns.step(input, out.now);
+        let is_idle = !matches!(self.phase, Phase::Shown | Phase::Loading(_));
+        for effect in &effects {
+            match effect {
+                playlist::Effect::Show { .. } => self.load(out),
+                playlist::Effect::Away { retry_at } => {
+                    let fault = self.turns.as_ref().and_then(Turns::fault).unwrap_or(SiteFault::TimedOut);
+                    self.away(fault, *retry_at, Again::InTurn, out);
+                }
+                playlist::Effect::Done => {}
+            }
+        }
+        // It waits between two items, and there is nothing on the glass yet.
+        if effects.is_empty() && is_idle && !matches!(self.phase, Phase::Away { .. }) {
+            self.phase = Phase::Away { page: None, again: Again::InTurn };
+            self.show_offline(out);
+        }
+    }
+
+    fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
+        let item = self.turns.as_mut().and_then(|turns| {
+            turns.failed(fault);
+            turns.item()
+        });
+        // The browser's own error page goes from the glass at once.
+        self.phase = Phase::Away { page: None, again: Again::InTurn };
+        if let Some(item) = item {
+            self.turn(playlist::Input::ItemFailed(item), out);
+        }
+        if let Phase::Away { page: None, .. } = self.phase {
+            self.show_offline(out);
+        }
+    }
+
     fn show_offline(&mut self, out: &mut Out) {
         if let Phase::Away { page, .. } = &mut self.phase {
-            let url = self.urls.offline();
+            // Between two items of a playlist nothing is wrong: a dark page, and the next item.
+            let url = if self.trouble.is_some() { self.urls.offline() } else { self.urls.blank() };
             let ask = out.ask(Ask::Navigate { url: url.clone() }, super::load::LOAD_WITHIN);
             *page = Some(Load::new(url, ask, out.now));
         }

@@ -21,22 +21,25 @@ use tokio::time::Instant;
 
 use crate::{
     display::{
-        journal::{EventKey, Journal, Record, Taken, Verdict},
+        journal::{EventKey, Journal, Record, Taken},
         page::Urls,
     },
     event::{
-        Event, Receipt, Status,
-        command::{self, Command, Kind, Meaning, Slot},
+        Receipt, Status,
+        command::{Command, Slot},
     },
 };
 
 mod content;
+mod intake;
 mod jobs;
 mod load;
 mod out;
 mod overlay;
 mod port;
 mod pulse;
+mod receipts;
+mod turns;
 
 pub use content::{Content, Show, Trouble};
 pub use out::{Out, Outcome};
@@ -207,6 +210,10 @@ impl Supervisor {
         let what = match self.content.show() {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),
+            Show::Playlist(_) => match self.content.item() {
+                Some((item, url)) => format!("item {} of the playlist, {url}", item + 1),
+                None => "the playlist".to_owned(),
+            },
         };
         match (&self.detached_why, self.content.trouble()) {
             (Some(why), _) => format!("Waiting for the browser: {why}"),
@@ -242,85 +249,6 @@ impl Supervisor {
     /// A URL as people may read it: of our own pages, without the secret.
     fn plain(&self, url: &str) -> String {
         if self.setting.urls.owns(url) { "the start page".to_owned() } else { url.to_owned() }
-    }
-
-    fn delivered(&mut self, event: Event, out: &mut Out) {
-        let key = EventKey::of(&event);
-        let read = event.subject.clone().zip(event.position.clone());
-        let record = |journal: &Journal| {
-            let (address, position) =
-                read.clone().filter(|(address, position)| !journal.has_read(address, position))?;
-            Some(Record::Read(BTreeMap::from([(address, position)])))
-        };
-        let (spec, command) = match command::meaning(&event) {
-            Ok(Meaning::Command(spec, command)) => (spec, command),
-            Ok(Meaning::ForPage) => {
-                // No receipt, so its place in the history is all there is to know it again by.
-                if let Some(read) = record(&self.journal) {
-                    self.note(vec![read], out);
-                    let data = serde_json::from_str(event.json_data().get()).unwrap_or_default();
-                    out.ask(Ask::PageEvent { name: event.kind, data }, std::time::Duration::from_secs(5));
-                }
-                return;
-            }
-            Err(error) => {
-                if let Verdict::Duplicate(receipt) = self.journal.judge(&key) {
-                    return self.send(*receipt, out);
-                }
-                self.arrived.insert(key.clone(), out.now);
-                self.note(record(&self.journal).into_iter().collect(), out);
-                let refused = Outcome { error: Some(error.to_string()), ..Outcome::of(Status::Refused) };
-                return out.end(key, refused);
-            }
-        };
-        match self.journal.judge(&key) {
-            Verdict::Duplicate(receipt) => return self.send(*receipt, out),
-            Verdict::InHand => return,
-            Verdict::Fresh => {}
-        }
-        self.arrived.insert(key.clone(), out.now);
-        let read = record(&self.journal);
-        let expires_ms = event.expirytime.map(|at| at.0);
-        if self.is_expired(expires_ms, out.now) {
-            self.note(read.into_iter().collect(), out);
-            return out.end(key, Outcome::of(Status::Expired));
-        }
-        let mut taken =
-            Taken { key: key.clone(), name: spec.name.to_owned(), data: command.data(), expires_ms, started: true };
-        match spec.kind {
-            Kind::State(slot) => {
-                let older = self.journal.state(slot).filter(|older| self.journal.receipt(&older.key).is_none());
-                let older = older.map(|older| older.key.clone());
-                let mut records: Vec<Record> = read.into_iter().collect();
-                if let Some(older) = &older {
-                    self.content.forget_due(older);
-                    let outcome = Outcome {
-                        error: Some(format!("a newer {} came first", spec.name)),
-                        ..Outcome::of(Status::Superseded)
-                    };
-                    records.push(self.ending(older, outcome, out.now));
-                }
-                records.push(Record::Taken(taken));
-                self.keep(records, out);
-                older
-                    .and_then(|older| self.journal.receipt(&older).cloned())
-                    .into_iter()
-                    .for_each(|receipt| self.send(receipt, out));
-                self.set(command, Some(key), out);
-            }
-            Kind::Action if self.journal.is_full() => {
-                self.note(read.into_iter().collect(), out);
-                out.end(key, Outcome::failed("too many commands wait on this display"));
-            }
-            Kind::Action => {
-                taken.started = self.may_start(&command, None);
-                let starts = taken.started;
-                self.keep(read.into_iter().chain([Record::Taken(taken)]).collect(), out);
-                if starts {
-                    self.act(command, key, out);
-                }
-            }
-        }
     }
 
     fn attached(&mut self, out: &mut Out) {
@@ -435,6 +363,7 @@ impl Supervisor {
     fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
         match command {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
+            Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),
             Command::Zoom(zoom) => self.overlays.zoom(zoom.percent, key, out),
             other => tracing::error!(command = other.name(), "is no state command"),
         }
@@ -457,7 +386,7 @@ impl Supervisor {
             Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
             Command::Restart(_) => {
                 out.end(key, Outcome::of(Status::Done));
-                out.push(Effect::Restart);
+                out.restart = true;
             }
             Command::Navigate(_) | Command::Playlist(_) | Command::Zoom(_) => self.set(command, Some(key), out),
         }
@@ -473,74 +402,6 @@ impl Supervisor {
     fn is_expired(&self, expires_ms: Option<u64>, now: Instant) -> bool {
         expires_ms.zip(self.server_ms(now)).is_some_and(|(expires, now)| expires <= now)
     }
-
-    /// The endings of this step become receipts, and paints are hashed.
-    fn finish(&mut self, mut out: Out) -> Vec<Effect> {
-        let mut shown = Vec::new();
-        let mut restart = out.effects.pop_if(|effect| *effect == Effect::Restart);
-        for (key, outcome) in std::mem::take(&mut out.ended) {
-            if self.journal.judge(&key) != Verdict::InHand && !self.arrived.contains_key(&key) {
-                continue;
-            }
-            if outcome.status == Status::Shown {
-                shown.push(key.clone());
-            }
-            let ending = self.ending(&key, outcome, out.now);
-            let Record::Ended { receipt, .. } = &ending else { continue };
-            let receipt = receipt.clone();
-            // A restart follows at once: it must not find an action that was cut.
-            if restart.is_some() {
-                self.keep(vec![ending], &mut out)
-            } else {
-                self.note(vec![ending], &mut out)
-            }
-            self.send(receipt, &mut out);
-        }
-        if !shown.is_empty() {
-            let ask = out.ask(Ask::FrameHash, HASH_WITHIN);
-            self.hashing.push((ask, shown));
-        }
-        out.effects.extend(restart.take());
-        self.next_ask = out.next_ask();
-        out.effects
-    }
-
-    fn ending(&mut self, key: &EventKey, outcome: Outcome, now: Instant) -> Record {
-        let since = self.arrived.remove(key).unwrap_or(self.started);
-        let took_ms = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
-        let mut receipt = Receipt::new(&key.id, &key.source, outcome.status, took_ms);
-        (receipt.error, receipt.result) = (outcome.error, outcome.result);
-        Record::Ended { receipt, at_ms: self.server_ms(now) }
-    }
-
-    fn hashed(&mut self, key: &EventKey, hash: &str, out: &mut Out) {
-        let Some(mut receipt) = self.journal.receipt(key).cloned() else { return };
-        receipt.frame_sha256 = Some(hash.to_owned());
-        self.note(vec![Record::Ended { receipt: receipt.clone(), at_ms: None }], out);
-        self.send(receipt, out);
-    }
-
-    fn send(&mut self, receipt: Receipt, out: &mut Out) {
-        if self.linked {
-            let told = Record::Told(EventKey::of_receipt(&receipt));
-            out.push(Effect::Send(receipt));
-            self.note(vec![told], out);
-        }
-    }
-
-    fn keep(&mut self, records: Vec<Record>, out: &mut Out) {
-        if !records.is_empty() {
-            records.iter().for_each(|record| self.journal.apply(record));
-            out.push(Effect::Keep(records));
-        }
-    }
-
-    fn note(&mut self, records: Vec<Record>, out: &mut Out) {
-        if !records.is_empty() {
-            records.iter().for_each(|record| self.journal.apply(record));
-            out.push(Effect::Note(records));
-        }
-    }
 }
 
 /// What acts on the glass, in the order in which it came.
@@ -555,6 +416,7 @@ fn to_command(taken: &Taken) -> Option<Command> {
 fn to_show(taken: &Taken) -> Option<Show> {
     match to_command(taken)? {
         Command::Navigate(navigate) => Some(Show::Url(navigate.url)),
+        Command::Playlist(playlist) => Some(Show::Playlist(playlist)),
         _ => None,
     }
 }

@@ -32,12 +32,14 @@ pub struct Out {
     pub now: Instant,
     pub effects: Vec<Effect>,
     pub ended: Vec<(EventKey, Outcome)>,
+    /// The supervisor is to end after all else.
+    pub restart: bool,
     next_ask: AskId,
 }
 
 impl Out {
     pub fn new(now: Instant, next_ask: AskId) -> Self {
-        Out { now, effects: Vec::new(), ended: Vec::new(), next_ask }
+        Out { now, effects: Vec::new(), ended: Vec::new(), restart: false, next_ask }
     }
 
     /// The first number that no question has had.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     display::page::{Secret, SiteFault},
-    event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
+    event::{Address, Event, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -307,6 +307,43 @@ fn a_page_that_answers_404_is_not_shown() {
 }
 
 #[test]
+fn a_playlist_is_shown_at_its_first_paint_passes_over_what_fails_and_goes_on() {
+    let mut world = World::up();
+    let items = json!([{ "url": "http://a/", "seconds": 5 }, { "url": "http://b/", "seconds": 5 }]);
+    world.push(1, "playlist", json!({ "items": items }));
+    world.paint_with(404);
+    assert_eq!(world.status(1), None, "the next one may show");
+    assert_eq!(world.navigated().last(), Some(&urls().blank()));
+    world.paint();
+    world.pass(3 * S);
+    assert_eq!(world.navigated().last(), Some(&"http://b/".to_owned()));
+    world.paint();
+    assert_eq!(world.status(1), Some(Status::Shown));
+    world.answer_all();
+    world.pass(6 * S);
+    assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()));
+    world.die(false);
+    world.give(Input::Attached);
+    assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()), "from the beginning after a restart");
+}
+
+#[test]
+fn a_playlist_of_dead_links_says_so_and_goes_on_trying() {
+    let mut world = World::up();
+    world.push(1, "playlist", json!({ "items": [{ "url": "http://a/" }, { "url": "http://b/" }] }));
+    world.paint_with(503);
+    world.paint();
+    world.pass(3 * S);
+    world.paint_with(503);
+    assert_eq!(world.status(1), Some(Status::Failed));
+    assert_eq!(world.navigated().last(), Some(&urls().offline()));
+    world.paint();
+    world.pass(6 * S);
+    world.paint();
+    assert!(world.machine.is_showing());
+}
+
+#[test]
 fn a_page_whose_process_dies_is_loaded_again_at_once_and_not_for_ever() {
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
@@ -492,7 +529,8 @@ enum Happening {
     Die { power_cut: bool },
 }
 
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 15] = [
+    ("playlist", r#"{"items":[{"url":"http://c/","seconds":3},{"image":"http://d/","seconds":3}]}"#),
     ("navigate", r#"{"url":"http://a/"}"#),
     ("navigate", r#"{"url":"http://b/"}"#),
     ("zoom", r#"{"percent":150}"#),
@@ -589,15 +627,15 @@ fn settle(world: &mut World, delivered: &Delivered) {
     for _ in 0..300 {
         let restarts = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
         world.answer_all();
+        let waits = delivered.keys().any(|n| world.receipts(*n).is_empty());
+        if !waits && world.machine.is_showing() {
+            return;
+        }
         world.pass(S);
         let again = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
-        let waits = delivered.keys().any(|n| world.machine.journal().receipt(&key(*n)).is_none());
         if again > restarts || (waits && world.navigations.is_multiple_of(7)) {
             world.give(Input::Detached { why: "started again".into() });
             world.give(Input::Attached);
-        }
-        if !waits && world.machine.is_showing() {
-            return;
         }
     }
 }

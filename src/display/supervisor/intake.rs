@@ -1,0 +1,104 @@
+//! What an event that arrived becomes: a duplicate's receipt, a refusal, a value to show, an action for now or later.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Ask, Out, Outcome, Supervisor};
+use crate::{
+    display::journal::{EventKey, Record, Taken, Verdict},
+    event::{
+        Event, Status,
+        command::{self, Command, CommandError, Kind, Meaning, Slot, Spec},
+    },
+};
+
+/// An event for the page has no receipt; a page that does not take it by then never will.
+const GIVE_WITHIN: Duration = Duration::from_secs(5);
+
+impl Supervisor {
+    pub(super) fn delivered(&mut self, event: Event, out: &mut Out) {
+        let key = EventKey::of(&event);
+        let read = self.read(&event);
+        match (command::meaning(&event), self.journal.judge(&key)) {
+            (Ok(Meaning::ForPage), _) => self.for_page(event, read, out),
+            (_, Verdict::Duplicate(receipt)) => self.send(*receipt, out),
+            (_, Verdict::InHand) => {}
+            (Err(error), Verdict::Fresh) => self.refused(key, read, &error, out),
+            (Ok(Meaning::Command(spec, command)), Verdict::Fresh) => {
+                self.arrived.insert(key.clone(), out.now);
+                let expires_ms = event.expirytime.map(|at| at.0);
+                if self.is_expired(expires_ms, out.now) {
+                    self.note(read.into_iter().collect(), out);
+                    return out.end(key, Outcome::of(Status::Expired));
+                }
+                let data = command.data();
+                let taken = Taken { key, name: spec.name.to_owned(), data, expires_ms, started: true };
+                match spec.kind {
+                    Kind::State(slot) => self.take_state(slot, spec, command, taken, read, out),
+                    Kind::Action => self.take_action(command, taken, read, out),
+                }
+            }
+        }
+    }
+
+    /// The event's place in its address's history, if it is a new one.
+    fn read(&self, event: &Event) -> Option<Record> {
+        let (address, position) = event.subject.clone().zip(event.position.clone())?;
+        let is_new = !self.journal.has_read(&address, &position);
+        is_new.then(|| Record::Read(BTreeMap::from([(address, position)])))
+    }
+
+    /// No receipt, so its place in the history is all there is to know it again by.
+    fn for_page(&mut self, event: Event, read: Option<Record>, out: &mut Out) {
+        if let Some(read) = read {
+            self.note(vec![read], out);
+            let data = serde_json::from_str(event.json_data().get()).unwrap_or_default();
+            out.ask(Ask::PageEvent { name: event.kind, data }, GIVE_WITHIN);
+        }
+    }
+
+    fn refused(&mut self, key: EventKey, read: Option<Record>, error: &CommandError, out: &mut Out) {
+        self.arrived.insert(key.clone(), out.now);
+        self.note(read.into_iter().collect(), out);
+        out.end(key, Outcome { error: Some(error.to_string()), ..Outcome::of(Status::Refused) });
+    }
+
+    /// The value it replaces ends in the same line of the journal.
+    fn take_state(
+        &mut self,
+        slot: Slot,
+        spec: &Spec,
+        command: Command,
+        taken: Taken,
+        read: Option<Record>,
+        out: &mut Out,
+    ) {
+        let key = taken.key.clone();
+        let older = self.journal.state(slot).filter(|older| self.journal.receipt(&older.key).is_none());
+        let older = older.map(|older| older.key.clone());
+        let mut records: Vec<Record> = read.into_iter().collect();
+        if let Some(older) = &older {
+            self.content.forget_due(older);
+            let error = Some(format!("a newer {} came first", spec.name));
+            records.push(self.ending(older, Outcome { error, ..Outcome::of(Status::Superseded) }, out.now));
+        }
+        records.push(Record::Taken(taken));
+        self.keep(records, out);
+        if let Some(receipt) = older.and_then(|older| self.journal.receipt(&older).cloned()) {
+            self.send(receipt, out);
+        }
+        self.set(command, Some(key), out);
+    }
+
+    fn take_action(&mut self, command: Command, mut taken: Taken, read: Option<Record>, out: &mut Out) {
+        if self.journal.is_full() {
+            self.note(read.into_iter().collect(), out);
+            return out.end(taken.key, Outcome::failed("too many commands wait on this display"));
+        }
+        let (key, starts) = (taken.key.clone(), self.may_start(&command, None));
+        taken.started = starts;
+        self.keep(read.into_iter().chain([Record::Taken(taken)]).collect(), out);
+        if starts {
+            self.act(command, key, out);
+        }
+    }
+}

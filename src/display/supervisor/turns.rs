@@ -1,0 +1,61 @@
+//! A playlist on the glass: the machine that knows whose turn it is, and what of it the glass has to know. Pure.
+
+use tokio::time::Instant;
+
+use super::content::Show;
+use crate::display::{
+    page::{SiteFault, Urls},
+    playlist::{Effect, Input, Playlist, Source},
+};
+
+/// A playlist that is wanted.
+#[derive(Debug)]
+pub struct Turns {
+    playlist: Playlist,
+    /// The item that was asked for last.
+    item: Option<(usize, Source)>,
+    fault: Option<SiteFault>,
+}
+
+impl Turns {
+    pub fn of(show: &Show) -> Option<Self> {
+        let Show::Playlist(data) = show else { return None };
+        Some(Turns { playlist: Playlist::new(data), item: None, fault: None })
+    }
+
+    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        let effects = self.playlist.step(input, now);
+        for effect in &effects {
+            if let Effect::Show { item, source } = effect {
+                self.item = Some((*item, source.clone()));
+            }
+        }
+        effects
+    }
+
+    /// Why the last item that failed did.
+    pub fn failed(&mut self, fault: SiteFault) {
+        self.fault = Some(fault);
+    }
+
+    pub fn fault(&self) -> Option<SiteFault> {
+        self.fault.clone()
+    }
+
+    pub fn item(&self) -> Option<usize> {
+        self.item.as_ref().map(|(item, _)| *item)
+    }
+
+    /// What the item shows, as the publisher wrote it.
+    pub fn source(&self) -> Option<&str> {
+        self.item.as_ref().map(|(_, source)| source.url())
+    }
+
+    pub fn address(&self, urls: &Urls) -> Option<String> {
+        self.item.as_ref().map(|(_, source)| source.address(urls))
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.playlist.deadline()
+    }
+}
