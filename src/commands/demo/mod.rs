@@ -76,9 +76,9 @@ pub enum DemoError {
     Folder { path: PathBuf, source: std::io::Error },
     #[error("{what} does not start")]
     Start { what: &'static str, source: std::io::Error },
-    #[error("{what} ended by itself ({how}). Its last lines:\n{log}\n ")]
+    #[error("{what} ended by itself ({how}). Its last lines:\n{log}")]
     Ended { what: &'static str, how: String, log: String },
-    #[error("{what} within {} s. The last lines of {whose}:\n{log}\n ", within.as_secs())]
+    #[error("{what} within {} s. The last lines of {whose}:\n{log}", within.as_secs())]
     Late { what: &'static str, within: Duration, whose: &'static str, log: String },
     #[error("the demo's server does not do as it is asked")]
     Server { source: ClientError },

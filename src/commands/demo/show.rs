@@ -129,23 +129,30 @@ impl Show {
     pub fn yours(&self, stage: &Stage) -> Result<(), Failure> {
         let server = stage.server_url.as_str().trim_end_matches('/');
         let binary = quoted(&Stage::binary());
+        // Without a glass only that which needs none is answered.
+        let pushes = if stage.has_glass() {
+            format!(
+                "  pikiosk push {DISPLAY} message text='Back in five minutes' level=warning\n  \
+                 pikiosk push {DISPLAY} navigate url={orders}\n  \
+                 pikiosk push {DISPLAY} event name=order-ready data='{{\"number\":43}}'\n  \
+                 pikiosk push {DISPLAY} screenshot --save glass.png\n",
+                orders = stage.site.url("orders"),
+            )
+        } else {
+            format!("  pikiosk push {DISPLAY} health\n")
+        };
         let title = self.paint(STRONG, "Now you");
         let end = self.paint(STRONG, "Ctrl-C ends all of it.");
         self.say(&format!(
             "\n{title}  paste into another terminal\n\n  \
              export PIKIOSK_SERVER={server}\n  \
              export PIKIOSK_KEY_FILE={key}\n  \
-             alias pikiosk={binary}\n  \
-             pikiosk push {DISPLAY} message text='Back in five minutes' level=warning\n  \
-             pikiosk push {DISPLAY} navigate url={orders}\n  \
-             pikiosk push {DISPLAY} event name=order-ready data='{{\"number\":43}}'\n  \
-             pikiosk push {DISPLAY} screenshot --save glass.png\n  \
-             pikiosk displays\n\n  \
+             alias pikiosk={binary}\n\
+             {pushes}  pikiosk displays\n\n  \
              event server        {server}\n  \
              the display's page  http://{page}\n  \
              the demo's site     {menu}\n\n{end}",
             key = quoted(&stage.key_file.display().to_string()),
-            orders = stage.site.url("orders"),
             menu = stage.site.url("menu"),
             page = stage.page,
         ))

@@ -228,6 +228,10 @@ impl Stage {
         Ok(display)
     }
 
+    pub fn has_glass(&self) -> bool {
+        self.browser.is_some()
+    }
+
     /// True where a person looks on.
     pub fn is_watched(&self) -> bool {
         self.watched
