@@ -3,6 +3,8 @@
 //!
 //! `PIKIOSK_KILLS` says how often (5 here, 100 for `make proof-kill-display`); `PIKIOSK_SEED` repeats a run.
 
+#![expect(clippy::print_stdout, reason = "the seed and the counts are this test's report")]
+
 mod support;
 
 use std::time::{Duration, Instant};
