@@ -196,23 +196,49 @@ fn a_page_under_another_name_for_loopback_gets_nothing(kiosk: &mut Kiosk) {
 
 /// What a page might try, to get out of its place or to hold it for ever.
 const TRICKS: [(&str, &str); 12] = [
-    ("windows", "for (const name of ['_blank', 'w1', 'w2']) open('/colour/ff0000/popup', name, 'popup,width=300,height=300');"),
-    ("clicks", "onload = () => { const a = document.createElement('a'); a.href = '/colour/ff0000/new'; a.target = '_blank'; document.body.append(a); a.click(); };"),
-    ("a download", "const a = document.createElement('a'); a.href = 'data:application/octet-stream,owned'; a.download = 'owned.bin'; document.documentElement.append(a); a.click();"),
+    (
+        "windows",
+        "for (const name of ['_blank', 'w1', 'w2']) open('/colour/ff0000/popup', name, 'popup,width=300,height=300');",
+    ),
+    (
+        "clicks",
+        "onload = () => { const a = document.createElement('a'); a.href = '/colour/ff0000/new'; a.target = '_blank'; document.body.append(a); a.click(); };",
+    ),
+    (
+        "a download",
+        "const a = document.createElement('a'); a.href = 'data:application/octet-stream,owned'; a.download = 'owned.bin'; document.documentElement.append(a); a.click();",
+    ),
     ("print", "print(); setInterval(print, 100);"),
     ("dialogs", "alert('look'); confirm('sure?'); prompt('name?'); setInterval(() => alert('again'), 50);"),
-    ("full screen", "document.documentElement.requestFullscreen().catch(() => {}); document.documentElement.requestPointerLock();"),
+    (
+        "full screen",
+        "document.documentElement.requestFullscreen().catch(() => {}); document.documentElement.requestPointerLock();",
+    ),
     ("the window", "moveTo(9999, 9999); resizeTo(10, 10); blur(); close();"),
-    ("the browser's own pages", "for (const to of ['about:config', 'chrome://browser/content/browser.xhtml', 'view-source:http://127.0.0.1/', 'file:///etc/passwd', 'resource://gre/']) try { location.href = to; } catch (e) {}"),
-    ("other programs", "for (const to of ['mailto:a@b', 'tel:1', 'ssh://root@127.0.0.1', 'steam://run']) try { location.href = to; } catch (e) {}"),
-    ("staying", "addEventListener('beforeunload', e => { e.preventDefault(); e.returnValue = 'stay'; alert('stay'); });"),
-    ("permissions", "navigator.geolocation && navigator.geolocation.getCurrentPosition(() => {}); navigator.mediaDevices && navigator.mediaDevices.getUserMedia({ audio: true, video: true }).catch(() => {}); window.Notification && Notification.requestPermission(); navigator.requestMIDIAccess && navigator.requestMIDIAccess().catch(() => {});"),
+    (
+        "the browser's own pages",
+        "for (const to of ['about:config', 'chrome://browser/content/browser.xhtml', 'view-source:http://127.0.0.1/', 'file:///etc/passwd', 'resource://gre/']) try { location.href = to; } catch (e) {}",
+    ),
+    (
+        "other programs",
+        "for (const to of ['mailto:a@b', 'tel:1', 'ssh://root@127.0.0.1', 'steam://run']) try { location.href = to; } catch (e) {}",
+    ),
+    (
+        "staying",
+        "addEventListener('beforeunload', e => { e.preventDefault(); e.returnValue = 'stay'; alert('stay'); });",
+    ),
+    (
+        "permissions",
+        "navigator.geolocation && navigator.geolocation.getCurrentPosition(() => {}); navigator.mediaDevices && navigator.mediaDevices.getUserMedia({ audio: true, video: true }).catch(() => {}); window.Notification && Notification.requestPermission(); navigator.requestMIDIAccess && navigator.requestMIDIAccess().catch(() => {});",
+    ),
     ("going round in circles", "setInterval(() => { location.reload(); }, 30);"),
 ];
 
 fn a_strange_page_cannot_leave_its_place_or_keep_it(kiosk: &mut Kiosk) {
     for (trick, script) in TRICKS {
-        let page = format!("<!doctype html><html><body bgcolor=\"#771199\"><script>{script}</script><h1>{trick}</h1></body></html>");
+        let page = format!(
+            "<!doctype html><html><body bgcolor=\"#771199\"><script>{script}</script><h1>{trick}</h1></body></html>"
+        );
         kiosk.site.put("/trick", "", &page);
         // Whether such a page counts as shown is its own affair: what counts is that the display stays ours.
         let id = kiosk.push("navigate", &json!({ "url": kiosk.site.url("/trick") }));
