@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 
 use pikiosk::commands::cli::{Cli, Command};
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+use pikiosk::commands::demo;
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "display")]
 use pikiosk::commands::{browser, run, status};
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
     #[cfg_attr(not(feature = "display"), expect(unused_variables, reason = "only the supervisor reads its log again"))]
     let log = cli.start_logging();
     commands::end(match cli.command {
+        #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+        Command::Demo(args) => demo::run(args),
         #[cfg(feature = "tools")]
         Command::Push(args) => push::run(args),
         #[cfg(feature = "tools")]

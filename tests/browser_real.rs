@@ -1,6 +1,7 @@
 //! The browser loop with a real Firefox: it attaches, comes back, lets go, and leaves nothing behind.
 
 #![cfg(feature = "display")]
+#![expect(clippy::print_stdout, reason = "what was measured is for whoever runs this with --nocapture")]
 
 mod support;
 

@@ -3,6 +3,8 @@
 //!
 //! `PIKIOSK_KILLS` says how often (5 here, 100 for `make proof-kill-display`); `PIKIOSK_SEED` repeats a run.
 
+#![expect(clippy::print_stdout, reason = "the seed and the counts are this test's report")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -36,7 +38,9 @@ fn a_display_killed_at_any_moment_resumes_and_does_nothing_twice(kiosk: &mut Kio
     for round in 0..kills {
         let colour: Colour = [random.u8(20..230), random.u8(20..230), random.u8(20..230)];
         let url = kiosk.site.colour(colour, &format!("round-{round}"));
-        let moment = Duration::from_millis(random.u64(0..1500));
+        // Commands take 5 to 100 ms: half of the blows fall among them, half on a display at rest.
+        let latest = if random.bool() { 120 } else { 1500 };
+        let moment = Duration::from_millis(random.u64(0..latest));
         let began = Instant::now();
         // Some commands before the blow, some while the supervisor is down.
         for (place, name) in ["navigate", "event", "message", "event", "clear_message", "event"].iter().enumerate() {
@@ -54,6 +58,13 @@ fn a_display_killed_at_any_moment_resumes_and_does_nothing_twice(kiosk: &mut Kio
             pushed.push(Pushed { id: kiosk.push(name, &data), name, n });
         }
         kiosk.start_run();
+        if random.bool() {
+            // And once more while it finds its way back.
+            let (began, moment) = (Instant::now(), Duration::from_millis(random.u64(0..600)));
+            until("the moment of the second blow", seconds(5), || (began.elapsed() >= moment).then_some(()));
+            kiosk.kill_run();
+            kiosk.start_run();
+        }
         kiosk.shows(colour, COLD);
         for command in pushed.iter().rev().take(6) {
             let (receipt, _) = kiosk.server.receipt_within(&command.id, DISPLAY, COLD);

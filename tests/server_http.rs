@@ -1,5 +1,6 @@
 //! The HTTP side as a client sees it that sends what no library would.
 #![cfg(feature = "server")]
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod support;
 

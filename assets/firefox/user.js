@@ -167,3 +167,12 @@ user_pref("javascript.options.mem.nursery.max_kb", 4096);
 user_pref("security.sandbox.warn_unprivileged_namespaces", false);
 user_pref("browser.download.alwaysOpenPanel", false);
 user_pref("dom.event.contextmenu.enabled", true);
+// ---- dialogs that would stand over the kiosk, each seen to do so
+user_pref("print.enabled", false);
+user_pref("network.protocol-handler.external-default", false);
+user_pref("network.protocol-handler.external.mailto", false);
+user_pref("network.protocol-handler.warn-external-default", false);
+// A plain http:// address is meant: without this Firefox tries TLS first, and a site that does not answer it at all
+// looks dead for 20 s.
+user_pref("dom.security.https_first", false);
+user_pref("dom.security.https_first_pbm", false);

@@ -11,6 +11,8 @@
 //! of a hundred pushes says more than a fitted slope. Not a test: a busy machine must not fail the build. `PIKIOSK_QUICK=1`
 //! takes a tenth of the rounds, to try the bench itself.
 
+#![expect(clippy::print_stdout, reason = "the table on stdout is what a bench is for")]
+
 mod glass;
 mod load;
 #[path = "../../tests/support/mod.rs"]

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+use super::demo;
 use super::failure::Exit;
 use super::logging::{self, Usual};
 #[cfg(feature = "server")]
@@ -30,6 +32,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+    Demo(demo::Args),
     #[cfg(feature = "tools")]
     Push(push::Args),
     #[cfg(feature = "tools")]
@@ -103,6 +107,8 @@ impl Cli {
 impl Command {
     fn usual(&self) -> Usual {
         match self {
+            #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+            Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
             Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
             #[cfg(feature = "server")]

@@ -1,6 +1,7 @@
 //! The event server as people's commands see it: its HTTP API, with an operator's key.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,15 @@ impl Client {
         self.send(request).await
     }
 
+    /// Publishes, and answers when every display is through with it or this time is over.
+    pub async fn publish_and_wait(&self, event: &Event, wait: Duration) -> Result<Outcome, ClientError> {
+        let mut url = self.at(&["events"]);
+        url.query_pairs_mut().append_pair("wait", &format!("{}s", wait.as_secs()));
+        let request = self.http.post(url).header("content-type", "application/cloudevents+json").body(event.to_json());
+        let body = self.answer_within(request, wait + PATIENCE).await?;
+        self.read(&body)
+    }
+
     pub async fn outcome(&self, event: &str) -> Result<Outcome, ClientError> {
         self.get(&["events", event]).await
     }
@@ -138,14 +148,22 @@ impl Client {
 
     async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
         let body = self.answer(request).await?;
-        serde_json::from_slice(&body)
+        self.read(&body)
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body)
             .map_err(|error| ClientError::Strange { server: bare(&self.base).to_owned(), says: error.to_string() })
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        self.answer_within(request, PATIENCE).await
+    }
+
+    async fn answer_within(&self, request: reqwest::RequestBuilder, within: Duration) -> Result<Vec<u8>, ClientError> {
         let unreachable =
             |error| ClientError::Unreachable { server: bare(&self.base).to_owned(), says: in_words(&error) };
-        let response = request.bearer_auth(&self.key).timeout(PATIENCE).send().await.map_err(unreachable)?;
+        let response = request.bearer_auth(&self.key).timeout(within).send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         match status.as_u16() {

@@ -123,7 +123,7 @@ async fn program(wanted: &Wanted, folders: &[PathBuf]) -> Finding {
     Finding { what, state: State::Ok, says, packages: Vec::new() }
 }
 
-fn on_path(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)

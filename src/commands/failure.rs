@@ -6,9 +6,15 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+use super::demo::DemoError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
-use crate::display::{browser::LoopError, shell::RunError, status::StatusError};
+use crate::display::{
+    browser::{LoopError, ProfileError},
+    shell::RunError,
+    status::StatusError,
+};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
 
@@ -64,6 +70,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
+    #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+    #[error("show the demo")]
+    Demo { source: DemoError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -137,6 +146,8 @@ impl Failure {
                 _ => Exit::ConfigRefused,
             },
             Self::NotShown { .. } => Exit::NotShown,
+            #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+            Self::Demo { source } => source.exit(),
             #[cfg(feature = "display")]
             Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
             #[cfg(feature = "display")]
@@ -206,11 +217,14 @@ impl Failure {
                 LoopError::Firefox(_) => {
                     "sudo apt install firefox-esr; pikiosk doctor tells what else is missing".to_owned()
                 }
+                LoopError::Profile(ProfileError::InUse(_)) => "end the other one first".to_owned(),
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
                 LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
             },
+            #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+            Self::Demo { source } => source.hint(),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }

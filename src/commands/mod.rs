@@ -16,6 +16,8 @@ pub mod cli;
 pub mod client;
 pub mod completions;
 pub mod config;
+#[cfg(all(feature = "display", feature = "server", feature = "tools"))]
+pub mod demo;
 #[cfg(feature = "tools")]
 pub mod displays;
 pub mod doctor;

@@ -2,7 +2,7 @@
 
 mod completion;
 mod data;
-mod result;
+pub(super) mod result;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

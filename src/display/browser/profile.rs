@@ -2,9 +2,13 @@
 //! torn file can keep Firefox from starting.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::config::Pref;
 
@@ -14,30 +18,70 @@ const USER_JS: &str = include_str!("../../../assets/firefox/user.js");
 const USER_CHROME: &str = include_str!("../../../assets/firefox/userChrome.css");
 const CUSTOM_KEYS: &str = include_str!("../../../assets/firefox/customKeys.json");
 
+/// A loop that is ending gives the profile up within this time.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
+    #[error("another `pikiosk browser` keeps Firefox running with {}", .0.display())]
+    InUse(PathBuf),
     #[error("{} holds something that pikiosk did not make: name an empty directory with --profile", .0.display())]
     NotOurs(PathBuf),
     #[error("write the profile at {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Removes the old profile and writes a fresh one. `prefs` go over the kiosk's own.
-pub fn rebuild<'a>(dir: &Path, prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>) -> Result<(), ProfileError> {
+/// A profile directory that is ours alone for as long as this lives: the kernel gives it up with the process.
+#[derive(Debug)]
+pub struct Profile {
+    dir: PathBuf,
+    /// Locked (flock(2)), and not inherited by Firefox.
+    _marker: File,
+}
+
+impl Profile {
+    /// Makes the directory ours. Waits a little for a loop that is ending.
+    pub async fn claim(dir: PathBuf) -> Result<Self, ProfileError> {
+        let marker = marker_of(&dir)?;
+        let give_up = Instant::now() + FREE_WITHIN;
+        loop {
+            match marker.try_lock() {
+                Ok(()) => return Ok(Profile { dir, _marker: marker }),
+                Err(TryLockError::WouldBlock) if Instant::now() >= give_up => return Err(ProfileError::InUse(dir)),
+                // There is no lock that waits with a deadline.
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(TryLockError::Error(source)) => return Err(ProfileError::Write { path: dir, source }),
+            }
+        }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Removes what is there and writes it afresh. `prefs` go over the kiosk's own.
+    pub fn rebuild<'a>(&self, prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>) -> Result<(), ProfileError> {
+        let dir = &self.dir;
+        let write = |source| ProfileError::Write { path: dir.clone(), source };
+        empty_but_the_marker(dir).map_err(write)?;
+        fs::create_dir(dir.join("chrome")).map_err(write)?;
+        fs::write(dir.join("user.js"), user_js(prefs)).map_err(write)?;
+        fs::write(dir.join("customKeys.json"), CUSTOM_KEYS).map_err(write)?;
+        fs::write(dir.join("chrome/userChrome.css"), USER_CHROME).map_err(write)
+    }
+}
+
+/// The marker is there from first to last: whatever is cut short is still known as ours.
+fn marker_of(dir: &Path) -> Result<File, ProfileError> {
     let write = |source| ProfileError::Write { path: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(write)?;
+    let marker = dir.join(MARKER);
     let empty = fs::read_dir(dir).map_err(write)?.next().is_none();
-    if !empty && !dir.join(MARKER).exists() {
+    if !empty && !marker.exists() {
         return Err(ProfileError::NotOurs(dir.to_owned()));
     }
-    // The marker is there from first to last: whatever is cut short is still known as ours.
-    fs::write(dir.join(MARKER), "made by pikiosk browser, emptied at its next start\n").map_err(write)?;
-    empty_but_the_marker(dir).map_err(write)?;
-    fs::create_dir(dir.join("chrome")).map_err(write)?;
-    fs::write(dir.join("user.js"), user_js(prefs)).map_err(write)?;
-    fs::write(dir.join("customKeys.json"), CUSTOM_KEYS).map_err(write)?;
-    fs::write(dir.join("chrome/userChrome.css"), USER_CHROME).map_err(write)
+    File::options().create(true).append(true).open(marker).map_err(write)
 }
 
 /// The directory itself stays: it may be a mount, or in a parent where we may not write.
@@ -73,15 +117,34 @@ fn user_js<'a>(prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>) -> Strin
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_start_has_a_fresh_profile_with_the_kiosks_and_the_technicians_preferences() {
+    async fn rebuild<'a>(
+        dir: &Path,
+        prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>,
+    ) -> Result<(), ProfileError> {
+        Profile::claim(dir.to_owned()).await?.rebuild(prefs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_profile_belongs_to_one_loop_at_a_time_and_to_the_next_once_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Profile::claim(dir.path().join("profile")).await.unwrap();
+        let second = Profile::claim(first.dir().to_owned()).await.unwrap_err();
+        assert!(matches!(&second, ProfileError::InUse(dir) if dir == first.dir()), "{second}");
+        first.rebuild([]).unwrap();
+        let waiting = tokio::spawn(Profile::claim(first.dir().to_owned()));
+        drop(first);
+        waiting.await.unwrap().unwrap().rebuild([]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_start_has_a_fresh_profile_with_the_kiosks_and_the_technicians_preferences() {
         let dir = tempfile::tempdir().unwrap();
         let profile = dir.path().join("profile");
         let prefs = [("a.\"b".to_owned(), Pref::Text("x\ny".into())), ("c".to_owned(), Pref::Boolean(true))];
-        rebuild(&profile, prefs.iter().map(|(name, value)| (name, value))).unwrap();
+        rebuild(&profile, prefs.iter().map(|(name, value)| (name, value))).await.unwrap();
         fs::write(profile.join("cookies.sqlite"), "left behind").unwrap();
 
-        rebuild(&profile, prefs.iter().map(|(name, value)| (name, value))).unwrap();
+        rebuild(&profile, prefs.iter().map(|(name, value)| (name, value))).await.unwrap();
         assert!(!profile.join("cookies.sqlite").exists());
         let user_js = fs::read_to_string(profile.join("user.js")).unwrap();
         assert!(user_js.contains(r#"user_pref("remote.prefs.recommended", false);"#));
@@ -89,26 +152,36 @@ mod tests {
         assert!(!user_js.contains("DisableDeveloperTools"));
     }
 
-    #[test]
-    fn what_links_lead_to_is_never_removed_and_a_cut_short_profile_is_still_ours() {
+    #[tokio::test]
+    async fn what_links_lead_to_is_never_removed_and_a_cut_short_profile_is_still_ours() {
         let dir = tempfile::tempdir().unwrap();
         let (profile, elsewhere) = (dir.path().join("profile"), dir.path().join("elsewhere"));
         fs::create_dir(&elsewhere).unwrap();
         fs::write(elsewhere.join("thesis.odt"), "years of work").unwrap();
-        rebuild(&profile, []).unwrap();
+        rebuild(&profile, []).await.unwrap();
         std::os::unix::fs::symlink(&elsewhere, profile.join("storage")).unwrap();
         fs::remove_file(profile.join("user.js")).unwrap();
 
-        rebuild(&profile, []).unwrap();
+        rebuild(&profile, []).await.unwrap();
         assert!(elsewhere.join("thesis.odt").exists());
         assert!(profile.join("user.js").exists() && !profile.join("storage").exists());
     }
 
+    /// DisableDeveloperTools locks Firefox's remote control without a word; a blocked site would block our own page.
     #[test]
-    fn a_directory_that_is_not_ours_is_never_removed() {
+    fn the_policies_never_switch_off_remote_control_or_the_local_page() {
+        let policies: serde_json::Value =
+            serde_json::from_str(include_str!("../../../assets/firefox/policies.json")).unwrap();
+        for name in ["DisableDeveloperTools", "WebsiteFilter"] {
+            assert!(policies["policies"].get(name).is_none(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_not_ours_is_never_removed() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.odt"), "years of work").unwrap();
-        let error = rebuild(dir.path(), []).unwrap_err();
+        let error = rebuild(dir.path(), []).await.unwrap_err();
         assert!(matches!(error, ProfileError::NotOurs(_)), "{error}");
         assert!(dir.path().join("thesis.odt").exists());
     }

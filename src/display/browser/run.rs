@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     firefox::{self, FirefoxError},
     machine::{Effect, Input, Machine},
-    profile::{self, ProfileError},
+    profile::{Profile, ProfileError},
     session::Session,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
@@ -77,7 +77,7 @@ enum Fact {
 struct Loop {
     settings: LoopSettings,
     program: PathBuf,
-    profile: PathBuf,
+    profile: Profile,
     machine: Machine,
     facts: mpsc::Sender<Fact>,
     url: Option<String>,
@@ -100,8 +100,9 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let own_profile = || settings.runtime.join(format!("profile-{}", nix::unistd::getuid()));
     let profile = settings.profile.clone().unwrap_or_else(own_profile);
     process::become_subreaper().map_err(LoopError::Signals)?;
-    end_leftovers(&profile);
-    profile::rebuild(&profile, &settings.browser.prefs).map_err(LoopError::Profile)?;
+    let profile = Profile::claim(profile).await.map_err(LoopError::Profile)?;
+    end_leftovers(profile.dir());
+    profile.rebuild(&settings.browser.prefs).map_err(LoopError::Profile)?;
 
     let watch = |kind| signal(kind).map_err(LoopError::Signals);
     let (mut term, mut int, mut hup) =
@@ -292,8 +293,8 @@ impl Loop {
 
     fn start(&mut self) -> Result<(), String> {
         let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
-        profile::rebuild(&self.profile, &self.settings.browser.prefs).map_err(|error| in_full(&error))?;
-        let mut child = firefox::start(&self.program, &self.profile, &url).map_err(|error| in_full(&error))?;
+        self.profile.rebuild(&self.settings.browser.prefs).map_err(|error| in_full(&error))?;
+        let mut child = firefox::start(&self.program, self.profile.dir(), &url).map_err(|error| in_full(&error))?;
         self.pid = i32::try_from(child.id()).ok();
         if let Some(stderr) = child.stderr.take() {
             let (generation, facts) = (self.generation, self.facts.clone());

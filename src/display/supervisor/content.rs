@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     load::{Load, Loaded},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Painted},
+    port::{Answer, Ask, AskError, AskId, Effect, Painted},
     turns::Turns,
 };
 use crate::{
@@ -40,6 +40,9 @@ const TRY_FOR_REAL: u32 = 10;
 /// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
 const CRASHES_MAX: usize = 3;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
+
+/// So often in a row may the local page fail before the browser is restarted.
+const OWN_LOST_MAX: u32 = 2;
 
 /// What is wanted on the glass.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +92,8 @@ pub struct Content {
     phase: Phase,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// How often in a row our own page, which needs no network, was not painted in time.
+    own_lost: u32,
     paints: u64,
 }
 
@@ -104,6 +109,7 @@ impl Content {
             phase: Phase::Dark,
             trouble: None,
             crashes: VecDeque::new(),
+            own_lost: 0,
             paints: 0,
         }
     }
@@ -305,7 +311,7 @@ impl Content {
         let now = out.now;
         match &mut self.phase {
             Phase::Loading(load) if load.deadline() <= now => self.fail(SiteFault::TimedOut, out),
-            Phase::Away { page: Some(load), .. } if load.deadline() <= now => self.show_offline(out),
+            Phase::Away { page: Some(load), .. } if load.deadline() <= now => self.own_page_lost(out),
             Phase::Away { again: Again::LoadAt(at), .. } if *at <= now => self.load(out),
             Phase::Away { again: again @ Again::ProbeAt(_), .. } if self.trouble.is_some() => {
                 let Again::ProbeAt(at) = again else { return };
@@ -353,6 +359,7 @@ impl Content {
             Loaded::Pending => {}
             Loaded::Shown => {
                 self.phase = Phase::Shown;
+                self.own_lost = 0;
                 self.trouble = None;
                 self.paints += 1;
                 for key in std::mem::take(&mut self.due) {
@@ -372,11 +379,23 @@ impl Content {
             Loaded::Pending => {}
             Loaded::Shown => {
                 *page = None;
+                self.own_lost = 0;
                 self.paints += 1;
             }
             // Our own page does not load: its deadline tries again, and the pulse finds out what is wrong.
             Loaded::Failed(fault) => tracing::warn!(fault = fault.code(), "the offline page did not load"),
         }
+    }
+
+    /// The local page needs no network and is small: a browser that cannot paint it, twice, has something in its way
+    /// (a dialog of its own, say) that no navigation removes.
+    fn own_page_lost(&mut self, out: &mut Out) {
+        self.own_lost += 1;
+        if self.own_lost >= OWN_LOST_MAX {
+            self.own_lost = 0;
+            out.push(Effect::RestartBrowser { why: "even the local page does not load" });
+        }
+        self.show_offline(out);
     }
 
     fn fail(&mut self, fault: SiteFault, out: &mut Out) {

@@ -391,6 +391,26 @@ fn a_browser_that_answers_nothing_is_started_again() {
 }
 
 #[test]
+fn a_browser_that_answers_and_paints_not_even_the_local_page_is_started_again() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.effects.clear();
+    let is_restart = |effect: &Effect| matches!(effect, Effect::RestartBrowser { why } if why.contains("local page"));
+    let mut seconds = 0;
+    while !world.effects.iter().any(is_restart) {
+        world.pass(S);
+        // Whatever is asked for is taken and answered; nothing is ever painted, as behind a dialog of Firefox's own.
+        while let Some(at) = world.find(|what| matches!(what, Ask::BrowserPulse | Ask::Pulse)) {
+            world.answer(at, Ok(Answer::Done));
+        }
+        seconds += 1;
+        assert!(seconds < 120, "it never gives up on this browser");
+    }
+    assert_eq!(world.status(1), Some(Status::Failed));
+    assert!(world.navigated().contains(&urls().offline()));
+}
+
+#[test]
 fn a_message_still_due_is_laid_again_over_the_next_page() {
     let mut world = World::up();
     world.push(1, "message", json!({ "text": "hi", "seconds": 60 }));

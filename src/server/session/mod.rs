@@ -13,26 +13,23 @@
 //! a socket that did nothing wrong.
 
 mod merge;
+mod said;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::merge::{Merge, Step};
-use super::{
-    publishing::{PublishError, prepare},
-    store::{Backlog, Committed, Head, History, Publish},
-};
+use super::store::{Backlog, Committed, Head, History, Publish};
 use crate::{
     auth::{
         Principal,
-        jwt::{JwtError, JwtKeys, LEEWAY_S},
+        jwt::{JwtKeys, LEEWAY_S},
     },
     event::{
         Address, DisplayId, Event, Position, Receipt,
-        frame::{CallResult, ClientFrame, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
+        frame::{CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
         health::Health,
-        receipt::INLINE_RESULT_MAX,
         time::UtcMillis,
     },
 };
@@ -277,103 +274,6 @@ impl Session {
         }
     }
 
-    fn frame(&mut self, text: &Utf8Bytes, context: Context<'_>, out: &mut Vec<Effect>) {
-        let read = Event::from_json(text.as_bytes()).map_err(Into::into);
-        let event = match read.and_then(|event| ClientFrame::read(&event).map(|frame| (event, frame))) {
-            Ok(read) => read,
-            Err(error) => return self.close(CloseCode::BadFrame, error.to_string(), out),
-        };
-        let (event, frame) = event;
-        if let Err((code, reason)) = self.check_token(&event, context) {
-            return self.close(code, reason, out);
-        }
-        let first = matches!(self.phase, Phase::Waiting { .. });
-        if let ClientFrame::Resume(resume) = frame {
-            if !first {
-                let reason = "kiosk.resume must be the first frame, within 2 s".to_owned();
-                return self.close(CloseCode::BadFrame, reason, out);
-            }
-            self.phase = Phase::Resuming(resume);
-            out.push(Effect::ReadHeads);
-            return;
-        }
-        if first {
-            self.join(out);
-        }
-        match frame {
-            ClientFrame::Resume(_) => {}
-            ClientFrame::Receipt(receipt) => match self.terms.display.clone() {
-                Some(display) => out.push(Effect::Receipt(display, bounded(receipt))),
-                None => self.not_allowed("only a display gives receipts", out),
-            },
-            ClientFrame::Health(health) => match self.terms.display.clone() {
-                Some(display) => out.push(Effect::Seen(display, Some(health))),
-                None => self.not_allowed("only a display tells its health", out),
-            },
-            ClientFrame::Publish(inner) => match prepare(*inner, &self.terms.principal, context.now_ms) {
-                Ok(publish) => out.push(Effect::Publish(event.id, Box::new(publish))),
-                Err(error @ PublishError::NotAllowed { .. }) => self.not_allowed(&error.to_string(), out),
-                Err(error) => {
-                    let answer = PublishAnswer { event: event.id, position: None, error: Some(error.to_string()) };
-                    out.push(self.say("kiosk.published", &answer));
-                }
-            },
-            // No task is configured: each is refused, and the socket stays.
-            ClientFrame::Call(_) => {
-                let refused =
-                    CallResult { call: event.id, state: "refused".to_owned(), result: serde_json::Value::Null };
-                out.push(self.say("kiosk.result", &refused));
-            }
-            ClientFrame::Auth(auth) => self.refresh(&auth.token, context, out),
-        }
-    }
-
-    /// With `per_message`, a token of the same subject on every frame. A display with its own key has no token to send.
-    fn check_token(&self, event: &Event, context: Context<'_>) -> Result<(), (CloseCode, String)> {
-        let own_key = self.terms.display.is_some() && self.terms.principal.expires_ms.is_none();
-        if !self.terms.per_message || own_key {
-            return Ok(());
-        }
-        let refused = |why: String| {
-            tracing::info!(session = self.terms.session, why, "a frame's token is refused");
-            (CloseCode::NotAllowed, crate::auth::REFUSED.to_owned())
-        };
-        let token = event.token.as_ref().ok_or_else(|| refused("the frame carries no token".to_owned()))?;
-        match context.keys.verify(&token.0, context.now_ms) {
-            Ok(claims) if claims.sub.as_str() == self.terms.principal.name => Ok(()),
-            Ok(_) => Err(refused("the token is of another subject".to_owned())),
-            Err(JwtError::Expired { .. }) => {
-                Err((CloseCode::TokenExpired, CloseCode::TokenExpired.reason().to_owned()))
-            }
-            Err(error) => Err(refused(error.to_string())),
-        }
-    }
-
-    fn refresh(&mut self, token: &str, context: Context<'_>, out: &mut Vec<Effect>) {
-        let fresh = match context.keys.verify(token, context.now_ms) {
-            Ok(claims) => Principal::from_claims(claims),
-            Err(error) => {
-                tracing::info!(session = self.terms.session, %error, "kiosk.auth is refused");
-                let code = if matches!(error, JwtError::Expired { .. }) {
-                    CloseCode::TokenExpired
-                } else {
-                    CloseCode::NotAllowed
-                };
-                return self.close(code, crate::auth::REFUSED.to_owned(), out);
-            }
-        };
-        let old = &self.terms.principal;
-        if fresh.name != old.name || fresh.display != old.display {
-            return self.not_allowed("kiosk.auth names somebody else", out);
-        }
-        if fresh.receives != old.receives {
-            let reason = "the new token names other addresses: come back with it".to_owned();
-            return self.close(CloseCode::TokenExpired, reason, out);
-        }
-        self.ends_ms = ends_ms(&fresh, context.now_ms);
-        self.terms.principal = fresh;
-    }
-
     /// From here on it is known what the client has; whoever is far behind reads before it joins.
     fn resume(&mut self, resume: &Resume, heads: &[(Address, Head)], out: &mut Vec<Effect>) {
         let mut resumed = Resumed::default();
@@ -521,13 +421,7 @@ fn ends_ms(principal: &Principal, now_ms: u64) -> u64 {
     }
 }
 
-/// A result too large for a receipt is left out: it should have gone by `PUT .../results`. The receipt itself counts.
-fn bounded(mut receipt: Receipt) -> Receipt {
-    if receipt.result.as_ref().is_some_and(|result| result.to_string().len() > INLINE_RESULT_MAX) {
-        receipt.result = None;
-    }
-    receipt
-}
-
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

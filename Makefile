@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all the rest by themselves, what they need to install included.
+
+ARGS ?=
+PIKIOSK := target/debug/pikiosk
+
+.PHONY: help demo test check bench proof-kill-display needs python
+
+help: ## Tells what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Shows what this is: server, display, real Firefox (ARGS="--headless --tour DIR")
+	@.ci/needs || echo "Going on with what there is."
+	cargo build --bin pikiosk
+	@$(PIKIOSK) demo $(ARGS)
+
+test: needs python ## Runs every test, with a real Firefox, Redis and Python clients
+	cargo test --no-fail-fast
+
+check: ## Format, lints for all features and each alone, documentation
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features --features display -- -D warnings
+	cargo clippy --all-targets --no-default-features --features server -- -D warnings
+	cargo clippy --all-targets --no-default-features --features tools -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; leave the machine alone)
+	cargo build --release --target-dir target/display --no-default-features --features display
+	cargo bench --profile fast --bench figures -- $(ARGS)
+
+proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (20 minutes; `make test` does 5)
+	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
+
+needs: ## Installs what demo and test use and this machine lacks; says it
+	@.ci/needs
+
+python: .venv/ready ## The clients in another language that the tests use, in .venv
+
+.venv/ready: tests/python/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
