@@ -1,4 +1,5 @@
 //! A strange page on the glass attacks everything on 127.0.0.1 that a display runs: it gets nothing and changes nothing.
+#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 mod support;
 

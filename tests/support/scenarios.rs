@@ -2,6 +2,7 @@
 //!
 //! The binary speaks as `cargo test`'s own harness does, as far as people use it: words to filter by, `--exact`,
 //! `--skip`, `--list`.
+#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
