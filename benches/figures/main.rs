@@ -12,6 +12,8 @@
 //! takes a tenth of the rounds, to try the bench itself.
 #![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
+#![expect(clippy::print_stdout, reason = "the table on stdout is what a bench is for")]
+
 mod glass;
 mod load;
 #[path = "../../tests/support/mod.rs"]

@@ -4,6 +4,8 @@
 //! `--skip`, `--list`.
 #![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
+#![expect(clippy::print_stdout, reason = "a test harness reports on stdout, as cargo's own does")]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -51,7 +53,8 @@ pub fn run(all: &[Scenario]) -> ExitCode {
         chosen.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    println!("\nrunning {} scenarios", chosen.len());
+    let all_began = Instant::now();
+    println!("\nrunning {} tests", chosen.len());
     let mut failed = Vec::new();
     let mut kiosk: Option<Kiosk> = None;
     for (name, scenario) in &chosen {
@@ -82,6 +85,13 @@ pub fn run(all: &[Scenario]) -> ExitCode {
             }
         }
     }
-    println!("\ntest result: {} passed, {} failed {failed:?}", chosen.len() - failed.len(), failed.len());
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s",
+        chosen.len() - failed.len(),
+        failed.len(),
+        all.len() - chosen.len(),
+        all_began.elapsed().as_secs_f64()
+    );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
