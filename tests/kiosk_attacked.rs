@@ -1,5 +1,4 @@
 //! A strange page on the glass attacks everything on 127.0.0.1 that a display runs: it gets nothing and changes nothing.
-#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 #![expect(clippy::print_stdout, reason = "how long each trick took is this test's report")]
 

@@ -2,7 +2,6 @@
 //! done twice.
 //!
 //! `PIKIOSK_KILLS` says how often (5 here, 100 for `make proof-kill-display`); `PIKIOSK_SEED` repeats a run.
-#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 #![expect(clippy::print_stdout, reason = "the seed and the counts are this test's report")]
 

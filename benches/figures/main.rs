@@ -10,7 +10,6 @@
 //! Rejected: criterion. What is measured crosses four processes and takes from 5 ms to 10 s; a table with percentiles
 //! of a hundred pushes says more than a fitted slope. Not a test: a busy machine must not fail the build. `PIKIOSK_QUICK=1`
 //! takes a tenth of the rounds, to try the bench itself.
-#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 #![expect(clippy::print_stdout, reason = "the table on stdout is what a bench is for")]
 

@@ -2,7 +2,6 @@
 //!
 //! The binary speaks as `cargo test`'s own harness does, as far as people use it: words to filter by, `--exact`,
 //! `--skip`, `--list`.
-#![allow(clippy::print_stdout, reason = "it is a harness: its report goes to stdout")]
 
 #![expect(clippy::print_stdout, reason = "a test harness reports on stdout, as cargo's own does")]
 
