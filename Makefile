@@ -3,10 +3,10 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench needs python
+.PHONY: help demo test check bench proof-kill-display needs python
 
 help: ## Tells what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Shows what this is: server, display, real Firefox (ARGS="--headless --tour DIR")
 	@.ci/needs || echo "Going on with what there is."
@@ -26,7 +26,10 @@ check: ## Format, lints for all features and each alone, documentation
 
 bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; leave the machine alone)
 	cargo build --release --target-dir target/display --no-default-features --features display
-	cargo bench --bench figures -- $(ARGS)
+	cargo bench --profile fast --bench figures -- $(ARGS)
+
+proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (20 minutes; `make test` does 5)
+	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
 
 needs: ## Installs what demo and test use and this machine lacks; says it
 	@.ci/needs

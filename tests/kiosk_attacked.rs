@@ -1,5 +1,7 @@
 //! A strange page on the glass attacks everything on 127.0.0.1 that a display runs: it gets nothing and changes nothing.
 
+#![expect(clippy::print_stdout, reason = "how long each trick took is this test's report")]
+
 mod support;
 
 use serde_json::{Value, json};

@@ -155,6 +155,11 @@ impl Journal {
                 }
                 Some(Kind::Action) | None => self.actions.push_back(taken.clone()),
             },
+            Record::Back(taken) => {
+                if let Some(Kind::State(slot)) = command::spec(&taken.name).map(|spec| spec.kind) {
+                    self.state.insert(slot, taken.clone());
+                }
+            }
             Record::Started(key) => {
                 if let Some(taken) = self.actions.iter_mut().find(|taken| taken.key == *key) {
                     taken.started = true;
@@ -172,7 +177,8 @@ impl Journal {
     /// The fewest records that make this journal.
     pub fn snapshot(&self) -> Vec<Record> {
         let mut records = vec![Record::Read(self.positions.clone())];
-        records.extend(self.state.values().chain(&self.actions).cloned().map(Record::Taken));
+        records.extend(self.actions.iter().cloned().map(Record::Taken));
+        records.extend(self.state.values().cloned().map(Record::Back));
         for ended in &self.finals {
             records.push(Record::Ended { receipt: ended.receipt.clone(), at_ms: ended.at_ms });
             if ended.told {

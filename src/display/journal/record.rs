@@ -47,6 +47,8 @@ pub enum Record {
     /// Where reading goes on, per address.
     Read(BTreeMap<Address, Position>),
     Taken(Taken),
+    /// An older value that ended before is the one to show again (the display left a group, say).
+    Back(Taken),
     Started(EventKey),
     /// A final receipt, or the same one with its frame's hash filled in. `at_ms` is the server's clock, if known.
     Ended {

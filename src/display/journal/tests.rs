@@ -165,6 +165,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         (0..50u64).prop_map(read),
         id.clone().prop_map(|id| Record::Started(key(&id))),
         (id.clone(), status).prop_map(|(id, status)| ended(&id, status, None)),
+        id.clone().prop_map(|id| Record::Back(taken(&id, "zoom", true))),
         id.prop_map(|id| Record::Told(key(&id))),
     ]
 }

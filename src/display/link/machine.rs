@@ -18,7 +18,8 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// After "replaced by a newer socket": two that take the place from each other must not do so at speed.
 const REPLACED_MIN: Duration = Duration::from_secs(60);
-/// A server that says no is asked again after a minute, then four times as long, at most an hour.
+/// A server that says no is asked again soon, once: it may have been started anew between two questions, and have
+/// forgotten the first. Then after a minute, four times as long, at most an hour.
 const REFUSED_FIRST: Duration = Duration::from_secs(60);
 const REFUSED_MAX: Duration = Duration::from_secs(3600);
 /// Ticket and upgrade together: two or three round trips, each with a handshake of at most 10 s.
@@ -186,9 +187,14 @@ impl Link {
                 REFUSED_MAX + jitter(&mut self.rng, REFUSED_MAX / 10)
             }
             LinkError::Refused(_) | LinkError::Protocol(_) | LinkError::NoCode => {
-                let wait = REFUSED_FIRST.saturating_mul(1 << (2 * self.refusals.min(8))).min(REFUSED_MAX);
                 self.refusals = self.refusals.saturating_add(1);
-                wait + jitter(&mut self.rng, wait / 10)
+                match self.refusals.checked_sub(2) {
+                    None => full_jitter + BACK_OFF_FIRST,
+                    Some(n) => {
+                        let wait = REFUSED_FIRST.saturating_mul(1 << (2 * n.min(8))).min(REFUSED_MAX);
+                        wait + jitter(&mut self.rng, wait / 10)
+                    }
+                }
             }
             LinkError::Busy { retry_after: Some(at_least) } => {
                 full_jitter.max(*at_least + jitter(&mut self.rng, *at_least / 10)).min(REFUSED_MAX)
@@ -259,7 +265,7 @@ mod tests {
             (closed(4003), 60 * S, 90 * S),
             (closed(4500), 3600 * S, 3960 * S),
             (closed(4502), 3600 * S, 3960 * S),
-            (LinkError::Refused("no".into()), 60 * S, 66 * S),
+            (LinkError::Refused("no".into()), S / 2, S),
             (LinkError::Busy { retry_after: Some(20 * S) }, 20 * S, 22 * S),
             (LinkError::Busy { retry_after: None }, Duration::ZERO, S),
         ] {
@@ -274,7 +280,8 @@ mod tests {
         let mut link = link(now);
         let waits: Vec<Duration> =
             (0..6).map(|_| wait_after(&mut link, LinkError::Refused("no".into()), now)).collect();
-        assert!(waits[0] < 67 * S && waits[1] >= 240 * S && waits[5] >= 3600 * S && waits[5] <= 3960 * S, "{waits:?}");
+        assert!(waits[0] <= S && (60 * S..=66 * S).contains(&waits[1]), "{waits:?}");
+        assert!((3600 * S..=3960 * S).contains(&waits[5]), "{waits:?}");
     }
 
     #[test]

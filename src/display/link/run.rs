@@ -263,12 +263,18 @@ impl Shell {
         self.close().await;
     }
 
+    /// Says goodbye and hears the answer out: a socket that is closed with unread frames in it is reset, and the reset
+    /// would take our last receipts along.
     async fn close(&mut self) {
-        if let Some(mut socket) = self.socket.take() {
+        let Some(mut socket) = self.socket.take() else { return };
+        let goodbye = async {
             let frame = CloseFrame { code: WsCloseCode::Away, reason: "".into() };
-            // The server may be gone: then there is nobody to be polite to.
-            let _ = timeout(CLOSE_WITHIN, socket.send(Message::Close(Some(frame)))).await;
-        }
+            if socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        };
+        // The server may be gone: then there is nobody to be polite to.
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
     }
 }
 

@@ -232,7 +232,7 @@ impl Glass {
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }
-            FromLoop::Bidi(message) => match serde_json::from_str::<Value>(message.get()) {
+            FromLoop::Bidi(message) => match told(&message) {
                 Ok(message) => self.message(message),
                 Err(error) => tracing::warn!(%error, "Firefox said what is no JSON"),
             },
@@ -339,6 +339,7 @@ impl Glass {
         let command = json!({ "id": self.next_id, "method": call.method, "params": call.params });
         self.pending.insert(self.next_id, Pending { purpose, deadline });
         if let Ok(raw) = RawValue::from_string(command.to_string()) {
+            tracing::trace!(target: "bidi", sent = raw.get());
             self.order(&ToLoop::Bidi(raw));
         }
     }
@@ -352,6 +353,13 @@ impl Glass {
             self.detach("the browser loop takes no orders");
         }
     }
+}
+
+/// Wire traffic has a target of its own: `PIKIOSK_LOG=info,bidi=trace`.
+fn told(message: &RawValue) -> serde_json::Result<Value> {
+    // A picture's base64 says nothing to a reader.
+    tracing::trace!(target: "bidi", told = message.get().get(..2000).unwrap_or_else(|| message.get()));
+    serde_json::from_str(message.get())
 }
 
 /// Takes one loop at a time; a newer one replaces the older.

@@ -124,15 +124,14 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        let now = Instant::now();
-        shell.tick(now, watchdog);
         if let Some(input) = input {
-            let effects = shell.supervisor.step(input, now);
+            let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.end().await;
                 return Ok(Ending::Restart);
             }
         }
+        shell.tick(Instant::now(), watchdog);
     }
 }
 
@@ -294,14 +293,13 @@ impl Shell {
     fn link_told(&mut self, told: Option<link::Told>) -> Option<Input> {
         match told {
             Some(link::Told::State { state, display }) => {
-                let was_live = matches!(self.link_state, Some(link::State::Live { .. }));
                 let is_live = matches!(state, link::State::Live { .. });
                 if display.is_some() && display != self.display {
                     self.supervisor.is_called(display.as_ref().map_or_else(String::new, ToString::to_string));
                     self.display = display;
                 }
                 self.link_state = Some(state);
-                (was_live && !is_live).then_some(Input::Unlinked)
+                (!is_live).then_some(Input::Unlinked)
             }
             Some(link::Told::Hello(hello)) => {
                 let positions = self.supervisor.journal().positions();

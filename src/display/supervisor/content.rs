@@ -218,7 +218,11 @@ impl Content {
             Phase::Shown => {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
-                fault.into_iter().for_each(|fault| self.fail(fault, out));
+                match fault {
+                    Some(fault) => self.fail(fault, out),
+                    // The page led elsewhere by itself: what lies over it is to be laid again.
+                    None => self.paints += 1,
+                }
             }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.painted(painted);

@@ -14,13 +14,22 @@ use crate::{
 /// An event for the page has no receipt; a page that does not take it by then never will.
 const GIVE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Events that wait for a page to be there; the oldest go first. Each is at most 64 KiB.
+const FOR_PAGE_MAX: usize = 32;
+
 impl Supervisor {
     pub(super) fn delivered(&mut self, event: Event, out: &mut Out) {
         let key = EventKey::of(&event);
         let read = self.read(&event);
         match (command::meaning(&event), self.journal.judge(&key)) {
             (Ok(Meaning::ForPage), _) => self.for_page(event, read, out),
-            (_, Verdict::Duplicate(receipt)) => self.send(*receipt, out),
+            (Ok(Meaning::Command(spec, command)), Verdict::Duplicate(receipt)) => {
+                self.send(*receipt, out);
+                if let Kind::State(slot) = spec.kind {
+                    self.take_back(slot, spec, command, key, out);
+                }
+            }
+            (Err(_), Verdict::Duplicate(receipt)) => self.send(*receipt, out),
             (_, Verdict::InHand) => {}
             (Err(error), Verdict::Fresh) => self.refused(key, read, &error, out),
             (Ok(Meaning::Command(spec, command)), Verdict::Fresh) => {
@@ -51,8 +60,20 @@ impl Supervisor {
     fn for_page(&mut self, event: Event, read: Option<Record>, out: &mut Out) {
         if let Some(read) = read {
             self.note(vec![read], out);
-            let data = serde_json::from_str(event.json_data().get()).unwrap_or_default();
-            out.ask(Ask::PageEvent { name: event.kind, data }, GIVE_WITHIN);
+            if self.for_page.len() == FOR_PAGE_MAX {
+                self.for_page.pop_front();
+            }
+            self.for_page.push_back(event);
+        }
+    }
+
+    /// A page that is only loading hears nothing: what is for it waits until it is there.
+    pub(super) fn give_to_page(&mut self, out: &mut Out) {
+        if self.attached && self.content.is_settled() {
+            for event in self.for_page.drain(..) {
+                let data = serde_json::from_str(event.json_data().get()).unwrap_or_default();
+                out.ask(Ask::PageEvent { name: event.kind, data }, GIVE_WITHIN);
+            }
         }
     }
 
@@ -62,7 +83,6 @@ impl Supervisor {
         out.end(key, Outcome { error: Some(error.to_string()), ..Outcome::of(Status::Refused) });
     }
 
-    /// The value it replaces ends in the same line of the journal.
     fn take_state(
         &mut self,
         slot: Slot,
@@ -73,20 +93,35 @@ impl Supervisor {
         out: &mut Out,
     ) {
         let key = taken.key.clone();
+        self.replace(slot, spec, read.into_iter().collect(), Record::Taken(taken), out);
+        self.set(command, Some(key), out);
+    }
+
+    /// The server gives a value again only where it is the one to show. If another is on the glass, that one is no
+    /// longer meant: the display left a group, or the other was withdrawn.
+    fn take_back(&mut self, slot: Slot, spec: &Spec, command: Command, key: EventKey, out: &mut Out) {
+        if self.journal.state(slot).is_none_or(|shown| shown.key == key) {
+            return;
+        }
+        let taken = Taken { key, name: spec.name.to_owned(), data: command.data(), expires_ms: None, started: true };
+        self.replace(slot, spec, Vec::new(), Record::Back(taken), out);
+        self.set(command, None, out);
+    }
+
+    /// The value that goes ends in the line in which the other comes.
+    fn replace(&mut self, slot: Slot, spec: &Spec, mut records: Vec<Record>, by: Record, out: &mut Out) {
         let older = self.journal.state(slot).filter(|older| self.journal.receipt(&older.key).is_none());
         let older = older.map(|older| older.key.clone());
-        let mut records: Vec<Record> = read.into_iter().collect();
         if let Some(older) = &older {
             self.content.forget_due(older);
             let error = Some(format!("a newer {} came first", spec.name));
             records.push(self.ending(older, Outcome { error, ..Outcome::of(Status::Superseded) }, out.now));
         }
-        records.push(Record::Taken(taken));
+        records.push(by);
         self.keep(records, out);
         if let Some(receipt) = older.and_then(|older| self.journal.receipt(&older).cloned()) {
             self.send(receipt, out);
         }
-        self.set(command, Some(key), out);
     }
 
     fn take_action(&mut self, command: Command, mut taken: Taken, read: Option<Record>, out: &mut Out) {

@@ -15,7 +15,7 @@
 //! Rejected: an actor per command. Who repaints, who waits for whom and what a crash leaves behind would be spread over
 //! tasks; here it is one value that a test can drop and build again from its journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::{
         page::Urls,
     },
     event::{
-        Receipt, Status,
+        Event, Receipt, Status,
         command::{Command, Slot},
     },
 };
@@ -83,6 +83,8 @@ pub struct Supervisor {
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
     arrived: HashMap<EventKey, Instant>,
+    /// Events of the publishers' own types, for a page that is not there yet.
+    for_page: VecDeque<Event>,
     /// Whose frame is being hashed.
     hashing: Vec<(AskId, Vec<EventKey>)>,
     started: Instant,
@@ -109,6 +111,7 @@ impl Supervisor {
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
+            for_page: VecDeque::new(),
             hashing: Vec::new(),
             started: now,
             next_ask: 0,
@@ -165,6 +168,7 @@ impl Supervisor {
             self.jobs.painted(&mut out);
         }
         self.start_waiting(&mut out);
+        self.give_to_page(&mut out);
         self.finish(out)
     }
 

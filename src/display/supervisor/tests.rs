@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     display::page::{Secret, SiteFault},
-    event::{Address, Event, Position, receipt::INTERRUPTED, time::UtcMillis},
+    event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -497,6 +497,21 @@ fn what_is_not_known_is_refused_and_the_pages_own_events_are_given_to_the_page_o
     assert_eq!(given, 1);
     world.die(true);
     world.link();
+}
+
+#[test]
+fn a_value_that_is_given_again_is_back_on_the_glass() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.answer_all();
+    world.push(2, "navigate", nav("http://b/"));
+    world.answer_all();
+    world.push(1, "navigate", nav("http://a/"));
+    world.paint();
+    assert_eq!(world.machine.content().url(), "http://a/");
+    assert_eq!(world.machine.journal().state(Slot::Content).unwrap().key, key(1));
+    world.die(true);
+    assert_eq!(world.machine.content().url(), "http://a/");
 }
 
 #[test]
