@@ -210,7 +210,12 @@ impl Kiosk {
         let loops: Vec<i32> = self.browser.iter().chain(&self.others).map(Process::pid).collect();
         let below = loops.iter().flat_map(|pid| process::below(*pid).into_iter().map(move |seen| (*pid, seen)));
         below
-            .filter(|(pid, seen)| seen.parent == *pid && process::seen(*pid).is_some_and(|seen| seen.state != 'Z') && seen.name.starts_with("firefox") && seen.state != 'Z')
+            .filter(|(pid, seen)| {
+                seen.parent == *pid
+                    && process::seen(*pid).is_some_and(|seen| seen.state != 'Z')
+                    && seen.name.starts_with("firefox")
+                    && seen.state != 'Z'
+            })
             .map(|(_, seen)| seen.pid)
             .collect()
     }
