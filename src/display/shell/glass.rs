@@ -232,10 +232,13 @@ impl Glass {
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }
-            FromLoop::Bidi(message) => match told(&message) {
-                Ok(message) => self.message(message),
-                Err(error) => tracing::warn!(%error, "Firefox said what is no JSON"),
-            },
+            FromLoop::Bidi(message) => {
+                tracing::trace!(message = shortened(message.get()), "Firefox said");
+                match serde_json::from_str::<Value>(message.get()) {
+                    Ok(message) => self.message(message),
+                    Err(error) => tracing::warn!(%error, "Firefox said what is no JSON"),
+                }
+            }
         }
     }
 
@@ -336,10 +339,10 @@ impl Glass {
 
     fn call(&mut self, call: Call, purpose: Purpose, deadline: Instant) {
         self.next_id += 1;
+        tracing::trace!(id = self.next_id, method = call.method, params = shortened(&call.params.to_string()), "asked");
         let command = json!({ "id": self.next_id, "method": call.method, "params": call.params });
         self.pending.insert(self.next_id, Pending { purpose, deadline });
         if let Ok(raw) = RawValue::from_string(command.to_string()) {
-            tracing::trace!(target: "bidi", sent = raw.get());
             self.order(&ToLoop::Bidi(raw));
         }
     }
@@ -353,13 +356,6 @@ impl Glass {
             self.detach("the browser loop takes no orders");
         }
     }
-}
-
-/// Wire traffic has a target of its own: `PIKIOSK_LOG=info,bidi=trace`.
-fn told(message: &RawValue) -> serde_json::Result<Value> {
-    // A picture's base64 says nothing to a reader.
-    tracing::trace!(target: "bidi", told = message.get().get(..2000).unwrap_or_else(|| message.get()));
-    serde_json::from_str(message.get())
 }
 
 /// Takes one loop at a time; a newer one replaces the older.
@@ -432,4 +428,10 @@ fn error_words(message: &Value) -> String {
     let error = message["error"].as_str().unwrap_or("error");
     let words = message["message"].as_str().unwrap_or_default();
     format!("{error}: {words}").chars().take(400).collect()
+}
+
+/// The beginning of what was said, for the log.
+fn shortened(text: &str) -> &str {
+    let end = (0..=text.len().min(300)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
 }

@@ -212,7 +212,7 @@ impl Content {
     pub fn painted(&mut self, painted: &Painted, out: &mut Out) {
         match &mut self.phase {
             Phase::Loading(load) => {
-                let loaded = load.painted(painted);
+                let loaded = load.painted(painted, out.now);
                 self.loaded(loaded, out);
             }
             Phase::Shown => {
@@ -225,7 +225,7 @@ impl Content {
                 }
             }
             Phase::Away { page: Some(load), .. } => {
-                let loaded = load.painted(painted);
+                let loaded = load.painted(painted, out.now);
                 self.offline_loaded(loaded);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
@@ -314,7 +314,10 @@ impl Content {
     pub fn due(&mut self, out: &mut Out) {
         let now = out.now;
         match &mut self.phase {
-            Phase::Loading(load) if load.deadline() <= now => self.fail(SiteFault::TimedOut, out),
+            Phase::Loading(load) if load.deadline() <= now => {
+                let loaded = load.overdue();
+                self.loaded(loaded, out);
+            }
             Phase::Away { page: Some(load), .. } if load.deadline() <= now => self.own_page_lost(out),
             Phase::Away { again: Again::LoadAt(at), .. } if *at <= now => self.load(out),
             Phase::Away { again: again @ Again::ProbeAt(_), .. } if self.trouble.is_some() => {

@@ -14,11 +14,16 @@ use crate::display::page::SiteFault;
 /// A site that has not begun to answer by then is not there; and as long again to paint.
 pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 
+/// A painted document that nothing names as ours is waited with for so long.
+const NAMELESS_FOR: Duration = Duration::from_secs(3);
+
 /// A load under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
     pub url: String,
     pub ask: AskId,
+    /// The browser took the order; under this id, if it said one.
+    answered: bool,
     navigation: Option<String>,
     /// What was committed before the id was known, and then what our navigation led to.
     commits: Vec<(Option<String>, String)>,
@@ -40,8 +45,10 @@ pub enum Loaded {
 impl Load {
     pub fn new(url: String, ask: AskId, now: Instant) -> Self {
         Load {
-            url,
+            // As Firefox will write it: `http://A` is `http://a/`.
+            url: url::Url::parse(&url).map_or(url, String::from),
             ask,
+            answered: false,
             navigation: None,
             commits: Vec::new(),
             ours: None,
@@ -57,23 +64,13 @@ impl Load {
 
     /// The browser took the order.
     pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
-        // Without an id the first commit since the order is taken for ours.
-        let found = match &navigation {
-            Some(id) => {
-                self.commits.iter().position(|(commit, url)| commit.as_ref() == Some(id) || self.asked_for(url))
-            }
-            None => (!self.commits.is_empty()).then_some(0),
-        };
-        let was_jump = navigation.as_ref().is_some_and(|id| self.jumps.contains(id));
-        self.navigation = navigation;
-        if was_jump {
+        self.answered = true;
+        if navigation.as_ref().is_some_and(|id| self.jumps.contains(id)) {
             return Loaded::Shown;
         }
-        if found.is_some() {
-            self.ours = found;
-            self.deadline = now + LOAD_WITHIN;
-        }
-        self.judge()
+        self.navigation = navigation;
+        let found = self.commits.iter().position(|(id, url)| self.is_ours(id.as_deref(), url));
+        self.found(found, now)
     }
 
     /// A document came onto the glass.
@@ -82,12 +79,34 @@ impl Load {
             return Loaded::Failed(fault);
         }
         self.commits.push((navigation.map(str::to_owned), url.to_owned()));
-        let is_it = self.navigation.is_some() && (self.navigation.as_deref() == navigation || self.asked_for(url));
-        if self.ours.is_none() && is_it {
-            self.ours = Some(self.commits.len() - 1);
+        let found = (self.answered && self.is_ours(navigation, url)).then(|| self.commits.len() - 1);
+        self.found(found, now)
+    }
+
+    /// By its id, or by its URL: when Firefox changes the process under a navigation, it may give it another id than it
+    /// answered. Without an id the first commit since the order is taken for ours.
+    fn is_ours(&self, navigation: Option<&str>, url: &str) -> bool {
+        match self.navigation.as_deref() {
+            Some(id) => navigation == Some(id) || same_document(url, &self.url),
+            None => true,
+        }
+    }
+
+    fn found(&mut self, found: Option<usize>, now: Instant) -> Loaded {
+        if self.ours.is_none() && found.is_some() {
+            self.ours = found;
             self.deadline = now + LOAD_WITHIN;
         }
-        self.judge()
+        self.judge(now)
+    }
+
+    /// The deadline passed. A document that painted, and that no id and no URL names as ours (it was redirected, and
+    /// the id changed), is taken for it in the end: the browser took the order, and nothing else came.
+    pub fn overdue(&self) -> Loaded {
+        match self.look() {
+            Loaded::Pending => Loaded::Failed(SiteFault::TimedOut),
+            loaded => loaded,
+        }
     }
 
     /// A jump within the document (the same URL, with a fragment): it is painted already.
@@ -97,29 +116,29 @@ impl Load {
         if self.navigation.as_deref() == navigation { Loaded::Shown } else { Loaded::Pending }
     }
 
-    pub fn painted(&mut self, painted: &Painted) -> Loaded {
+    pub fn painted(&mut self, painted: &Painted, now: Instant) -> Loaded {
         if let Some(fault) = SiteFault::from_error_document(&painted.uri) {
             // An older error page may still have been painting when we began: only our own counts.
             return if self.ours.is_some() { Loaded::Failed(fault) } else { Loaded::Pending };
         }
         self.painted = Some(painted.clone());
-        self.judge()
+        self.judge(now)
     }
 
-    /// Whether a document is the one that was ordered, by its address. Firefox 153 gives the commit another navigation
-    /// id than its answer to the order if the page before was still loading (seen once in 30 such orders).
-    fn asked_for(&self, url: &str) -> bool {
-        let parse = |text: &str| {
-            let mut url = url::Url::parse(text).ok()?;
-            url.set_fragment(None);
-            Some(url)
-        };
-        parse(url).is_some_and(|url| Some(url) == parse(&self.url))
+    fn judge(&mut self, now: Instant) -> Loaded {
+        let loaded = self.look();
+        if self.ours.is_some() || loaded == Loaded::Pending {
+            return loaded;
+        }
+        if self.answered {
+            self.deadline = self.deadline.min(now + NAMELESS_FOR);
+        }
+        Loaded::Pending
     }
 
-    /// The page may lead elsewhere by itself before it paints: the last document after ours is the one that counts.
-    fn judge(&self) -> Loaded {
-        let (Some(_), Some((_, url)), Some(painted)) = (self.ours, self.commits.last(), &self.painted) else {
+    /// The page may lead elsewhere by itself before it paints: the last document is the one that counts.
+    fn look(&self) -> Loaded {
+        let (true, Some((_, url)), Some(painted)) = (self.answered, self.commits.last(), &self.painted) else {
             return Loaded::Pending;
         };
         if !same_document(url, &painted.uri) {
@@ -162,7 +181,7 @@ mod tests {
                 .map(|step| match step {
                     0 => load.navigated(Some("n".into()), now),
                     1 => load.committed(Some("n"), "http://a/", now),
-                    _ => load.painted(&painted("http://a/#top", Some(200))),
+                    _ => load.painted(&painted("http://a/#top", Some(200)), now),
                 })
                 .collect();
             assert_eq!(results, [Loaded::Pending, Loaded::Pending, Loaded::Shown], "{order:?}");
@@ -173,29 +192,21 @@ mod tests {
     fn the_paint_of_the_page_before_is_not_ours() {
         let now = Instant::now();
         let mut load = load(now);
-        assert_eq!(load.painted(&painted("http://old/", Some(200))), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://old/", Some(200)), now), Loaded::Pending);
         assert_eq!(load.committed(Some("older"), "http://old/", now), Loaded::Pending);
         assert_eq!(load.navigated(Some("n".into()), now), Loaded::Pending);
         assert_eq!(load.committed(Some("n"), "http://a/", now), Loaded::Pending);
-        assert_eq!(load.painted(&painted("http://old/", Some(200))), Loaded::Pending);
-        assert_eq!(load.painted(&painted("http://a/", Some(200))), Loaded::Shown);
+        assert_eq!(load.painted(&painted("http://old/", Some(200)), now), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://a/", Some(200)), now), Loaded::Shown);
     }
 
     #[test]
-    fn a_page_whose_commit_bears_another_id_than_its_order_is_known_by_its_address() {
+    fn a_page_is_known_by_its_address_however_the_publisher_wrote_it() {
         let now = Instant::now();
-        for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0]] {
-            let mut load = Load::new("http://A:80".into(), 1, now);
-            let results: Vec<Loaded> = order
-                .iter()
-                .map(|step| match step {
-                    0 => load.navigated(Some("n".into()), now),
-                    1 => load.committed(Some("other"), "http://a/#top", now),
-                    _ => load.painted(&painted("http://a/#top", Some(200))),
-                })
-                .collect();
-            assert_eq!(results, [Loaded::Pending, Loaded::Pending, Loaded::Shown], "{order:?}");
-        }
+        let mut load = Load::new("http://A:80".into(), 1, now);
+        load.navigated(Some("n".into()), now);
+        assert_eq!(load.committed(Some("other"), "http://a/#top", now), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://a/#top", Some(200)), now), Loaded::Shown);
     }
 
     #[test]
@@ -205,7 +216,24 @@ mod tests {
         load.navigated(Some("n".into()), now);
         load.committed(Some("n"), "http://a/", now);
         assert_eq!(load.committed(Some("m"), "http://a/login", now), Loaded::Pending);
-        assert_eq!(load.painted(&painted("http://a/login", Some(200))), Loaded::Shown);
+        assert_eq!(load.painted(&painted("http://a/login", Some(200)), now), Loaded::Shown);
+    }
+
+    #[test]
+    fn a_navigation_that_changed_its_id_is_known_by_its_url_and_in_the_end_by_being_the_only_one() {
+        let now = Instant::now();
+        let mut load = load(now);
+        load.committed(Some("other"), "http://a/", now);
+        load.navigated(Some("n".into()), now);
+        assert_eq!(load.painted(&painted("http://a/", Some(200)), now), Loaded::Shown);
+
+        let mut redirected = self::load(now);
+        redirected.committed(Some("other"), "http://b/", now);
+        redirected.navigated(Some("n".into()), now);
+        assert_eq!(redirected.painted(&painted("http://b/", Some(200)), now), Loaded::Pending);
+        assert_eq!(redirected.deadline(), now + NAMELESS_FOR);
+        assert_eq!(redirected.overdue(), Loaded::Shown);
+        assert_eq!(self::load(now).overdue(), Loaded::Failed(SiteFault::TimedOut));
     }
 
     #[test]
@@ -219,7 +247,7 @@ mod tests {
         let mut missing = load(now);
         missing.navigated(Some("n".into()), now);
         missing.committed(Some("n"), "http://a/", now);
-        assert_eq!(missing.painted(&painted("http://a/", Some(404))), Loaded::Failed(SiteFault::Status(404)));
+        assert_eq!(missing.painted(&painted("http://a/", Some(404)), now), Loaded::Failed(SiteFault::Status(404)));
     }
 
     #[test]
