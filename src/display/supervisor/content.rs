@@ -244,6 +244,7 @@ impl Content {
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
             Err(AskError::Refused(message)) => match SiteFault::from_navigation_error(message) {
+                Some(fault) if message.contains(super::load::ADDRESS_REJECTED) => load.rejected(fault, out.now),
                 Some(fault) => Loaded::Failed(fault),
                 // The page began a navigation of its own: it may yet paint, and the deadline is there if not.
                 None => load.navigated(None, out.now),
