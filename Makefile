@@ -28,7 +28,7 @@ bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; 
 	cargo build --release --target-dir target/display --no-default-features --features display
 	cargo bench --profile fast --bench figures -- $(ARGS)
 
-proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (20 minutes; `make test` does 5)
+proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
 
 needs: ## Installs what demo and test use and this machine lacks; says it

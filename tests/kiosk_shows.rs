@@ -229,9 +229,14 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             _ => json!({}),
         };
         let id = kiosk.push(name, &data);
-        let (receipt, took) = kiosk.server.receipt_within(&id, DISPLAY, COLD);
+        if name == "restart" {
+            // It ends, and whoever keeps it (systemd, on a display) starts it again.
+            let code = until("the supervisor ends", seconds(10), || kiosk.run().ended());
+            assert!(code.success(), "{code}");
+            kiosk.start_run();
+        }
+        let (receipt, _) = kiosk.server.receipt_within(&id, DISPLAY, COLD);
         assert!(matches!(receipt["status"].as_str(), Some("shown" | "done")), "{name}: {receipt}");
-        assert!(took < COLD, "{name}");
         ids.push((name, id, receipt["status"].clone()));
     }
     // As systemd does after `restart`.

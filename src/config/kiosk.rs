@@ -125,7 +125,7 @@ struct ServerLinkFile {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct PageFile {
-    /// Address and port of the local page. Only this machine may reach it: 127.x.x.x or [::1].
+    /// Address and port of the local page. Only this machine may reach it: 127.x.x.x or ::1.
     listen: String,
 }
 

@@ -79,20 +79,28 @@ impl Kiosk {
     }
 
     pub fn start_browser(&mut self) {
-        self.browser = Some(self.browser_process());
+        self.browser = Some(self.browser_process("browser"));
     }
 
     /// A second loop beside the first, as after a mistake of a person.
     pub fn start_another_browser(&mut self) {
-        let another = self.browser_process();
+        let another = self.browser_process("another-browser");
         self.others.push(another);
     }
 
-    fn browser_process(&self) -> Process {
+    /// What the last of [`Self::start_another_browser`] wrote so far, and whether it ended.
+    #[track_caller]
+    pub fn another_browser(&mut self) -> (String, bool) {
+        let last = self.others.last_mut().expect("another was started");
+        let ended = last.ended().is_some();
+        (last.log(), ended)
+    }
+
+    fn browser_process(&self, name: &str) -> Process {
         let mut command = pikiosk(&["browser", "--config"]);
         command.arg(&self.config).arg("--runtime").arg(self.runtime());
         command.env("DISPLAY", &self.screen.display).env("HOME", self.folder());
-        Process::start("browser", self.folder(), &mut command)
+        Process::start(name, self.folder(), &mut command)
     }
 
     pub fn runtime(&self) -> PathBuf {
@@ -202,7 +210,12 @@ impl Kiosk {
         let loops: Vec<i32> = self.browser.iter().chain(&self.others).map(Process::pid).collect();
         let below = loops.iter().flat_map(|pid| process::below(*pid).into_iter().map(move |seen| (*pid, seen)));
         below
-            .filter(|(pid, seen)| seen.parent == *pid && seen.name.starts_with("firefox") && seen.state != 'Z')
+            .filter(|(pid, seen)| {
+                seen.parent == *pid
+                    && process::seen(*pid).is_some_and(|seen| seen.state != 'Z')
+                    && seen.name.starts_with("firefox")
+                    && seen.state != 'Z'
+            })
             .map(|(_, seen)| seen.pid)
             .collect()
     }

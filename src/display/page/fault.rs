@@ -59,9 +59,10 @@ pub enum Blame {
 
 impl SiteFault {
     /// From the message of a failed BiDi `browsingContext.navigate`; none for a navigation that a newer one replaced
-    /// (a 204 answer or a download looks the same: the page before stays).
+    /// (a 204 answer or a download looks the same: the page before stays), and none for Firefox's "Address rejected":
+    /// it says so of a page that came and at once led elsewhere; an error page among them tells by its own address.
     pub fn from_navigation_error(message: &str) -> Option<Self> {
-        if message.contains("NS_BINDING_ABORTED") {
+        if message.contains("NS_BINDING_ABORTED") || message.contains("Address rejected") {
             return None;
         }
         if message.contains("is not allowed in this context") {
@@ -266,6 +267,7 @@ mod tests {
             assert_eq!(SiteFault::from_navigation_error(&message), Some(fault), "{message}");
         }
         assert_eq!(SiteFault::from_navigation_error("Error: NS_BINDING_ABORTED"), None);
+        assert_eq!(SiteFault::from_navigation_error("unknown error: Error: Address rejected"), None);
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub enum Loaded {
 impl Load {
     pub fn new(url: String, ask: AskId, now: Instant) -> Self {
         Load {
-            url,
+            // As Firefox will write it: `http://A` is `http://a/`.
+            url: url::Url::parse(&url).map_or(url, String::from),
             ask,
             answered: false,
             navigation: None,
@@ -211,6 +212,15 @@ mod tests {
         assert_eq!(load.committed(Some("n"), "http://a/", now), Loaded::Pending);
         assert_eq!(load.painted(&painted("http://old/", Some(200)), now), Loaded::Pending);
         assert_eq!(load.painted(&painted("http://a/", Some(200)), now), Loaded::Shown);
+    }
+
+    #[test]
+    fn a_page_is_known_by_its_address_however_the_publisher_wrote_it() {
+        let now = Instant::now();
+        let mut load = Load::new("http://A:80".into(), 1, now);
+        load.navigated(Some("n".into()), now);
+        assert_eq!(load.committed(Some("other"), "http://a/#top", now), Loaded::Pending);
+        assert_eq!(load.painted(&painted("http://a/#top", Some(200)), now), Loaded::Shown);
     }
 
     #[test]
