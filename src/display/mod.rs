@@ -1,4 +1,23 @@
-//! The display: the pure machines of the supervisor and the shells around them.
+//! The display: what keeps the right page on the glass, and tells the server so.
+//!
+//! ```text
+//!   pikiosk run (user pikiosk)                                  pikiosk browser (X session, user kiosk)
+//!   +--------------------------------------------------+        +--------------------------------------+
+//!   | shell       one loop: does what the machines say |  unix  | browser   keeps Firefox and its one  |
+//!   |   supervisor   what should be on the glass: pure | socket |           BiDi session, relays it    |
+//!   |   journal      what survives a kill: one file    |<------>|  Firefox --> page --> the glass      |
+//!   |   playlist     whose turn it is: pure            |        +------------------|-------------------+
+//!   |   link         the socket to the server          |                           | http, loopback
+//!   |   page         splash, offline, media  <---------|---------------------------+
+//!   |   status       what `pikiosk status` reads       |
+//!   +--------------------------------------------------+
+//! ```
+//!
+//! The supervisor decides and remembers; the loop owns the process. Each may be killed without taking the page with it:
+//! a new supervisor finds the glass as it was, a new loop is told what to show.
+//!
+//! Rejected: one process for both. A supervisor that is updated, or killed, would take Firefox and so the glass with it,
+//! and the page's user could read the display's key.
 
 pub mod browser;
 pub mod journal;

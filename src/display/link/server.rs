@@ -208,3 +208,7 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, LinkError> {
         Err(_) => Err(LinkError::Unreachable("it did not finish its answer in time".into())),
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ use super::{
     load::{Load, Loaded},
     out::{Out, Outcome, earlier},
     port::{Answer, Ask, AskError, AskId, Effect, Painted},
+    retry::retry_after,
     turns::Turns,
 };
 use crate::{
@@ -30,11 +31,6 @@ use crate::{
     event::{Status, command},
 };
 
-/// The first wait after a failed try; it doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// A wrong setting mends itself by a new command; this is in case it does not.
-const RETRY_SETTING: Duration = Duration::from_secs(60);
 /// After so many unanswered probes the browser itself tries: the probe may see another network than it does.
 const TRY_FOR_REAL: u32 = 10;
 /// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
@@ -244,6 +240,7 @@ impl Content {
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
             Err(AskError::Refused(message)) => match SiteFault::from_navigation_error(message) {
+                Some(fault) if message.contains(super::load::ADDRESS_REJECTED) => load.rejected(fault, out.now),
                 Some(fault) => Loaded::Failed(fault),
                 // The page began a navigation of its own: it may yet paint, and the deadline is there if not.
                 None => load.navigated(None, out.now),
@@ -480,17 +477,6 @@ impl Content {
             *page = Some(Load::new(url, ask, out.now));
         }
     }
-}
-
-/// Doubles up to its limit, spread by a fifth to either side.
-fn retry_after(fault: &SiteFault, tries: u32, rng: &mut fastrand::Rng) -> Duration {
-    let wait = match fault.blame() {
-        Blame::Setting => RETRY_SETTING,
-        Blame::Site | Blame::Network | Blame::Page => {
-            RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(RETRY_MAX)
-        }
-    };
-    wait.mul_f64(0.8 + 0.4 * rng.f64())
 }
 
 fn host(url: &str) -> String {

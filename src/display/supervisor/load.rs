@@ -17,6 +17,11 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
+/// The error page's own words follow the refusal within milliseconds.
+const REASON_WITHIN: Duration = Duration::from_secs(1);
+/// What Firefox answers when an error page came, whatever the error.
+pub const ADDRESS_REJECTED: &str = "Address rejected";
+
 /// A load under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -25,6 +30,7 @@ pub struct Load {
     /// The browser took the order; under this id, if it said one.
     answered: bool,
     navigation: Option<String>,
+    rejected: Option<SiteFault>,
     /// What was committed before the id was known, and then what our navigation led to.
     commits: Vec<(Option<String>, String)>,
     ours: Option<usize>,
@@ -50,6 +56,7 @@ impl Load {
             ask,
             answered: false,
             navigation: None,
+            rejected: None,
             commits: Vec::new(),
             ours: None,
             painted: None,
@@ -71,6 +78,13 @@ impl Load {
         self.navigation = navigation;
         let found = self.commits.iter().position(|(id, url)| self.is_ours(id.as_deref(), url));
         self.found(found, now)
+    }
+
+    /// The browser answered that an error page came in the page's place. Which one it says next; or not.
+    pub fn rejected(&mut self, fault: SiteFault, now: Instant) -> Loaded {
+        self.rejected = Some(fault);
+        self.deadline = self.deadline.min(now + REASON_WITHIN);
+        Loaded::Pending
     }
 
     /// A document came onto the glass.
@@ -104,7 +118,7 @@ impl Load {
     /// the id changed), is taken for it in the end: the browser took the order, and nothing else came.
     pub fn overdue(&self) -> Loaded {
         match self.look() {
-            Loaded::Pending => Loaded::Failed(SiteFault::TimedOut),
+            Loaded::Pending => Loaded::Failed(self.rejected.clone().unwrap_or(SiteFault::TimedOut)),
             loaded => loaded,
         }
     }

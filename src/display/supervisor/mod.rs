@@ -39,6 +39,7 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+mod retry;
 mod turns;
 
 pub use content::{Content, Show, Trouble};

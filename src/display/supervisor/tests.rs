@@ -298,6 +298,22 @@ fn a_site_that_fails_is_told_at_once_kept_and_shown_when_it_answers() {
 }
 
 #[test]
+fn the_reason_for_a_rejected_address_is_that_of_the_error_page_that_follows() {
+    let neterror = Seen::Committed { navigation: None, url: "about:neterror?e=netReset&u=http%3A//a/".into() };
+    for (told, code) in [(Some(neterror), "connection-interrupted"), (None, "Address rejected")] {
+        let mut world = World::up();
+        world.push(1, "navigate", nav("http://a/"));
+        let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+        world.answer(at, Err(AskError::Refused("unknown error: Error: Address rejected".into())));
+        assert_eq!(world.status(1), None);
+        told.into_iter().for_each(|told| world.give(Input::Seen(told)));
+        world.pass(2 * S);
+        let error = world.receipts(1)[0].error.clone().unwrap();
+        assert!(error.contains(code), "{error}");
+    }
+}
+
+#[test]
 fn a_page_that_answers_404_is_not_shown() {
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
