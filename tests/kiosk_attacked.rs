@@ -195,9 +195,18 @@ fn a_page_under_another_name_for_loopback_gets_nothing(kiosk: &mut Kiosk) {
             assert!(matches!(reply.status, 400 | 403), "Origin {origin} {path}: {}", reply.status);
         }
     }
-    for site in ["cross-site", "same-site"] {
-        let reply = ask(&own, "/state", &[("Sec-Fetch-Site", site)]);
-        assert!(matches!(reply.status, 400 | 403), "Sec-Fetch-Site {site}: {}", reply.status);
+    // What the browser itself says of a script, a picture, a frame that a stranger's page asks for.
+    for (path, site, mode, dest, let_in) in [
+        ("/splash", "cross-site", "no-cors", "script", false),
+        ("/splash", "same-site", "no-cors", "image", false),
+        ("/splash", "cross-site", "navigate", "iframe", false),
+        ("/splash", "same-site", "cors", "empty", false),
+        ("/splash", "none", "navigate", "document", true),
+        ("/splash", "cross-site", "navigate", "document", true),
+    ] {
+        let said = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+        let reply = ask(&own, path, &said);
+        assert_eq!(reply.status, if let_in { 200 } else { 403 }, "{said:?}: {}", reply.text());
     }
 }
 
