@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use pikiosk::event::command::REGISTRY;
 use serde_json::{Value, json};
@@ -46,6 +46,12 @@ fn a_pushed_page_is_on_the_glass_before_its_receipt_says_shown(kiosk: &mut Kiosk
         assert!(receipt["took_ms"].as_u64().is_some(), "{receipt}");
         // Firefox says that it painted when it handed the frame on; the X server has it a frame or two later.
         kiosk.shows(colour, seconds(1));
+    }
+    // A page that is loaded long before it can be painted: `shown` is said at paint.
+    for colour in ["12349c", "b0221e"] {
+        let receipt = kiosk.push_is("navigate", &navigate(&kiosk.site.url(&format!("/late/{colour}"))), "shown");
+        kiosk.shows(if colour == "12349c" { BLUE } else { RED }, Duration::from_millis(300));
+        assert!(receipt["took_ms"].as_u64() > Some(600), "it took the time of its style sheet: {receipt}");
     }
 }
 

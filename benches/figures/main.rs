@@ -44,18 +44,18 @@ fn main() {
     println!("\n{table}");
 }
 
-/// Of a build with `--no-default-features --features display`, where there is one; this bench builds none.
-fn binary_size(table: &mut Table) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The build that a Pi gets (`--no-default-features --features display`), where there is one; this bench builds none.
+fn display_binary() -> Option<PathBuf> {
     let named = std::env::var_os("PIKIOSK_DISPLAY_BINARY").map(PathBuf::from);
-    let usual = ["target/display/release/pikiosk", "target/display/fast/pikiosk"].map(|path| root.join(path));
-    let found = named.into_iter().chain(usual).find_map(|path| Some((std::fs::metadata(&path).ok()?.len(), path)));
-    let (value, note) = match found {
-        Some((bytes, path)) => {
-            let short = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-            (format!("{:.1} MB", bytes as f64 / 1e6), short)
-        }
-        None => ("-".to_owned(), "not built (or name one in PIKIOSK_DISPLAY_BINARY)".to_owned()),
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/display/release/pikiosk");
+    named.into_iter().chain([usual]).find(|path| path.is_file())
+}
+
+fn binary_size(table: &mut Table) {
+    let bytes = display_binary().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len());
+    let (value, note) = match bytes {
+        Some(bytes) => (format!("{:.1} MB", bytes as f64 / 1e6), "release, `--features display` alone"),
+        None => ("-".to_owned(), "not built (`make bench` does, or name one in PIKIOSK_DISPLAY_BINARY)"),
     };
     table.row("binary of the display build", value, "", note);
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{
     process::{self, Process},
     screen::{Colour, Frame, Screen},
-    server::{Server, free_port, pikiosk, receipt_of},
+    server::{BINARY, Server, free_port, pikiosk, pikiosk_of, receipt_of},
     site::{Site, turn_colour},
     wait::{seconds, until},
 };
@@ -36,6 +36,8 @@ pub struct Kiosk {
     pub site: Site,
     /// Where the supervisor's page listens.
     pub page: SocketAddr,
+    /// What `pikiosk run` is: the bench takes the build that a Pi gets.
+    pub run_binary: PathBuf,
     config: PathBuf,
     folder: TempDir,
 }
@@ -56,8 +58,18 @@ impl Kiosk {
         );
         fs::write(&config, text).expect("the config is written");
         let site = Site::start();
-        let mut kiosk =
-            Kiosk { run: None, browser: None, others: Vec::new(), screen, server, site, page, config, folder };
+        let mut kiosk = Kiosk {
+            run: None,
+            browser: None,
+            others: Vec::new(),
+            screen,
+            server,
+            site,
+            page,
+            run_binary: BINARY.into(),
+            config,
+            folder,
+        };
         kiosk.start_run();
         kiosk.start_browser();
         until("the display is enrolled", seconds(20), || {
@@ -72,7 +84,7 @@ impl Kiosk {
     }
 
     pub fn start_run(&mut self) {
-        let mut command = pikiosk(&["run", "--config"]);
+        let mut command = pikiosk_of(&self.run_binary, &["run", "--config"]);
         command.arg(&self.config).arg("--state").arg(self.folder().join("state"));
         command.arg("--runtime").arg(self.runtime());
         self.run = Some(Process::start("run", self.folder(), &mut command));

@@ -143,15 +143,7 @@ pub fn status_field(pid: i32, field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Context switches of all threads of a process: how often it woke up.
+/// How often the first thread of a process woke up; the supervisor does everything on it.
 pub fn wakeups(pid: i32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
-        .filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|task| {
-            let status = fs::read_to_string(format!("/proc/{pid}/task/{task}/status")).ok()?;
-            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        })
-        .sum()
+    status_field(pid, "voluntary_ctxt_switches").unwrap_or(0)
 }

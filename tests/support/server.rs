@@ -29,7 +29,12 @@ pub fn free_port() -> u16 {
 
 /// The binary with an environment in which nothing of the developer's own settings counts.
 pub fn pikiosk(arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    pikiosk_of(Path::new(BINARY), arguments)
+}
+
+/// [`pikiosk`], of another build.
+pub fn pikiosk_of(binary: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIKIOSK_")) {
         command.env_remove(name);
     }

@@ -150,6 +150,11 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
     let body = String::from_utf8_lossy(&body).into_owned();
     kept.hits.lock().expect("no holder panics").push(Hit { method, target: target.clone(), body });
     let path = target.split('?').next().unwrap_or_default();
+    if path == "/slow.css" {
+        // What a page needs before its first paint comes late.
+        let (_hold, late) = mpsc::channel::<()>();
+        let _ = late.recv_timeout(Duration::from_millis(700));
+    }
     if path == "/never" {
         // A server that takes the request and says nothing, for as long as the visitor waits.
         let (_hold, hung) = mpsc::channel::<()>();
@@ -171,7 +176,11 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
         }
         None => page(path),
     };
-    let kind = if html.starts_with("<svg") { "image/svg+xml" } else { "text/html; charset=utf-8" };
+    let kind = match html.get(..4) {
+        Some("<svg") => "image/svg+xml",
+        Some("/* c") => "text/css",
+        _ => "text/html; charset=utf-8",
+    };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n\
          Access-Control-Allow-Origin: *\r\nContent-Length: {}\r\n{headers}\r\n",
@@ -186,6 +195,11 @@ fn page(path: &str) -> (&'static str, String, String) {
     match (parts.next(), parts.next()) {
         (Some("colour"), Some(colour)) => ("200 OK", String::new(), one_colour(colour)),
         (Some("strict"), Some(colour)) => ("200 OK", STRICT.to_owned(), one_colour(colour)),
+        (Some("slow.css"), _) => ("200 OK", String::new(), "/* css */ h1 { margin: 0 }".to_owned()),
+        (Some("late"), Some(colour)) => {
+            let head = "<head><link rel=\"stylesheet\" href=\"/slow.css\"><title>";
+            ("200 OK", String::new(), one_colour(colour).replacen("<head><title>", head, 1))
+        }
         (Some("picture"), Some(colour)) => ("200 OK", String::new(), picture(colour)),
         (Some("report"), _) => ("200 OK", String::new(), String::new()),
         (Some("broken"), _) => ("503 Service Unavailable", String::new(), "<h1>out of order</h1>".to_owned()),

@@ -16,6 +16,8 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const SOFT: Style = Style::new().dimmed();
 const STRONG: Style = Style::new().bold();
+/// Digits of a frame's hash: enough to see equal frames by eye, and a line still fits 80 columns.
+const HASH: usize = 6;
 
 /// The demo's voice.
 #[derive(Debug)]
@@ -52,7 +54,8 @@ impl Show {
     }
 
     fn spin(&self, message: String) {
-        self.bar.reset_elapsed();
+        // It was finished when the line before was written.
+        self.bar.reset();
         self.bar.set_message(message);
         self.bar.enable_steady_tick(Duration::from_millis(90));
     }
@@ -79,22 +82,22 @@ impl Show {
 
     pub fn tour_begins(&self, steps: usize) -> Result<(), Failure> {
         let title = self.paint(STRONG, "The tour");
-        self.say(&format!("\n{title}  {steps} pushes; each line is what the display's receipt says\n"))
+        self.say(&format!("\n{title}  {steps} pushes; each line is a receipt, with the hash of its frame\n"))
     }
 
     pub fn step_begins(&self, number: usize, step: &str) {
-        self.spin(format!("{number:>2}  {step}"));
+        self.spin(format!("{number:>2} {step}"));
     }
 
     /// One step, with its receipt.
     pub fn step(&self, told: &Told) -> Result<(), Failure> {
         let mark = if told.trouble.is_none() { self.paint(GOOD, "✓") } else { self.paint(BAD, "✗") };
-        let frame = told.frame.as_deref().map(|frame| format!("  frame {}", frame.get(..8).unwrap_or(frame)));
-        let status = format!("{:<6}", told.status);
+        let frame = told.frame.as_deref().map(|frame| format!("  {}", frame.get(..HASH).unwrap_or(frame)));
+        let status = format!("{:<5}", told.status);
         let status = if told.trouble.is_none() { status } else { self.paint(BAD, &status) };
-        let took = told.took_ms.map(|ms| format!("{ms:>5} ms")).unwrap_or_else(|| " ".repeat(8));
+        let took = told.took_ms.map(|ms| format!("{ms:>4} ms")).unwrap_or_else(|| " ".repeat(7));
         self.say(&format!(
-            "  {mark} {number:>2}  {command:<14} {words:<50} {status} {took}{frame}",
+            "  {mark} {number:>2} {command:<13} {words:<36} {status} {took}{frame}",
             number = told.number,
             command = told.command,
             words = told.words,

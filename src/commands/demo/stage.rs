@@ -161,7 +161,7 @@ impl Stage {
         };
         let late = "the display did not come to the server";
         stage.until(late, SOON, async |stage| stage.is_connected().await).await?;
-        wait.done(&format!("display `{DISPLAY}`, enrolled and connected; its own page is http://{page}"));
+        wait.done(&format!("display `{DISPLAY}`, connected; its page is http://{page}"));
         Ok(stage)
     }
 

@@ -84,7 +84,7 @@ fn steps(page: impl Fn(&str) -> String) -> Vec<Step> {
         step("navigate", json!({"url": page("menu")}), "the menu of a café", Shown, New),
         step("message", message("Fish soup is ready", "success", "bottom"), "over it: Fish soup is ready", Shown, New),
         step("clear_message", json!({}), "and away, to the last pixel", Shown, AsBefore(2)),
-        step("navigate", json!({"url": page("departures")}), "a page that forbids frames, scripts, styles", Shown, New),
+        step("navigate", json!({"url": page("departures")}), "a page that forbids all but itself", Shown, New),
         step(
             "message",
             message("Ferry to the seal banks: 20 minutes late", "alert", "center"),
@@ -115,7 +115,7 @@ fn steps(page: impl Fn(&str) -> String) -> Vec<Step> {
             Shown,
             New,
         ),
-        step("navigate", json!({"url": page("visits")}), "a page that counts how often it is asked for", Shown, New),
+        step("navigate", json!({"url": page("visits")}), "a page that counts its visits", Shown, New),
         step("reload", json!({"ignore_cache": true}), "once more", Shown, New),
         step("screenshot", json!({"width": 320}), "a picture of the glass", Done, AsBefore(1)),
         step("health", json!({}), "", Done, Any),
@@ -136,7 +136,7 @@ pub(super) async fn take(
     let mut pictures: Vec<Vec<u8>> = Vec::new();
     let mut receipts = folder.map(Receipts::open).transpose()?;
     for (step, number) in steps.iter().zip(1..) {
-        show.step_begins(number, &format!("{:<14} {}", step.command, step.words));
+        show.step_begins(number, &format!("{:<13} {}", step.command, step.words));
         let receipt = push(&stage.client, step.command, &step.data, step.must).await?;
         let mut told = told(step, number, receipt.as_ref());
         let mut picture = None;
@@ -192,7 +192,7 @@ fn told(step: &Step, number: usize, receipt: Option<&DisplayReceipt>) -> Told {
 fn health(facts: &Value) -> String {
     let firefox = facts["firefox"].as_str().unwrap_or("none");
     let free = facts["memory_available_kb"].as_u64().unwrap_or_default() / 1024;
-    format!("Firefox {firefox}, {free} MiB of memory free")
+    format!("Firefox {firefox}, {free} MiB free")
 }
 
 fn wrong_looks(looks: Looks, picture: &[u8], before: &[Vec<u8>]) -> Option<&'static str> {
@@ -273,7 +273,7 @@ mod tests {
         for step in &steps {
             let event = Event::new("1", "s", format!("kiosk.{}", step.command)).with_data(&step.data);
             assert!(matches!(command::meaning(&event), Ok(Meaning::Command(..))), "{step:?}");
-            assert!(step.words.chars().count() <= 50, "the line is too long: {}", step.words);
+            assert!(step.words.chars().count() <= 36, "the line is too long: {}", step.words);
         }
         let left_out: Vec<_> = REGISTRY
             .iter()
