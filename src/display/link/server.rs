@@ -209,6 +209,8 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, LinkError> {
     }
 }
 
+// The test's server is axum, which only the server brings along.
+#[cfg(feature = "server")]
 #[cfg(test)]
 #[path = "server_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    load::{Load, Loaded},
+    load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded},
     out::{Out, Outcome, earlier},
     port::{Answer, Ask, AskError, AskId, Effect, Painted},
     retry::retry_after,
@@ -134,7 +134,7 @@ impl Content {
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
         self.due.push(key);
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            let ask = out.ask(Ask::Reload { ignore_cache }, super::load::LOAD_WITHIN);
+            let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
             self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
         } else if self.phase != Phase::Dark {
             self.load(out);
@@ -240,10 +240,16 @@ impl Content {
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
             Err(AskError::Refused(message)) => match SiteFault::from_navigation_error(message) {
-                Some(fault) if message.contains(super::load::ADDRESS_REJECTED) => load.rejected(fault, out.now),
                 Some(fault) => Loaded::Failed(fault),
-                // The page began a navigation of its own: it may yet paint, and the deadline is there if not.
-                None => load.navigated(None, out.now),
+                // It came and led elsewhere by itself: what it led to is painted next.
+                None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
+                // A download, or an answer without a page (204), is put aside each time.
+                None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
+                // The page before went elsewhere at the same moment, and put our order aside.
+                None => {
+                    load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
+                    Loaded::Pending
+                }
             },
         };
         match &self.phase {
@@ -354,7 +360,7 @@ impl Content {
 
     fn load(&mut self, out: &mut Out) {
         let url = self.url();
-        let ask = out.ask(Ask::Navigate { url: url.clone() }, super::load::LOAD_WITHIN);
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
         self.phase = Phase::Loading(Load::new(url, ask, out.now));
     }
 
@@ -473,7 +479,7 @@ impl Content {
         if let Phase::Away { page, .. } = &mut self.phase {
             // Between two items of a playlist nothing is wrong: a dark page, and the next item.
             let url = if self.trouble.is_some() { self.urls.offline() } else { self.urls.blank() };
-            let ask = out.ask(Ask::Navigate { url: url.clone() }, super::load::LOAD_WITHIN);
+            let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
             *page = Some(Load::new(url, ask, out.now));
         }
     }

@@ -17,9 +17,9 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
-/// The error page's own words follow the refusal within milliseconds.
-const REASON_WITHIN: Duration = Duration::from_secs(1);
-/// What Firefox answers when an error page came, whatever the error.
+/// So often is an order given again that something else on the glass put aside.
+const ABORTS_MAX: u32 = 3;
+/// What Firefox answers of a page that came and at once led elsewhere.
 pub const ADDRESS_REJECTED: &str = "Address rejected";
 
 /// A load under way.
@@ -30,13 +30,13 @@ pub struct Load {
     /// The browser took the order; under this id, if it said one.
     answered: bool,
     navigation: Option<String>,
-    rejected: Option<SiteFault>,
     /// What was committed before the id was known, and then what our navigation led to.
     commits: Vec<(Option<String>, String)>,
     ours: Option<usize>,
     painted: Option<Painted>,
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
+    aborts: u32,
     deadline: Instant,
 }
 
@@ -56,11 +56,11 @@ impl Load {
             ask,
             answered: false,
             navigation: None,
-            rejected: None,
             commits: Vec::new(),
             ours: None,
             painted: None,
             jumps: Vec::new(),
+            aborts: 0,
             deadline: now + LOAD_WITHIN,
         }
     }
@@ -80,11 +80,19 @@ impl Load {
         self.found(found, now)
     }
 
-    /// The browser answered that an error page came in the page's place. Which one it says next; or not.
-    pub fn rejected(&mut self, fault: SiteFault, now: Instant) -> Loaded {
-        self.rejected = Some(fault);
-        self.deadline = self.deadline.min(now + REASON_WITHIN);
-        Loaded::Pending
+    /// Whether our document came onto the glass, whatever became of it then.
+    pub fn came(&self) -> bool {
+        self.commits.iter().any(|(_, url)| same_document(url, &self.url))
+    }
+
+    /// Whether the order was put aside so often that giving it again is no use.
+    pub fn is_given_up(&self) -> bool {
+        self.aborts >= ABORTS_MAX
+    }
+
+    /// The order was given once more, with this question.
+    pub fn again(&mut self, ask: AskId, now: Instant) {
+        *self = Load { aborts: self.aborts + 1, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
     /// A document came onto the glass.
@@ -118,7 +126,7 @@ impl Load {
     /// the id changed), is taken for it in the end: the browser took the order, and nothing else came.
     pub fn overdue(&self) -> Loaded {
         match self.look() {
-            Loaded::Pending => Loaded::Failed(self.rejected.clone().unwrap_or(SiteFault::TimedOut)),
+            Loaded::Pending => Loaded::Failed(SiteFault::TimedOut),
             loaded => loaded,
         }
     }

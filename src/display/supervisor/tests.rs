@@ -298,19 +298,36 @@ fn a_site_that_fails_is_told_at_once_kept_and_shown_when_it_answers() {
 }
 
 #[test]
-fn the_reason_for_a_rejected_address_is_that_of_the_error_page_that_follows() {
-    let neterror = Seen::Committed { navigation: None, url: "about:neterror?e=netReset&u=http%3A//a/".into() };
-    for (told, code) in [(Some(neterror), "connection-interrupted"), (None, "Address rejected")] {
-        let mut world = World::up();
-        world.push(1, "navigate", nav("http://a/"));
-        let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
-        world.answer(at, Err(AskError::Refused("unknown error: Error: Address rejected".into())));
-        assert_eq!(world.status(1), None);
-        told.into_iter().for_each(|told| world.give(Input::Seen(told)));
-        world.pass(2 * S);
-        let error = world.receipts(1)[0].error.clone().unwrap();
-        assert!(error.contains(code), "{error}");
+fn an_order_that_the_page_before_puts_aside_is_given_again_and_not_for_ever() {
+    let aborted = || Err(AskError::Refused("unknown error: Error: NS_BINDING_ABORTED".into()));
+    let is_navigate = |what: &Ask| matches!(what, Ask::Navigate { .. });
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    world.answer(world.find(is_navigate).unwrap(), aborted());
+    world.give(Input::Seen(Seen::Committed { navigation: None, url: "http://old/again".into() }));
+    world.paint();
+    assert_eq!(world.status(1), Some(Status::Shown), "after the second order");
+
+    world.push(2, "navigate", nav("http://a/report.zip"));
+    for _ in 0..4 {
+        assert_eq!(world.status(2), None);
+        world.answer(world.find(is_navigate).unwrap(), aborted());
     }
+    assert!(world.receipts(2)[0].error.as_deref().unwrap().contains("(empty-answer)"));
+}
+
+#[test]
+fn a_page_that_leads_on_at_once_is_shown_when_what_it_led_to_paints() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() }));
+    world.answer(at, Err(AskError::Refused("unknown error: Error: Address rejected".into())));
+    world.give(Input::Seen(Seen::Committed { navigation: Some("m".into()), url: "http://a/login".into() }));
+    assert_eq!(world.status(1), None);
+    let painted = Painted { uri: "http://a/login".into(), status: Some(200), failed: None };
+    world.give(Input::Seen(Seen::Painted(painted)));
+    assert_eq!(world.status(1), Some(Status::Shown));
 }
 
 #[test]
