@@ -14,7 +14,8 @@
 //!
 //! ```text
 //! 3  commands/                      one file per subcommand; output, logging, failure
-//! 2  display/        server/        the supervisor | the event server
+//! 2  provision/  flash/  image/     a Pi from files | cards | the image
+//! 2  display/  server/              the supervisor | the event server
 //! 1  config/  auth/  io/            settings | tickets, keys, tokens | the world, dumb on purpose
 //! 0  event/                         what travels: pure, no I/O, no clock
 //! ```
@@ -30,6 +31,12 @@ pub mod io;
 
 #[cfg(feature = "display")]
 pub mod display;
+#[cfg(feature = "tools")]
+pub mod flash;
+#[cfg(feature = "tools")]
+pub mod image;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod provision;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -3,8 +3,18 @@
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor, as the map in `src/lib.rs` draws them.
-const ROOMS: &[(&str, u8)] =
-    &[("event", 0), ("config", 1), ("auth", 1), ("io", 1), ("display", 2), ("server", 2), ("commands", 3)];
+const ROOMS: &[(&str, u8)] = &[
+    ("event", 0),
+    ("config", 1),
+    ("auth", 1),
+    ("io", 1),
+    ("provision", 2),
+    ("flash", 2),
+    ("image", 2),
+    ("display", 2),
+    ("server", 2),
+    ("commands", 3),
+];
 
 /// Rooms that import nothing of ours at all.
 const ALONE: &[&str] = &["io"];

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "display")]
 pub mod append_log;
+#[cfg(feature = "tools")]
+pub mod block;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
@@ -11,3 +13,5 @@ pub mod notify;
 pub mod process;
 pub mod random;
 pub mod store;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod system;

@@ -1,0 +1,15 @@
+//! Makes a Debian or Raspberry Pi OS system a kiosk, tells what it would change, and takes it back.
+//!
+//! ```text
+//!   settings + facts --desired--> Desired --plan--> Plan --apply--> Receipt
+//!                ^                            ^                        |
+//!             observed (reads only)        observed                undo, drift
+//! ```
+//!
+//! The same engine works on this Pi, on a root below a directory, on an image and on a card that was just flashed; what
+//! needs a running system is left as a plan for the first boot, in the same JSON.
+//!
+//! Rejected: a shell script that is run on the Pi. It cannot say beforehand what it will change, and nobody can take it
+//! back.
+
+pub mod item;
