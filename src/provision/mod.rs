@@ -12,4 +12,5 @@
 //! Rejected: a shell script that is run on the Pi. It cannot say beforehand what it will change, and nobody can take it
 //! back.
 
-pub mod item;
+pub mod desired;
+pub mod facts;
