@@ -85,7 +85,8 @@ impl Block {
             identity,
             name: self.name.clone(),
             kind,
-            model: model.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            // Virtual disks name their maker by a number.
+            model: model.into_iter().flatten().filter(|name| !name.starts_with("0x")).collect::<Vec<_>>().join(" "),
             removable: flag(at, "removable"),
             read_only: flag(at, "ro"),
             largest_write: kilobytes.unwrap_or(512).saturating_mul(1024),
