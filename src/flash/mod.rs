@@ -6,3 +6,5 @@
 //! ```
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
+
+pub mod stream;
