@@ -9,3 +9,6 @@
 
 pub mod disks;
 pub mod identity;
+pub mod decode;
+pub mod source;
+pub mod stream;
