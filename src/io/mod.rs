@@ -13,6 +13,8 @@ pub mod http;
 pub mod log_ring;
 #[cfg(feature = "display")]
 pub mod notify;
+#[cfg(feature = "tools")]
+pub mod partitions;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;

@@ -13,6 +13,9 @@
 //!
 //! Rejected: one `System` with a `dry_run` flag. A flag can be forgotten at one call; a type without the method cannot.
 
+#[cfg(feature = "tools")]
+pub mod image;
+
 use std::{io, path::Path};
 
 /// What a path is.
