@@ -3,11 +3,7 @@
 #[path = "support/golden.rs"]
 mod golden;
 
-use std::{
-    fs::File,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 use golden::{Format, Golden, Layout};
 use pikiosk::io::{
@@ -45,7 +41,9 @@ fn files_of_every_kind_are_laid_down_in_every_format_and_other_programs_find_the
         image.write(Path::new("/lib/through-a-link"), b"x", 0o4755, Owner::ROOT).expect("a link is followed inside");
         image.remove(Path::new("/etc/hosts")).expect("a file goes");
         image.write(Path::new("/boot/firmware/cmdline.txt"), b"quiet\n", 0o644, Owner::ROOT).expect("a FAT file");
-        image.write(Path::new("/boot/firmware/a long name on FAT.txt"), &binary[..100_000], 0o644, KIOSK).expect("long");
+        image
+            .write(Path::new("/boot/firmware/a long name on FAT.txt"), &binary[..100_000], 0o644, KIOSK)
+            .expect("long");
         image.write(Path::new("/boot/firmware/overlays/kiosk.dtbo"), b"dtb", 0o644, KIOSK).expect("in a directory");
         image.remove(Path::new("/boot/firmware/config.txt")).expect("a FAT file goes");
         image.sync().expect("all is written");

@@ -14,3 +14,4 @@
 
 pub mod desired;
 pub mod facts;
+pub mod item;
