@@ -1,5 +1,7 @@
 //! The world, dumb on purpose.
 
+#[cfg(feature = "tools")]
+pub mod aligned;
 #[cfg(feature = "display")]
 pub mod append_log;
 #[cfg(feature = "tools")]
