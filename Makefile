@@ -3,7 +3,7 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench proof-kill-display needs python
+.PHONY: help demo test check bench proof-kill-display aarch64 needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; 
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
+
+aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
+	@image/aarch64
+	@image/aarch64-smoke
 
 needs: ## Installs what demo and test use and this machine lacks; says it
 	@.ci/needs

@@ -69,6 +69,8 @@ pub struct Loaded<S> {
     pub settings: S,
     /// Every key with its value and origin, secrets hidden, in the order of the documentation.
     pub shown: Vec<Shown>,
+    /// What was written in all layers together, as one file with its secrets: for a card of its own.
+    pub text: String,
 }
 
 /// The settings that one text makes, alone: no other layer, no environment.
@@ -105,7 +107,7 @@ fn settle<S: Document>(
     let settings = S::from_file(file, &mut refusals);
     match (settings, refusals.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => {
-            Ok(Loaded { settings, shown: show::shown(shape, &merged) })
+            Ok(Loaded { settings, shown: show::shown(shape, &merged), text: merged.text() })
         }
         (_, problems) => Err(ConfigError::Refused { problems }),
     }

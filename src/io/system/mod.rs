@@ -19,6 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "tools")]
+pub mod image;
 mod launch;
 pub mod memory;
 mod mounted;
