@@ -13,6 +13,8 @@
 //! back.
 
 pub mod apply;
+pub mod desired;
+pub mod facts;
 mod home;
 pub mod item;
 pub mod observe;
