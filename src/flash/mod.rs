@@ -12,3 +12,4 @@ pub mod identity;
 pub mod decode;
 pub mod source;
 pub mod stream;
+pub mod usage;
