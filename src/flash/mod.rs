@@ -7,4 +7,24 @@
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
+mod again;
+pub mod card;
+pub mod events;
+pub mod fault;
+mod finish;
+pub mod job;
+mod mark;
+mod probe;
+pub mod receipt;
+mod ring;
+mod run;
+pub mod schedule;
 pub mod stream;
+mod verify;
+mod watch;
+mod write;
+
+pub use run::flash;
+
+#[cfg(test)]
+mod tests;
