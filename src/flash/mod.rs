@@ -13,3 +13,24 @@ pub mod decode;
 pub mod source;
 pub mod stream;
 pub mod usage;
+mod again;
+pub mod card;
+pub mod events;
+pub mod fault;
+mod finish;
+pub mod job;
+mod mark;
+mod probe;
+pub mod receipt;
+mod ring;
+mod run;
+pub mod schedule;
+pub mod stream;
+mod verify;
+mod watch;
+mod write;
+
+pub use run::flash;
+
+#[cfg(test)]
+mod tests;
