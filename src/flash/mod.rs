@@ -6,3 +6,9 @@
 //! ```
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
+
+pub mod disks;
+pub mod identity;
+pub mod decode;
+pub mod source;
+pub mod stream;
