@@ -9,6 +9,8 @@ use clap_complete::CompleteEnv;
 use super::demo;
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(any(feature = "display", feature = "tools"))]
+use super::provision;
 #[cfg(feature = "server")]
 use super::server;
 #[cfg(feature = "display")]
@@ -36,6 +38,8 @@ pub enum Command {
     Demo(demo::Args),
     #[cfg(feature = "tools")]
     Flash(flash::Args),
+    #[cfg(any(feature = "display", feature = "tools"))]
+    Provision(provision::Args),
     #[cfg(feature = "tools")]
     Push(push::Args),
     #[cfg(feature = "tools")]
@@ -114,6 +118,8 @@ impl Command {
             Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
             Self::Flash(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision(_) => Usual::Quiet,
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::client::ClientError;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(any(feature = "display", feature = "tools"))]
+use super::provision::ProvisionError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
@@ -76,6 +78,13 @@ pub enum Failure {
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
+    #[cfg(any(feature = "display", feature = "tools"))]
+    #[error("provision {target}")]
+    Provision {
+        /// Such as `this Pi`, or a directory.
+        target: String,
+        source: ProvisionError,
+    },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -88,18 +97,22 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    Undone = 14,
+    UndoIncomplete = 15,
     CredentialsRefused = 20,
     Unreachable = 21,
     NotShown = 22,
 }
 
 impl Exit {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
         Self::Pending,
         Self::ConfigRefused,
+        Self::Undone,
+        Self::UndoIncomplete,
         Self::CredentialsRefused,
         Self::Unreachable,
         Self::NotShown,
@@ -110,8 +123,10 @@ impl Exit {
             Self::Done => "done",
             Self::Bug => "a fault of pikiosk or of this machine",
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
-            Self::Pending => "something is missing or still to do (doctor)",
+            Self::Pending => "something is missing or still to do (doctor, --check)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::Undone => "it was not carried out, and what was begun was taken back",
+            Self::UndoIncomplete => "something could not be put back as it was; it is named",
             Self::CredentialsRefused => "the server does not accept the key",
             Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
@@ -153,6 +168,8 @@ impl Failure {
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision { source, .. } => source.exit(),
             #[cfg(feature = "display")]
             Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
             #[cfg(feature = "display")]
@@ -232,6 +249,8 @@ impl Failure {
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision { source, .. } => source.hint(),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -319,7 +338,7 @@ fn server_hint(error: &ClientError) -> String {
     }
 }
 
-fn io_hint(error: &std::io::Error) -> String {
+pub(super) fn io_hint(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "is the name right? pikiosk config init writes an example".to_owned(),
         std::io::ErrorKind::PermissionDenied => "try again with sudo, or as the user that owns it".to_owned(),

@@ -29,6 +29,8 @@ pub mod flash;
 pub mod logging;
 pub mod man;
 pub mod output;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod provision;
 #[cfg(feature = "tools")]
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
