@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
 use crate::config::ConfigError;
@@ -76,6 +78,13 @@ pub enum Failure {
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
+    #[cfg(feature = "tools")]
+    #[error("{doing}")]
+    Image {
+        /// What was asked for, such as `build the image`.
+        doing: &'static str,
+        source: ImageFault,
+    },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -88,18 +97,20 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    ImageRefused = 12,
     CredentialsRefused = 20,
     Unreachable = 21,
     NotShown = 22,
 }
 
 impl Exit {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
         Self::Pending,
         Self::ConfigRefused,
+        Self::ImageRefused,
         Self::CredentialsRefused,
         Self::Unreachable,
         Self::NotShown,
@@ -112,6 +123,7 @@ impl Exit {
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
             Self::Pending => "something is missing or still to do (doctor)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::ImageRefused => "the image was not fetched, is not what it should be, or starts no Pi 3",
             Self::CredentialsRefused => "the server does not accept the key",
             Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
@@ -150,6 +162,8 @@ impl Failure {
             },
             #[cfg(feature = "tools")]
             Self::Disks { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.exit(),
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
@@ -196,6 +210,8 @@ impl Failure {
             Self::Server { source, .. } => server_hint(source),
             #[cfg(feature = "tools")]
             Self::Disks { .. } => "this needs Linux with /sys and /proc".to_owned(),
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.hint(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     "another process has this port, perhaps another server: end it, or give --listen another one"
