@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
 #[cfg(any(feature = "display", feature = "tools"))]
@@ -85,6 +87,13 @@ pub enum Failure {
         target: String,
         source: ProvisionError,
     },
+    #[cfg(feature = "tools")]
+    #[error("{doing}")]
+    Image {
+        /// What was asked for, such as `build the image`.
+        doing: &'static str,
+        source: ImageFault,
+    },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -97,25 +106,33 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    DiskUnsafe = 11,
+    ImageRefused = 12,
+    WriteFailed = 13,
     Undone = 14,
     UndoIncomplete = 15,
     CredentialsRefused = 20,
     Unreachable = 21,
     NotShown = 22,
+    Interrupted = 130,
 }
 
 impl Exit {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
         Self::Pending,
         Self::ConfigRefused,
+        Self::DiskUnsafe,
+        Self::ImageRefused,
+        Self::WriteFailed,
         Self::Undone,
         Self::UndoIncomplete,
         Self::CredentialsRefused,
         Self::Unreachable,
         Self::NotShown,
+        Self::Interrupted,
     ];
 
     pub fn meaning(self) -> &'static str {
@@ -125,11 +142,15 @@ impl Exit {
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
             Self::Pending => "something is missing or still to do (doctor, --check)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::DiskUnsafe => "that is no card, or it is in use, or too small: nothing was written",
+            Self::ImageRefused => "the image was not fetched, is not what it should be, or starts no Pi 3",
+            Self::WriteFailed => "a card could not be written, or did not hold what was written",
             Self::Undone => "it was not carried out, and what was begun was taken back",
             Self::UndoIncomplete => "something could not be put back as it was; it is named",
             Self::CredentialsRefused => "the server does not accept the key",
             Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
+            Self::Interrupted => "stopped by Ctrl-C or by an orderly end",
         }
     }
 
@@ -165,6 +186,8 @@ impl Failure {
             },
             #[cfg(feature = "tools")]
             Self::Disks { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.exit(),
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
@@ -213,6 +236,8 @@ impl Failure {
             Self::Server { source, .. } => server_hint(source),
             #[cfg(feature = "tools")]
             Self::Disks { .. } => "this needs Linux with /sys and /proc".to_owned(),
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.hint(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     "another process has this port, perhaps another server: end it, or give --listen another one"
