@@ -3,7 +3,8 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench proof-kill-display needs python
+.PHONY: help demo test check bench proof-kill-display aarch64 needs python
+.PHONY: help demo test check bench proof-kill-display needs python boot-test boot-compare
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,19 @@ bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; 
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
+
+aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
+	@image/aarch64
+	@image/aarch64-smoke
+boot-test: ## Boots the image of `make image` in QEMU as a Pi 3 would: page, message, kill -9 Firefox (10 minutes, idle)
+	@image/boot/needs
+	cargo build --bin pikiosk
+	@image/boot-test $(ARGS)
+
+boot-compare: ## Boots that image twice, as pikiosk and as a hand-made kiosk: CPU-seconds to the page, memory
+	@image/boot/needs
+	cargo build --bin pikiosk
+	@image/boot-compare $(ARGS)
 
 needs: ## Installs what demo and test use and this machine lacks; says it
 	@.ci/needs

@@ -42,6 +42,9 @@ pub enum Failure {
     #[error("find this machine in order: see the {count} lines above that say missing or wrong")]
     Missing { count: usize },
     #[cfg(feature = "tools")]
+    #[error("look which disks there are")]
+    Disks { source: std::io::Error },
+    #[cfg(feature = "tools")]
     #[error("{doing}")]
     Server {
         /// What was asked for, such as `push`.
@@ -145,6 +148,8 @@ impl Failure {
                 OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
                 _ => Exit::ConfigRefused,
             },
+            #[cfg(feature = "tools")]
+            Self::Disks { .. } => Exit::Bug,
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
@@ -189,6 +194,8 @@ impl Failure {
             Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => server_hint(source),
+            #[cfg(feature = "tools")]
+            Self::Disks { .. } => "this needs Linux with /sys and /proc".to_owned(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     "another process has this port, perhaps another server: end it, or give --listen another one"

@@ -24,6 +24,8 @@ pub mod doctor;
 #[cfg(feature = "tools")]
 pub mod enroll;
 pub mod failure;
+#[cfg(feature = "tools")]
+pub mod flash;
 pub mod logging;
 pub mod man;
 pub mod output;

@@ -9,9 +9,12 @@
 
 mod again;
 pub mod card;
+pub mod decode;
+pub mod disks;
 pub mod events;
 pub mod fault;
 mod finish;
+pub mod identity;
 pub mod job;
 mod mark;
 mod probe;
@@ -19,7 +22,9 @@ pub mod receipt;
 mod ring;
 mod run;
 pub mod schedule;
+pub mod source;
 pub mod stream;
+pub mod usage;
 mod verify;
 mod watch;
 mod write;

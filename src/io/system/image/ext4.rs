@@ -109,10 +109,10 @@ impl Ext4 {
         Ok(bytes)
     }
 
-    /// The names in a directory, unsorted; empty for anything else.
+    /// The names in a directory, unsorted.
     pub(super) fn names(&self, ino: u32) -> io::Result<Vec<String>> {
         if self.stat(ino)?.kind != Kind::Directory {
-            return Ok(Vec::new());
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
         let entries = self.fs()?.read_dir_ino(ino).map_err(|error| told("a directory", error))?;
         Ok(entries
@@ -137,14 +137,14 @@ impl Ext4 {
         })
     }
 
-    pub(super) fn link(&self, directory: u32, name: &str, target: &str) -> io::Result<()> {
+    pub(super) fn link(&self, directory: u32, name: &str, target: &str, owner: Owner) -> io::Result<()> {
         self.not_a_directory(directory, name)?;
         self.room(name, target.len() as u64)?;
         self.replace(directory, name, || {
-            self.fs()?
-                .apply_symlink_at(directory, NEW.as_bytes(), target.as_bytes())
-                .map(|_| ())
-                .map_err(|error| told(name, error))
+            let fs = self.fs()?;
+            let made = fs.apply_symlink_at(directory, NEW.as_bytes(), target.as_bytes());
+            let ino = made.map_err(|error| told(name, error))?;
+            fs.apply_chown_ino(ino, owner.uid, owner.gid).map_err(|error| told(name, error))
         })
     }
 
@@ -174,6 +174,11 @@ impl Ext4 {
             Kind::File { .. } | Kind::Link { .. } | Kind::Other => fs.apply_unlink_at(directory, name.as_bytes()),
         }
         .map_err(|error| told(name, error))
+    }
+
+    /// Removes what a killed run left in a directory.
+    pub(super) fn sweep(&self, directory: u32) -> io::Result<()> {
+        self.remove(directory, NEW)
     }
 
     pub(super) fn own(&self, ino: u32, mode: u32, owner: Owner) -> io::Result<()> {

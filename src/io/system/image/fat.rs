@@ -59,15 +59,13 @@ impl Fat {
         })
     }
 
-    /// The names in a directory, unsorted; empty for anything else.
+    /// The names in a directory, unsorted; empty if it is not there.
     pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
         self.with(|top| {
-            let directory = if path.is_empty() {
-                top
-            } else if find(&top, path)? == Some(Kind::Directory) {
-                top.open_dir(path)?
-            } else {
-                return Ok(Vec::new());
+            let directory = match directory(&top, path) {
+                Ok(directory) => directory,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
             };
             let mut names = Vec::new();
             for entry in directory.iter() {
@@ -134,6 +132,15 @@ impl Fat {
         self.with(|top| match find(&top, path)? {
             None => Ok(()),
             Some(_) => directory(&top, parent)?.remove(name),
+        })
+    }
+
+    /// Removes what a killed run left beside `path`.
+    pub(super) fn sweep(&self, path: &str) -> io::Result<()> {
+        let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+        self.with(|top| match directory(&top, parent) {
+            Ok(directory) => remove_if_there(&directory, NEW),
+            Err(_) => Ok(()),
         })
     }
 

@@ -8,7 +8,7 @@
 //!   BlockDevice    an image file | a card's Overlay (nothing reaches the card before its commit)
 //! ```
 //!
-//! Whoever wants all changes or none of them opens an [`crate::io::block::overlay::Overlay`] and commits it at the end.
+//! Whoever wants all changes or none opens an [`crate::io::block::overlay::Overlay`] and commits it at the end.
 //! What was changed is complete and clean for other readers after [`System::sync`] or a drop.
 //!
 //! Rejected: `debugfs -w` and mtools. They would have to be installed where people flash cards, and debugfs exits with 0
@@ -211,11 +211,11 @@ impl System for ImageSystem {
         }
     }
 
-    fn link(&mut self, path: &Path, target: &str) -> io::Result<()> {
+    fn link(&mut self, path: &Path, target: &str, owner: Owner) -> io::Result<()> {
         match self.place(path)? {
             Place::Nowhere { at } => Err(missing(&at)),
             Place::Top => Err(is_directory(path)),
-            Place::Root { directory, name } => self.root.link(directory, &name, target),
+            Place::Root { directory, name } => self.root.link(directory, &name, target, owner),
             Place::Boot { .. } => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("{}: the boot partition is FAT, which has no links", path.display()),
@@ -247,7 +247,21 @@ impl System for ImageSystem {
         }
     }
 
-    fn run(&mut self, program: &str, _: &[String], _: &[(String, String)]) -> io::Result<Ran> {
+    fn sweep(&mut self, path: &Path) -> io::Result<()> {
+        match self.place(path)? {
+            Place::Nowhere { .. } | Place::Top => Ok(()),
+            Place::Root { directory, .. } => self.root.sweep(directory),
+            Place::Boot { path } => self.fat().sweep(&path),
+        }
+    }
+
+    fn run(
+        &mut self,
+        program: &str,
+        _: &[String],
+        _: &[(String, String)],
+        _: &mut dyn FnMut(&str),
+    ) -> io::Result<Ran> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("{program} cannot be run in an image: it is left for the first boot"),
@@ -276,3 +290,6 @@ impl std::fmt::Debug for ImageSystem {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::ext4::{self, Ext4};
-use crate::io::system::Kind;
-
-/// As many links as Linux follows in one path.
-const LINKS: usize = 40;
+use crate::io::system::{Kind, MAX_LINKS};
 
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +18,7 @@ pub(super) enum Place {
     Root { directory: u32, name: String },
     /// Below the mount point of the boot partition; empty for the mount point itself.
     Boot { path: String },
-    /// A directory on the way is not there.
+    /// What is on the way is not there, or is no directory.
     Nowhere { at: String },
 }
 
@@ -53,7 +50,7 @@ pub(super) fn place(root: &Ext4, boot: Option<&str>, path: &Path) -> io::Result<
             Kind::Directory => walked.push((name, ino)),
             Kind::Link { target } => {
                 links += 1;
-                if links > LINKS {
+                if links > MAX_LINKS {
                     return Err(invalid(path, "leads through more than 40 links"));
                 }
                 if target.starts_with('/') {
@@ -63,9 +60,7 @@ pub(super) fn place(root: &Ext4, boot: Option<&str>, path: &Path) -> io::Result<
                 push(&mut ahead, Path::new(&target))?;
                 ahead.extend(rest);
             }
-            Kind::File { .. } | Kind::Other => {
-                return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{here} is not a directory")));
-            }
+            Kind::File { .. } | Kind::Other => return Ok(Place::Nowhere { at: here }),
         }
     }
     if walked.is_empty() { Ok(Place::Top) } else { Err(invalid(path, "ends in a directory's own name or its parent's")) }

@@ -1,0 +1,55 @@
+//! Where an image comes from: a file, an address, or a name in a list of images.
+//!
+//! ```text
+//!   what the person typed ─find─▶ Source ──┬─ check: refuse what can be refused before a card is touched
+//!      list, SHA256SUMS, .bmap ────────────┘
+//!                                 Source ─open─▶ Decoded: pieces of the image, hashed
+//! ```
+//!
+//! Rejected: an image from standard input. It cannot be looked at before a card is touched, nor taken up again.
+
+mod digest;
+mod error;
+mod file;
+mod open;
+mod progress;
+
+pub use digest::{Hasher, NotASha256, Sha256};
+pub use error::SourceError;
+pub use open::Options;
+pub use progress::{Cancel, Progress, Slowest};
+
+use std::path::PathBuf;
+
+/// Something that was told about an image, and by whom, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told<T> {
+    pub value: T,
+    /// As in "… says".
+    pub teller: String,
+}
+
+/// Where the packed bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    File(PathBuf),
+    Url(url::Url),
+}
+
+/// An image that was found, and what is known about it before it is opened.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What people call it: the name of its file, or in the list.
+    pub name: String,
+    pub place: Place,
+    /// Bytes as packed.
+    pub packed: Option<u64>,
+    /// Bytes unpacked.
+    pub unpacked: Option<Told<u64>>,
+    /// SHA-256 of the packed file.
+    pub packed_sha256: Option<Told<Sha256>>,
+    /// SHA-256 of the unpacked image.
+    pub unpacked_sha256: Option<Told<Sha256>>,
+    /// SHA-256 of one of the two: `--sha256` does not say of which.
+    pub either_sha256: Option<Told<Sha256>>,
+}
