@@ -7,9 +7,6 @@
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
-pub mod decode;
-pub mod disks;
-pub mod identity;
 mod again;
 pub mod card;
 pub mod decode;
