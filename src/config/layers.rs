@@ -27,13 +27,13 @@ pub struct Sources {
     pub flags: Vec<Flag>,
 }
 
-/// A value from the command line.
+/// A value from the command line, or from a list that it names.
 #[derive(Debug, Clone)]
 pub struct Flag {
-    /// The flag as typed, such as `--listen`.
-    pub name: &'static str,
+    /// Where it was said, such as `--listen` or `cards.csv:3`.
+    pub name: String,
     /// The key it sets, such as `listen`.
-    pub key: &'static str,
+    pub key: String,
     pub value: String,
 }
 
@@ -66,8 +66,8 @@ impl Sources {
 
     /// A flag, when given.
     #[must_use]
-    pub fn with_flag(mut self, name: &'static str, key: &'static str, value: Option<String>) -> Self {
-        self.flags.extend(value.map(|value| Flag { name, key, value }));
+    pub fn with_flag(mut self, name: &str, key: &str, value: Option<String>) -> Self {
+        self.flags.extend(value.map(|value| Flag { name: name.to_owned(), key: key.to_owned(), value }));
         self
     }
 }
@@ -96,11 +96,17 @@ pub fn read<S: Document>(
         }
     }
     fragments.extend(environment(sources, shape, problems));
+    let leaves = shape.leaves();
     for Flag { name, key, value } in &sources.flags {
-        let origin = Origin::Flag { name: (*name).to_owned() };
-        let leaves = shape.leaves();
-        let (_, of) = leaves.iter().find(|(at, _)| at == key).expect("a flag names a key of its document");
-        fragments.push(Fragment::from_text_value(key, of, value, origin, problems));
+        let origin = Origin::Flag { name: name.clone() };
+        match leaves.iter().find(|(at, _)| at == key) {
+            Some((_, of)) => fragments.push(Fragment::from_text_value(key, of, value, origin, problems)),
+            None => {
+                let near = leaves.iter().map(|(known, _)| known).min_by_key(|known| distance(known, key));
+                let cure = near.map_or_else(String::new, |near| format!("did you mean {near}?"));
+                problems.push(Problem { origin, key: key.clone(), says: "there is no such key".to_owned(), cure });
+            }
+        }
     }
     Ok(fragments)
 }

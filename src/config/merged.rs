@@ -54,6 +54,11 @@ impl Merged {
         Some(at)
     }
 
+    /// As a file that says the same.
+    pub fn text(&self) -> String {
+        self.values.to_string()
+    }
+
     pub fn deserialize<F: DeserializeOwned>(&self) -> Result<F, ConfigError> {
         F::deserialize(Value::Table(self.values.clone())).map_err(|source| ConfigError::Unfit { source })
     }

@@ -15,7 +15,7 @@ pub enum Origin {
     File { path: Arc<Path>, line: usize },
     /// An environment variable.
     Environment { name: String },
-    /// A flag of the command line, with its dashes.
+    /// A flag of the command line, with its dashes, or a line of a list that one names.
     Flag { name: String },
 }
 
@@ -25,7 +25,8 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { name } => write!(f, "environment {name}"),
-            Self::Flag { name } => write!(f, "flag {name}"),
+            Self::Flag { name } if name.starts_with('-') => write!(f, "flag {name}"),
+            Self::Flag { name } => f.write_str(name),
         }
     }
 }

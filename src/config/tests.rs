@@ -288,3 +288,17 @@ fn a_folder_of_a_layer_that_is_not_there_is_no_error() {
         .is_empty()
     );
 }
+
+#[test]
+fn a_line_of_a_list_sets_keys_and_a_misspelt_one_is_told_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kiosk.toml");
+    std::fs::write(&file, "[display]\nid = \"x\"\nurl = \"https://example.org/\"\n").unwrap();
+    let card = |key: &str| Sources::only(&file).with_flag("cards.csv:3", key, Some("lobby-3".into()));
+    let loaded = KioskSettings::load(&card("display.id")).unwrap();
+    assert_eq!(loaded.settings.display.id.unwrap().to_string(), "lobby-3");
+    let again = KioskSettings::from_text(&loaded.text).unwrap();
+    assert_eq!(again.display.url.unwrap().as_str(), "https://example.org/");
+    let refused = KioskSettings::load(&card("display.di")).unwrap_err().to_string();
+    assert!(refused.contains("cards.csv:3: display.di: there is no such key; did you mean display.id?"), "{refused}");
+}

@@ -6,11 +6,15 @@ pub mod aligned;
 pub mod append_log;
 #[cfg(feature = "tools")]
 pub mod block;
+#[cfg(feature = "tools")]
+pub mod direct;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
 #[cfg(feature = "display")]
 pub mod notify;
+#[cfg(feature = "tools")]
+pub mod partitions;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;

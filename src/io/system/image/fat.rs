@@ -1,0 +1,279 @@
+//! The boot partition: names and bytes. Every call opens the file system and leaves it clean.
+//!
+//! fatfs 0.3 writes `.` and `..` wrongly into new directories, so none are made; a file is made beside the one it
+//! replaces, and takes its name when it is whole.
+
+use std::{
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::Arc,
+};
+
+use fatfs::{Date, DateTime, Dir, FileSystem, FsOptions, Time};
+
+use super::{is_directory, missing};
+use crate::io::{
+    block::{BlockDevice, Window},
+    system::{Kind, Stat},
+};
+
+/// Where new contents are made before they take their place.
+const NEW: &str = "pikiosk.new";
+
+/// What Linux shows for everything on a FAT partition mounted as a Pi does.
+const MODE: u32 = 0o755;
+
+pub(super) struct Fat {
+    device: Window<Arc<dyn BlockDevice>>,
+    now: DateTime,
+}
+
+type Directory<'a> = Dir<'a, Stream>;
+
+impl Fat {
+    pub(super) fn open(device: Window<Arc<dyn BlockDevice>>, now: u64) -> io::Result<Self> {
+        let fat = Self { device, now: date_time(now) };
+        fat.with(|_| Ok(()))?;
+        Ok(fat)
+    }
+
+    /// `path` is relative; empty for the top.
+    pub(super) fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
+        let kind = self.with(|top| {
+            if path.is_empty() {
+                return Ok(Some(Kind::Directory));
+            }
+            find(&top, path)
+        })?;
+        Ok(kind.map(|kind| Stat { kind, mode: MODE, uid: 0, gid: 0 }))
+    }
+
+    pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.with(|top| match if path.is_empty() { Some(Kind::Directory) } else { find(&top, path)? } {
+            None => Err(missing(path)),
+            Some(Kind::File { .. }) => {
+                let mut bytes = Vec::new();
+                top.open_file(path)?.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+            Some(_) => Err(is_directory(path.as_ref())),
+        })
+    }
+
+    /// The names in a directory, unsorted; empty if it is not there.
+    pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        self.with(|top| {
+            let directory = match directory(&top, path) {
+                Ok(directory) => directory,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let mut names = Vec::new();
+            for entry in directory.iter() {
+                let name = entry?.file_name();
+                if name != "." && name != ".." {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        })
+    }
+
+    pub(super) fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let (parent, name) = split(path)?;
+        self.with(|top| {
+            let directory = directory(&top, parent)?;
+            let there = find(&directory, name)?;
+            if there == Some(Kind::Directory) {
+                return Err(is_directory(path.as_ref()));
+            }
+            remove_if_there(&directory, NEW)?;
+            let done = (|| {
+                #[expect(deprecated, reason = "the other way is one clock for all file systems of the process")]
+                let mut file = {
+                    let mut file = directory.create_file(NEW)?;
+                    file.set_created(self.now);
+                    file.set_modified(self.now);
+                    file
+                };
+                file.write_all(bytes).map_err(full)?;
+                file.flush()
+            })();
+            if let Err(error) = done {
+                // The first error is the one to tell; the next write of this directory removes it again.
+                let _ = remove_if_there(&directory, NEW);
+                return Err(error);
+            }
+            if there.is_some() {
+                directory.remove(name)?;
+            }
+            directory.rename(NEW, &directory, name)
+        })
+    }
+
+    pub(super) fn make_dir(&self, path: &str) -> io::Result<()> {
+        if path.is_empty() {
+            return Ok(());
+        }
+        match self.with(|top| find(&top, path))? {
+            Some(Kind::Directory) => Ok(()),
+            Some(_) => Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{path} is on the boot partition, and is not a directory"),
+            )),
+            None => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{path}: directories cannot be made on the boot partition of an image"),
+            )),
+        }
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        let (parent, name) = split(path)?;
+        self.with(|top| match find(&top, path)? {
+            None => Ok(()),
+            Some(_) => directory(&top, parent)?.remove(name),
+        })
+    }
+
+    /// Removes what a killed run left beside `path`.
+    pub(super) fn sweep(&self, path: &str) -> io::Result<()> {
+        let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+        self.with(|top| match directory(&top, parent) {
+            Ok(directory) => remove_if_there(&directory, NEW),
+            Err(_) => Ok(()),
+        })
+    }
+
+    /// Opens the file system, does something in it, and leaves it clean.
+    fn with<T>(&self, what: impl FnOnce(Directory<'_>) -> io::Result<T>) -> io::Result<T> {
+        let stream = Stream { device: self.device.clone(), at: 0 };
+        let fs = FileSystem::new(stream, FsOptions::new().update_accessed_date(false))?;
+        let done = what(fs.root_dir());
+        fs.unmount()?;
+        done
+    }
+}
+
+fn split(path: &str) -> io::Result<(&str, &str)> {
+    match path.rsplit_once('/') {
+        Some(split) => Ok(split),
+        None if path.is_empty() => Err(is_directory("the boot partition".as_ref())),
+        None => Ok(("", path)),
+    }
+}
+
+fn directory<'a>(top: &Directory<'a>, path: &str) -> io::Result<Directory<'a>> {
+    if path.is_empty() {
+        return Ok(top.clone());
+    }
+    match find(top, path)? {
+        Some(Kind::Directory) => top.open_dir(path),
+        Some(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{path} is not a directory"))),
+        None => Err(missing(path)),
+    }
+}
+
+/// What is at `path`, names compared as FAT does: without regard to case.
+fn find(top: &Directory<'_>, path: &str) -> io::Result<Option<Kind>> {
+    let mut directory = top.clone();
+    let mut names = path.split('/').peekable();
+    while let Some(name) = names.next() {
+        let mut found = None;
+        for entry in directory.iter() {
+            let entry = entry?;
+            if entry.file_name().eq_ignore_ascii_case(name) || entry.short_file_name().eq_ignore_ascii_case(name) {
+                found = Some(entry);
+                break;
+            }
+        }
+        let Some(entry) = found else { return Ok(None) };
+        let kind = if entry.is_dir() { Kind::Directory } else { Kind::File { len: entry.len() } };
+        match (names.peek(), &kind) {
+            (None, _) => return Ok(Some(kind)),
+            (Some(_), Kind::Directory) => directory = entry.to_dir(),
+            (Some(_), _) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+fn remove_if_there(directory: &Directory<'_>, name: &str) -> io::Result<()> {
+    match directory.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// fatfs says only `No space left on device`, and as an unknown kind.
+fn full(error: io::Error) -> io::Error {
+    if error.to_string().contains("No space left") || error.kind() == io::ErrorKind::WriteZero {
+        io::Error::new(io::ErrorKind::StorageFull, "the boot partition is full")
+    } else {
+        error
+    }
+}
+
+/// FAT counts from 1980, in local time that nobody knows: UTC here.
+fn date_time(now: u64) -> DateTime {
+    const FIRST: i64 = 315_532_800; // 1980-01-01
+    const LAST: i64 = 4_354_819_198; // 2107-12-31 23:59:58
+    let now = i64::try_from(now).unwrap_or(LAST).clamp(FIRST, LAST);
+    let civil = jiff::Timestamp::from_second(now).expect("between 1980 and 2107").to_zoned(jiff::tz::TimeZone::UTC);
+    let small = |part: i8| u16::try_from(part).expect("a part of a date is positive");
+    DateTime {
+        date: Date {
+            year: u16::try_from(civil.year()).expect("between 1980 and 2107"),
+            month: small(civil.month()),
+            day: small(civil.day()),
+        },
+        time: Time { hour: small(civil.hour()), min: small(civil.minute()), sec: small(civil.second()), millis: 0 },
+    }
+}
+
+/// A position in the partition.
+struct Stream {
+    device: Window<Arc<dyn BlockDevice>>,
+    at: u64,
+}
+
+impl Stream {
+    fn left(&self, wanted: usize) -> usize {
+        usize::try_from(self.device.len().saturating_sub(self.at)).map_or(wanted, |left| left.min(wanted))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let len = self.left(into.len());
+        self.device.read_at(self.at, &mut into[..len])?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.left(bytes.len());
+        self.device.write_at(self.at, &bytes[..len])?;
+        self.at += len as u64;
+        Ok(len)
+    }
+
+    /// Not the device's own: fatfs flushes after every change, and a card takes that badly. [`super::ImageSystem`]
+    /// flushes when it is asked to.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Stream {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.device.len().checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
+    }
+}

@@ -1,0 +1,32 @@
+//! Why an image or a card is not opened. Nothing was written.
+
+use std::io;
+
+use crate::io::partitions::PartitionsError;
+
+/// Why [`super::ImageSystem::open`] refuses. Fits after `the image cannot be used: `.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
+    #[error("none of its partitions is a Linux root: there is no ext4 file system with an /etc")]
+    NoRoot,
+    /// The ext4 journal holds changes that are not in their place yet, or the file system was not unmounted.
+    #[error("partition {number} was not unmounted cleanly")]
+    Unclean { number: u32 },
+    /// The kernel noted errors in the file system.
+    #[error("partition {number} holds errors that Linux has noted")]
+    Errors { number: u32 },
+    /// ext4 features that pikiosk does not know how to keep right.
+    #[error("its root file system uses what pikiosk cannot write: {features}")]
+    Features { features: String },
+    /// ext2 and ext3 keep files in another way.
+    #[error("its root file system is {found}, not ext4")]
+    NotExt4 { found: &'static str },
+    #[error("its root file system is cut short: it has {needs} bytes, its partition {len}")]
+    Truncated { needs: u64, len: u64 },
+    #[error("its root file system cannot be read")]
+    Root { source: io::Error },
+    #[error("its boot partition cannot be read")]
+    Boot { source: io::Error },
+}
