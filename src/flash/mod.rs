@@ -7,6 +7,11 @@
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
+pub mod bmap;
+pub mod decode;
+pub mod os_list;
+pub mod disks;
+pub mod identity;
 mod again;
 pub mod card;
 pub mod decode;
