@@ -182,13 +182,13 @@ fn sysusers_makes_the_two_users_of_a_display() {
 }
 
 /// The part of the drop-in that a shell runs, with other places in it.
-fn restoring(home: &Path, pristine: &Path) -> Output {
+fn restoring(folder: &Path, home: &str, pristine: &str) -> Output {
     let unit = text("getty@tty1.service.d/pikiosk.conf");
     let script = unit.split_once("/bin/sh -c '").unwrap().1.split_once('\'').unwrap().0;
-    let script = script.replace("/home/kiosk", home.to_str().unwrap());
-    let script = script.replace("/opt/pikiosk/home", pristine.to_str().unwrap());
+    let script = script.replace("/home/kiosk", folder.join(home).to_str().unwrap());
+    let script = script.replace("/opt/pikiosk/home", folder.join(pristine).to_str().unwrap());
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).current_dir("/");
+    command.args(["-c", &script]).current_dir(folder.join("around"));
     if nix::unistd::geteuid().is_root() {
         // Not as root, who goes through every closed door.
         command.uid(NOBODY).gid(NOBODY);
@@ -203,6 +203,10 @@ fn every_session_begins_with_the_home_as_it_was_laid_down() {
     fs::create_dir_all(at("pristine/.config")).unwrap();
     fs::write(at("pristine/.bash_profile"), "exec startx\n").unwrap();
     fs::write(at("elsewhere"), "somebody else's").unwrap();
+    // Where the script is started: on a Pi, the root of everything.
+    fs::create_dir(at("around")).unwrap();
+    fs::set_permissions(at("around"), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(at("around/kept"), "").unwrap();
     fs::create_dir_all(at("home/.cache/deep")).unwrap();
     // What a page that took the browser over could leave behind.
     fs::write(at("home/.bash_profile"), "evil\n").unwrap();
@@ -216,7 +220,7 @@ fn every_session_begins_with_the_home_as_it_was_laid_down() {
         fs::set_permissions(at(closed), fs::Permissions::from_mode(0o500)).unwrap();
     }
 
-    let output = restoring(&at("home"), &at("pristine"));
+    let output = restoring(folder.path(), "home", "pristine");
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read_to_string(at("home/.bash_profile")).unwrap(), "exec startx\n");
     assert!(fs::symlink_metadata(at("home/.config")).unwrap().is_dir());
@@ -226,7 +230,7 @@ fn every_session_begins_with_the_home_as_it_was_laid_down() {
     // Without a home to copy, or to copy to, nothing is removed anywhere.
     fs::set_permissions(at("home"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(at("home/kept"), "").unwrap();
-    assert!(restoring(&at("home"), &at("no-such")).status.success());
-    assert!(restoring(&at("no-such"), &at("pristine")).status.success());
-    assert!(at("home/kept").exists() && at("pristine/.bash_profile").exists());
+    assert!(restoring(folder.path(), "home", "no-such").status.success());
+    assert!(restoring(folder.path(), "no-such", "pristine").status.success());
+    assert!(at("home/kept").exists() && at("around/kept").exists() && at("pristine/.bash_profile").exists());
 }

@@ -9,6 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::kiosk_network::{self, NetworkFile, NetworkSettings};
+use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
+use super::kiosk_system::{self, SystemFile, SystemSettings};
 use super::origin::Refusals;
 use super::{Document, layers::Sources};
 use crate::event::{address::DisplayId, command::check_url};
@@ -21,7 +24,26 @@ pub struct KioskSettings {
     pub server: Option<ServerLinkSettings>,
     pub page: PageSettings,
     pub browser: BrowserSettings,
-    _sole: Sole,
+    pub screen: ScreenSettings,
+    pub network: NetworkSettings,
+    pub system: SystemSettings,
+    /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
+    /// settings.
+    written: Written,
+}
+
+/// All that is not as it would be without a file, and not the Wi-Fi's password.
+#[derive(Clone, PartialEq)]
+struct Written {
+    values: toml::Table,
+    password: bool,
+}
+
+/// It holds the enrollment code.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(..)")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +106,19 @@ impl KioskSettings {
     }
 }
 
+impl KioskSettings {
+    /// The `kiosk.toml` that makes these settings, for the display's own `/etc/pikiosk`: whatever layers they came from
+    /// here, and without the password of the Wi-Fi, which the display keeps where its network is set up.
+    pub fn for_the_display(&self) -> String {
+        toml::to_string(&self.written.values).expect("what was read from TOML can be written as TOML")
+    }
+
+    /// The password of the Wi-Fi stands in it.
+    pub fn has_password(&self) -> bool {
+        self.written.password
+    }
+}
+
 /// The display that this machine is: what it shows first, and which server it listens to.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "kiosk.toml")]
@@ -97,6 +132,12 @@ pub struct KioskFile {
     page: PageFile,
     /// Firefox.
     browser: BrowserFile,
+    /// How the picture lies on the glass. This and what follows is laid down by `pikiosk provision` and `pikiosk flash`.
+    screen: ScreenFile,
+    /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
+    network: NetworkFile,
+    /// The Raspberry Pi under the display.
+    system: SystemFile,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -155,16 +196,13 @@ impl Default for BrowserFile {
     }
 }
 
-/// Only this module can make one, so only `from_file` makes settings.
-#[derive(Debug, Clone, PartialEq)]
-struct Sole;
-
 impl Document for KioskSettings {
     const NAME: &'static str = "kiosk";
-    const NOT_YET: &[&str] = &["screen", "schedule", "network", "system"];
+    const NOT_YET: &[&str] = &["schedule"];
     type File = KioskFile;
 
     fn from_file(file: KioskFile, refusals: &mut Refusals<'_>) -> Option<Self> {
+        let written = written(&file);
         let id = file.display.id.and_then(|text| display_id(&text, refusals));
         let page_url = file.display.url.and_then(|text| page_url(&text, refusals));
         let server_url = file.server.url.and_then(|text| server_url(&text, refusals));
@@ -179,6 +217,7 @@ impl Document for KioskSettings {
         if file.browser.command.as_deref().is_some_and(|command| command.trim().is_empty()) {
             refusals.refuse("browser.command", "the command is empty", "write firefox-esr, or take the line out");
         }
+        let screen = kiosk_screen::settings(file.screen, refusals)?;
         Some(Self {
             display: DisplaySettings { id, url: page_url },
             server: server_url.map(|url| ServerLinkSettings {
@@ -191,9 +230,33 @@ impl Document for KioskSettings {
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
                 prefs: file.browser.prefs,
             },
-            _sole: Sole,
+            screen,
+            network: kiosk_network::settings(file.network, refusals),
+            system: kiosk_system::settings(file.system, refusals),
+            written,
         })
     }
+}
+
+/// The values that differ from those of an empty file.
+fn written(file: &KioskFile) -> Written {
+    let table = |file: &KioskFile| toml::Table::try_from(file).expect("a file's values are those of TOML");
+    let mut values = table(file);
+    let password = values.get_mut("network").and_then(toml::Value::as_table_mut);
+    let password = password.is_some_and(|network| network.remove("wifi_password").is_some());
+    without(&mut values, &table(&KioskFile::default()));
+    Written { values, password }
+}
+
+/// Takes away what is the same in both.
+fn without(values: &mut toml::Table, same: &toml::Table) {
+    values.retain(|name, value| match (value, same.get(name)) {
+        (toml::Value::Table(values), Some(toml::Value::Table(same))) => {
+            without(values, same);
+            !values.is_empty()
+        }
+        (value, same) => Some(&*value) != same,
+    });
 }
 
 fn display_id(text: &str, refusals: &mut Refusals<'_>) -> Option<DisplayId> {

@@ -3,7 +3,7 @@
 //! ```text
 //!  /usr/lib/pikiosk  <  /run/pikiosk  <  /etc/pikiosk  <  environment  <  flags      (or --config FILE for the files)
 //!        |                  |                |               |             |
-//!        +---------------- fragment: parsed, each key checked against the shape ---+   kiosk.rs, server.rs: the keys
+//!        +---------------- fragment: parsed, each key checked against the shape ---+   kiosk*.rs, server.rs: the keys
 //!                                            |                                         shape.rs: read from their schema
 //!                                         merged: one table, and the origin of every value
 //!                                            |
@@ -20,6 +20,9 @@
 mod example;
 mod fragment;
 mod kiosk;
+mod kiosk_network;
+mod kiosk_screen;
+mod kiosk_system;
 mod layers;
 mod merged;
 mod origin;
@@ -29,6 +32,9 @@ mod show;
 
 pub use example::example;
 pub use kiosk::{BrowserSettings, DisplaySettings, KioskFile, KioskSettings, PageSettings, Pref, ServerLinkSettings};
+pub use kiosk_network::{NetworkSettings, StaticAddress, WifiSecret, WifiSettings};
+pub use kiosk_screen::{Mode, Rotation, ScreenSettings};
+pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use server::{

@@ -3,11 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
-/// Replaces `path` by a file with these bytes and this mode (an existing file's mode is not kept).
+/// Replaces `path` by a file with these bytes and this mode (neither an existing file's mode nor the umask counts).
 ///
 /// Written beside it, fsynced, renamed over it, and the directory fsynced: when this returns, the bytes are on disk.
 /// An error leaves the old file as it was.
@@ -62,14 +62,14 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    // The mode above has lost what the umask takes: a service's takes all from others.
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     if durable { file.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -12,4 +12,16 @@
 //! Rejected: a shell script that is run on the Pi. It cannot say beforehand what it will change, and nobody can take it
 //! back.
 
+pub mod apply;
+pub mod desired;
+pub mod facts;
+mod home;
 pub mod item;
+pub mod observe;
+pub mod packages;
+pub mod plan;
+pub mod receipt;
+pub mod report;
+pub mod state;
+pub mod step;
+pub mod undo;

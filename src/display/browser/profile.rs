@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -75,7 +76,8 @@ impl Profile {
 /// The marker is there from first to last: whatever is cut short is still known as ours.
 fn marker_of(dir: &Path) -> Result<File, ProfileError> {
     let write = |source| ProfileError::Write { path: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(write)?;
+    // What pages keep in it is for nobody else, whatever the umask: the directory above is shared with the supervisor.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(write)?;
     let marker = dir.join(MARKER);
     let empty = fs::read_dir(dir).map_err(write)?.next().is_none();
     if !empty && !marker.exists() {
