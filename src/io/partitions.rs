@@ -41,9 +41,7 @@ pub enum PartitionsError {
     None,
     #[error("its partition table makes no sense: {0}")]
     Damaged(&'static str),
-    #[error(
-        "it is cut short: partition {number} ends at byte {ends}, but there are only {len} bytes"
-    )]
+    #[error("it is cut short: partition {number} ends at byte {ends}, but there are only {len} bytes")]
     Truncated { number: u32, ends: u64, len: u64 },
     #[error("its partition table cannot be read")]
     Io(#[from] io::Error),

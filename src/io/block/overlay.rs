@@ -142,7 +142,8 @@ impl<D: BlockDevice> Overlay<D> {
     fn read_below(&self, first: u64, count: usize) -> io::Result<Vec<u8>> {
         let offset = first * BLOCK as u64;
         let mut bytes = vec![0; count * BLOCK];
-        let len = usize::try_from((self.below.len() - offset).min(bytes.len() as u64)).expect("no more than the buffer");
+        let len =
+            usize::try_from((self.below.len() - offset).min(bytes.len() as u64)).expect("no more than the buffer");
         self.below.read_at(offset, &mut bytes[..len])?;
         Ok(bytes)
     }
