@@ -17,12 +17,12 @@ put files/fstab etc/fstab
 put files/raspi-firmware etc/default/raspi-firmware
 put files/initramfs.conf etc/initramfs-tools/conf.d/pikiosk
 put files/initramfs-modules etc/initramfs-tools/modules
-put files/sshd-keygen.conf etc/systemd/system/sshd-keygen.service.d/pikiosk.conf
-put files/sshd_config etc/ssh/sshd_config.d/pikiosk-image.conf
 put files/grow-root usr/lib/pikiosk/grow-root 0755
 install -D --mode=0644 "$project/systemd/pikiosk-grow-root.service" "$root/usr/lib/systemd/system/pikiosk-grow-root.service"
 mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
 ln -sf /usr/lib/systemd/system/pikiosk-grow-root.service "$root/etc/systemd/system/sysinit.target.wants/"
+# Nobody can log in until a kiosk.toml names keys: no port is open until then. provision switches it on.
+rm -f "$root/etc/systemd/system/multi-user.target.wants/ssh.service" "$root/etc/systemd/system/sshd.service"
 # mmdebstrap left this machine's own names in these two.
 printf 'pikiosk\n' >"$root/etc/hostname"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"

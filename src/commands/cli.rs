@@ -9,13 +9,15 @@ use clap_complete::CompleteEnv;
 use super::demo;
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(any(feature = "display", feature = "tools"))]
+use super::provision;
 #[cfg(feature = "server")]
 use super::server;
 #[cfg(feature = "display")]
 use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
-use super::{displays, enroll, flash, push, ticket};
+use super::{displays, enroll, flash, image, push, ticket};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.
@@ -36,6 +38,10 @@ pub enum Command {
     Demo(demo::Args),
     #[cfg(feature = "tools")]
     Flash(flash::Args),
+    #[cfg(any(feature = "display", feature = "tools"))]
+    Provision(provision::Args),
+    #[cfg(feature = "tools")]
+    Image(image::Args),
     #[cfg(feature = "tools")]
     Push(push::Args),
     #[cfg(feature = "tools")]
@@ -113,7 +119,11 @@ impl Command {
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
-            Self::Flash(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => {
+                Usual::Quiet
+            }
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision(_) => Usual::Quiet,
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]

@@ -26,9 +26,13 @@ pub mod enroll;
 pub mod failure;
 #[cfg(feature = "tools")]
 pub mod flash;
+#[cfg(feature = "tools")]
+pub mod image;
 pub mod logging;
 pub mod man;
 pub mod output;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod provision;
 #[cfg(feature = "tools")]
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]
