@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
-#[cfg(feature = "tools")]
-use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
 use super::provision::ProvisionError;
 use crate::config::ConfigError;
