@@ -24,8 +24,8 @@ pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
         return Err(failed(ImageFault::Packed { path: path.clone() }));
     }
     let device = opened::raw(path).map_err(failed)?;
-    let (inspection, packages) = inspect(device.clone())
-        .map_err(|source| failed(ImageFault::Inspect { path: path.clone(), source }))?;
+    let (inspection, packages) =
+        inspect(device.clone()).map_err(|source| failed(ImageFault::Inspect { path: path.clone(), source }))?;
     let read = |source| failed(ImageFault::Read { path: path.clone(), source });
     let (map, sha256) = blocks(&*device).map_err(read)?;
     let packed = beside(path, "xz");
@@ -130,7 +130,8 @@ fn manifest(
 }
 
 fn pretty(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|source| Failure::Unwritable { source: source.into() })?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|source| Failure::Unwritable { source: source.into() })?;
     text.push('\n');
     Ok(text)
 }
