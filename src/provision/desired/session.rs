@@ -56,7 +56,10 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owner
         "Firefox: no update, no questions, no settings, nothing sent home",
     );
     let getty: &[&str] = &["/opt/pikiosk", "/etc/X11", "/etc/firefox", "/etc/systemd/system/getty@tty1.service.d"];
-    lay.after(getty, "systemctl", &["restart", "getty@tty1.service"], "starts the session on the screen anew", false);
+    // Not waited for: at the first boot this runs in a unit that stands before both in the boot's order, and the
+    // supervisor is up only once the session has painted.
+    let anew = ["restart", "--no-block", "getty@tty1.service"];
+    lay.after(getty, "systemctl", &anew, "starts the session on the screen anew", false);
 }
 
 /// The rotation is written here and not asked of xrandr: the first picture is right already.

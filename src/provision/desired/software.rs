@@ -94,7 +94,7 @@ pub fn lay_settings(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owne
     lay.after(
         &[PROGRAM, SETTINGS, "/usr/lib/systemd/system/pikiosk.service"],
         "systemctl",
-        &["restart", "pikiosk.service"],
+        &["restart", "--no-block", "pikiosk.service"],
         "starts the supervisor with what changed",
         false,
     );
