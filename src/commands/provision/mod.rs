@@ -75,7 +75,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     #[cfg(feature = "tools")]
     if let Some(host) = &args.host {
-        return Err(target::failed(host, ProvisionError::SshFailed));
+        return host::provision(host, args);
     }
     if args.first_boot {
         return first_boot::run();
