@@ -3,7 +3,7 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench proof-kill-display aarch64 needs python
+.PHONY: help demo test check bench proof-kill-display aarch64 image needs python
 .PHONY: help demo test check bench proof-kill-display needs python boot-test boot-compare
 
 help: ## Tells what there is
@@ -35,6 +35,11 @@ proof-kill-display: needs ## Kills the supervisor 100 times at random moments of
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
 	@image/aarch64
 	@image/aarch64-smoke
+
+image: aarch64 ## Builds the image of a Pi 3 into target/image/, as root (12 minutes; 4 if the packages of today are there)
+	cargo build --bin pikiosk
+	@image/build.sh $(ARGS)
+
 boot-test: ## Boots the image of `make image` in QEMU as a Pi 3 would: page, message, kill -9 Firefox (10 minutes, idle)
 	@image/boot/needs
 	cargo build --bin pikiosk
