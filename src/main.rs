@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "tools")]
         Command::Flash(args) => flash::run(&args),
+        #[cfg(any(feature = "display", feature = "tools"))]
+        Command::Provision(args) => commands::provision::run(&args),
         #[cfg(feature = "tools")]
         Command::Image(args) => image::run(&args),
         #[cfg(feature = "tools")]

@@ -48,7 +48,9 @@ fn files_of_every_kind_are_laid_down_in_every_format_and_other_programs_find_the
         image.write(Path::new("/lib/through-a-link"), b"x", 0o4755, Owner::ROOT).expect("a link is followed inside");
         image.remove(Path::new("/etc/hosts")).expect("a file goes");
         image.write(Path::new("/boot/firmware/cmdline.txt"), b"quiet\n", 0o644, Owner::ROOT).expect("a FAT file");
-        image.write(Path::new("/boot/firmware/a long name on FAT.txt"), &binary[..100_000], 0o644, KIOSK).expect("long");
+        image
+            .write(Path::new("/boot/firmware/a long name on FAT.txt"), &binary[..100_000], 0o644, KIOSK)
+            .expect("long");
         image.write(Path::new("/boot/firmware/overlays/kiosk.dtbo"), b"dtb", 0o644, KIOSK).expect("in a directory");
         image.remove(Path::new("/boot/firmware/config.txt")).expect("a FAT file goes");
         image.sync().expect("all is written");
@@ -151,8 +153,12 @@ impl Twins {
     }
 
     fn directory(&mut self) -> PathBuf {
-        let all: Vec<_> =
-            self.model.iter().filter(|(_, node)| matches!(node, Node::Directory { .. })).map(|(path, _)| path).collect();
+        let all: Vec<_> = self
+            .model
+            .iter()
+            .filter(|(_, node)| matches!(node, Node::Directory { .. }))
+            .map(|(path, _)| path)
+            .collect();
         all[self.rng.usize(..all.len())].clone()
     }
 
@@ -171,7 +177,11 @@ impl Twins {
         let path = self.path();
         let is_directory = matches!(self.model.get(&path), Some(Node::Directory { .. }));
         let mode = [0o644, 0o600, 0o755, 0o4755, 0o2770][self.rng.usize(..5)];
-        let owner = if self.rng.bool() { Owner::ROOT } else { Owner { uid: self.rng.u32(..200_000), gid: self.rng.u32(..200_000) } };
+        let owner = if self.rng.bool() {
+            Owner::ROOT
+        } else {
+            Owner { uid: self.rng.u32(..200_000), gid: self.rng.u32(..200_000) }
+        };
         let what = match self.rng.u8(..10) {
             0..=4 => {
                 // Small ones mostly, as a system has.
@@ -236,10 +246,14 @@ impl Twins {
     /// What the image says, through our own eyes.
     fn check(&self) {
         for (path, node) in &self.model {
-            let stat = self.image.stat(path).expect("it is read").unwrap_or_else(|| panic!("{} is gone", path.display()));
+            let stat =
+                self.image.stat(path).expect("it is read").unwrap_or_else(|| panic!("{} is gone", path.display()));
             match node {
                 Node::Directory { mode, owner } => {
-                    assert_eq!((stat.kind, stat.mode, stat.uid, stat.gid), (Kind::Directory, *mode, owner.uid, owner.gid));
+                    assert_eq!(
+                        (stat.kind, stat.mode, stat.uid, stat.gid),
+                        (Kind::Directory, *mode, owner.uid, owner.gid)
+                    );
                     let names: Vec<String> = self.children(path).collect();
                     assert_eq!(self.image.list(path).expect("it is listed"), names, "{}", path.display());
                 }
@@ -267,7 +281,10 @@ impl Twins {
             match node {
                 Node::Directory { mode, owner } => {
                     assert!(metadata.is_dir());
-                    assert_eq!((u32::from(metadata.mode() & 0o7777), metadata.uid(), metadata.gid()), (*mode, owner.uid, owner.gid));
+                    assert_eq!(
+                        (u32::from(metadata.mode() & 0o7777), metadata.uid(), metadata.gid()),
+                        (*mode, owner.uid, owner.gid)
+                    );
                     let mut names: Vec<String> = view
                         .read_dir(name)
                         .expect("it is listed")
@@ -278,7 +295,10 @@ impl Twins {
                     assert_eq!(names, self.children(path).collect::<Vec<_>>(), "{name}");
                 }
                 Node::File { bytes, mode, owner } => {
-                    assert_eq!((u32::from(metadata.mode() & 0o7777), metadata.uid(), metadata.gid()), (*mode, owner.uid, owner.gid));
+                    assert_eq!(
+                        (u32::from(metadata.mode() & 0o7777), metadata.uid(), metadata.gid()),
+                        (*mode, owner.uid, owner.gid)
+                    );
                     assert!(&view.read(name).expect("it is read") == bytes, "{name} differs");
                 }
                 Node::Link { target } => {
@@ -290,7 +310,13 @@ impl Twins {
 }
 
 /// Random changes to a copy of an image, all checked at the end; answers the changes that happened.
-fn random_changes(golden: &Golden, base: &Arc<Memory>, seed: u64, steps: usize, largest: usize) -> BTreeMap<&'static str, usize> {
+fn random_changes(
+    golden: &Golden,
+    base: &Arc<Memory>,
+    seed: u64,
+    steps: usize,
+    largest: usize,
+) -> BTreeMap<&'static str, usize> {
     let overlay = Arc::new(Overlay::new(Arc::clone(base)));
     let mut twins = Twins::new(Arc::clone(&overlay) as Arc<dyn BlockDevice>, seed);
     for step in 0..steps {

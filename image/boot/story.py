@@ -58,6 +58,7 @@ class Story:
         """Asks `check` once a second until it answers with something true, and hands that on."""
         deadline = time.monotonic() + within
         while True:
+            self.machine.check_alive()
             found = check()
             if found:
                 return found

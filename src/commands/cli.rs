@@ -9,6 +9,8 @@ use clap_complete::CompleteEnv;
 use super::demo;
 use super::failure::Exit;
 use super::logging::{self, Usual};
+#[cfg(any(feature = "display", feature = "tools"))]
+use super::provision;
 #[cfg(feature = "server")]
 use super::server;
 #[cfg(feature = "display")]
@@ -36,6 +38,8 @@ pub enum Command {
     Demo(demo::Args),
     #[cfg(feature = "tools")]
     Flash(flash::Args),
+    #[cfg(any(feature = "display", feature = "tools"))]
+    Provision(provision::Args),
     #[cfg(feature = "tools")]
     Image(image::Args),
     #[cfg(feature = "tools")]
@@ -115,7 +119,11 @@ impl Command {
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
-            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => {
+                Usual::Quiet
+            }
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision(_) => Usual::Quiet,
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]

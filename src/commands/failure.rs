@@ -10,6 +10,8 @@ use super::client::ClientError;
 use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(any(feature = "display", feature = "tools"))]
+use super::provision::ProvisionError;
 use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
@@ -78,6 +80,13 @@ pub enum Failure {
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
+    #[cfg(any(feature = "display", feature = "tools"))]
+    #[error("provision {target}")]
+    Provision {
+        /// Such as `this Pi`, or a directory.
+        target: String,
+        source: ProvisionError,
+    },
     #[cfg(feature = "tools")]
     #[error("{doing}")]
     Image {
@@ -97,23 +106,33 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    DiskUnsafe = 11,
     ImageRefused = 12,
+    WriteFailed = 13,
+    Undone = 14,
+    UndoIncomplete = 15,
     CredentialsRefused = 20,
     Unreachable = 21,
     NotShown = 22,
+    Interrupted = 130,
 }
 
 impl Exit {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
         Self::Pending,
         Self::ConfigRefused,
+        Self::DiskUnsafe,
         Self::ImageRefused,
+        Self::WriteFailed,
+        Self::Undone,
+        Self::UndoIncomplete,
         Self::CredentialsRefused,
         Self::Unreachable,
         Self::NotShown,
+        Self::Interrupted,
     ];
 
     pub fn meaning(self) -> &'static str {
@@ -121,12 +140,17 @@ impl Exit {
             Self::Done => "done",
             Self::Bug => "a fault of pikiosk or of this machine",
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
-            Self::Pending => "something is missing or still to do (doctor)",
+            Self::Pending => "something is missing or still to do (doctor, --check)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::DiskUnsafe => "that is no card, or it is in use, or too small: nothing was written",
             Self::ImageRefused => "the image was not fetched, is not what it should be, or starts no Pi 3",
+            Self::WriteFailed => "a card could not be written, or did not hold what was written",
+            Self::Undone => "it was not carried out, and what was begun was taken back",
+            Self::UndoIncomplete => "something could not be put back as it was; it is named",
             Self::CredentialsRefused => "the server does not accept the key",
             Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
+            Self::Interrupted => "stopped by Ctrl-C or by an orderly end",
         }
     }
 
@@ -167,6 +191,8 @@ impl Failure {
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision { source, .. } => source.exit(),
             #[cfg(feature = "display")]
             Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
             #[cfg(feature = "display")]
@@ -248,6 +274,8 @@ impl Failure {
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),
+            #[cfg(any(feature = "display", feature = "tools"))]
+            Self::Provision { source, .. } => source.hint(),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
@@ -335,7 +363,7 @@ fn server_hint(error: &ClientError) -> String {
     }
 }
 
-fn io_hint(error: &std::io::Error) -> String {
+pub(super) fn io_hint(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "is the name right? pikiosk config init writes an example".to_owned(),
         std::io::ErrorKind::PermissionDenied => "try again with sudo, or as the user that owns it".to_owned(),

@@ -31,6 +31,8 @@ pub mod image;
 pub mod logging;
 pub mod man;
 pub mod output;
+#[cfg(any(feature = "display", feature = "tools"))]
+pub mod provision;
 #[cfg(feature = "tools")]
 pub mod push;
 #[cfg(any(feature = "tools", feature = "display"))]

@@ -8,7 +8,7 @@ use super::{
     job::{Customise, Customising, Mode},
     mark::{Mark, sha256},
     receipt::{Customised, hex},
-    schedule::{self, FIRST},
+    schedule::{self, BLOCK, FIRST},
     stream::CHUNK,
     watch::Watched,
     write::CardRun,
@@ -133,6 +133,7 @@ impl CardRun {
 
     fn try_put_first(&mut self, first: &AlignedBuffer) -> Result<(), CardFault> {
         self.flush()?;
+        self.must_be_zero(first.len())?;
         let begun = Instant::now();
         self.write(SECTOR as u64, &AlignedBuffer::copy_of(&first[SECTOR..]))?;
         self.flush()?;
@@ -144,6 +145,19 @@ impl CardRun {
         self.must_hold(0, first)?;
         self.written.add(1, first.len() as u64, begun.elapsed());
         Ok(())
+    }
+
+    /// Nothing was written there since it was zeroed, unless the card has less memory than it says.
+    fn must_be_zero(&self, len: usize) -> Result<(), CardFault> {
+        let mut held = AlignedBuffer::zeroed(len);
+        self.device.read_at(0, &mut held).map_err(|error| CardFault::of(Doing::Read, 0, error))?;
+        match held.chunks(BLOCK as usize).find(|block| block.iter().any(|byte| *byte != 0)) {
+            None => Ok(()),
+            Some(block) => {
+                let crc = crc32fast::hash(block);
+                Err(CardFault::Lies { offset: 0, holds: self.marks.iter().find_map(|mark| mark.place_of(crc)) })
+            }
+        }
     }
 
     fn must_hold(&self, offset: u64, bytes: &[u8]) -> Result<(), CardFault> {

@@ -8,6 +8,7 @@
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
 mod again;
+pub mod bmap;
 pub mod card;
 pub mod decode;
 pub mod disks;
@@ -17,6 +18,7 @@ mod finish;
 pub mod identity;
 pub mod job;
 mod mark;
+pub mod os_list;
 mod probe;
 pub mod receipt;
 mod ring;

@@ -257,6 +257,7 @@ fn card_thread(mut run: Box<CardRun>, bad: Option<BTreeSet<u64>>, ring: &Ring<Pi
         Ok(bad) => Ended::Done(card, Box::new(run.fail_at(&bad))),
         Err(fault) => Ended::Done(card, Box::new(run.outcome(Err(fault)))),
     };
+    // Each `outcome` took the run with it: the card is closed before it is told that it is done with.
     // Nobody listens to a card that was given up.
     let _ = tell.send(ended);
 }

@@ -274,7 +274,7 @@ impl CardRun {
         }
     }
 
-    pub(super) fn outcome(&mut self, result: Result<(), CardFault>) -> CardOutcome {
+    pub(super) fn outcome(mut self: Box<Self>, result: Result<(), CardFault>) -> CardOutcome {
         CardOutcome {
             name: self.name(),
             holds: self.holds,

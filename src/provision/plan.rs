@@ -315,7 +315,7 @@ impl Planner<'_> {
         let content = match (&found, &put) {
             // Only mode or owner differ; the content is there.
             (State::File { sha256: there, .. }, State::File { sha256: wanted, .. }) if there == wanted => None,
-            _ => content.map(|bytes| Content::of(bytes)),
+            _ => content.map(|bytes| Content::Bytes(bytes.as_slice().into())),
         };
         self.push(Step {
             path: path.clone(),

@@ -101,7 +101,7 @@ fn diff_of(system: &dyn Observe, step: &Step, text: &mut String) -> io::Result<(
     }
     let old = if found.content().is_some() { system.read(&step.path)? } else { Vec::new() };
     let new = match (&step.content, put.content()) {
-        (Some(content), _) => content.bytes().unwrap_or_default(),
+        (Some(content), _) => content.bytes().unwrap_or_default().to_vec(),
         (None, Some(hash)) => home::kept(system, hash)?,
         (None, None) => Vec::new(),
     };

@@ -1,8 +1,7 @@
 //! What is, was, or shall be at one path: small enough to keep in a plan and a receipt, exact enough to tell any change.
 
-use std::{fmt::Write, io, path::Path};
+use std::{fmt::Write, io, path::Path, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::io::system::{Abilities, Kind, Observe, Owner, Stat};
@@ -96,29 +95,52 @@ impl State {
     }
 }
 
-/// The bytes of a file, in JSON as text where they are text.
+/// The bytes of a file, in JSON as text where they are text. Cheap to clone: a plan holds the program itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "Written", into = "Written")]
 pub enum Content {
-    Text(String),
-    Base64(String),
+    Bytes(Arc<[u8]>),
     /// Left out of what is shown.
     Secret,
 }
 
-impl Content {
-    pub fn of(bytes: &[u8]) -> Self {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Base64(STANDARD.encode(bytes)),
+/// A [`Content`] in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
+    Text(String),
+    #[serde(with = "base64_bytes")]
+    Base64(Arc<[u8]>),
+    Secret,
+}
+
+impl From<Content> for Written {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Secret => Self::Secret,
+            Content::Bytes(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => Self::Text(text.to_owned()),
+                Err(_) => Self::Base64(bytes),
+            },
         }
     }
+}
 
-    /// `None` if it was hidden, or is no base64.
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+impl From<Written> for Content {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Text(text) => Self::Bytes(text.into_bytes().into()),
+            Written::Base64(bytes) => Self::Bytes(bytes),
+            Written::Secret => Self::Secret,
+        }
+    }
+}
+
+impl Content {
+    /// `None` if it was hidden.
+    pub fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Text(text) => Some(text.as_bytes().to_vec()),
-            Self::Base64(text) => STANDARD.decode(text).ok(),
+            Self::Bytes(bytes) => Some(bytes),
             Self::Secret => None,
         }
     }
@@ -143,5 +165,20 @@ mod octal {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         u32::from_str_radix(&String::deserialize(from)?, 8).map_err(D::Error::custom)
+    }
+}
+
+mod base64_bytes {
+    use std::sync::Arc;
+
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Arc<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        Ok(STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)?.into())
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn is_as_before(left: Option<&State>, before: &State) -> bool {
 fn content(system: &dyn Observe, step: &Step) -> Result<Vec<u8>, StepError> {
     let State::File { sha256: wanted, .. } = &step.put else { return Ok(Vec::new()) };
     let bytes = match &step.content {
-        Some(content) => content.bytes().ok_or(StepError::NoContent)?,
+        Some(content) => content.bytes().ok_or(StepError::NoContent)?.to_vec(),
         None if step.found.content() == Some(wanted) => system.read(&step.path)?,
         None => home::kept(system, wanted)?,
     };

@@ -111,7 +111,8 @@ pub fn assemble(path: &Path, layout: &Layout, (boot_label, root_label): (&str, &
     File::create(&ext4).and_then(|file| file.set_len(layout.root_len())).expect("room for an ext4 file system");
     let cluster = layout.cluster.to_string();
     run("mkfs.vfat", &["-F", "32", "-s", &cluster, "-i", "deadbeef", "-n", boot_label], &fat);
-    let mut names: Vec<_> = fs::read_dir(boot).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(boot).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     names.sort();
     for name in names {
         let name = name.to_str().expect("UTF-8").to_owned();
@@ -120,7 +121,12 @@ pub fn assemble(path: &Path, layout: &Layout, (boot_label, root_label): (&str, &
     }
     let root = root.to_str().expect("UTF-8");
     let mut arguments = vec!["-q", "-t", "ext4", "-b", "4096", "-L", root_label, "-d", root];
-    arguments.extend(["-U", "5c7b1d9e-2f3a-4a6b-8c8d-1e2f3a4b5c6d", "-E", "hash_seed=5c7b1d9e-2f3a-4a6b-8c8d-1e2f3a4b5c6d"]);
+    arguments.extend([
+        "-U",
+        "5c7b1d9e-2f3a-4a6b-8c8d-1e2f3a4b5c6d",
+        "-E",
+        "hash_seed=5c7b1d9e-2f3a-4a6b-8c8d-1e2f3a4b5c6d",
+    ]);
     arguments.extend(&layout.ext4);
     run("mke2fs", &arguments, &ext4);
 
@@ -171,7 +177,8 @@ fn labels(format: Format) -> (&'static str, &'static str) {
     }
 }
 
-const CMDLINE: &str = "console=serial0,115200 console=tty1 root=PARTUUID=deadbeef-02 rootfstype=ext4 fsck.repair=yes rootwait";
+const CMDLINE: &str =
+    "console=serial0,115200 console=tty1 root=PARTUUID=deadbeef-02 rootfstype=ext4 fsck.repair=yes rootwait";
 
 fn lay_down(format: Format, boot: &Path, root: &Path) {
     let put = |folder: &Path, path: &str, text: &str| {
@@ -179,7 +186,22 @@ fn lay_down(format: Format, boot: &Path, root: &Path) {
         fs::create_dir_all(path.parent().expect("a path has a parent")).expect("a folder");
         fs::write(path, text).expect("a file");
     };
-    for folder in ["boot/firmware", "dev", "home", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin", "usr/lib", "var/lib/dpkg", "opt", "etc/systemd/system", "root"] {
+    for folder in [
+        "boot/firmware",
+        "dev",
+        "home",
+        "proc",
+        "run",
+        "sys",
+        "tmp",
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib",
+        "var/lib/dpkg",
+        "opt",
+        "etc/systemd/system",
+        "root",
+    ] {
         fs::create_dir_all(root.join(folder)).expect("a folder");
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("a mode");
@@ -195,8 +217,16 @@ fn lay_down(format: Format, boot: &Path, root: &Path) {
     put(root, "etc/shadow", "root:*:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n");
     put(root, "etc/gshadow", "root:*::\ndaemon:*::\ntty:*::\naudio:*::\nvideo:*::\ninput:!::\nrender:!::\n");
     fs::set_permissions(root.join("etc/shadow"), fs::Permissions::from_mode(0o640)).expect("a mode");
-    put(root, "var/lib/dpkg/status", "Package: base-files\nStatus: install ok installed\nArchitecture: arm64\nVersion: 12.4\n\n");
-    put(boot, "config.txt", "# For more options and information see\n# http://rptl.io/configtxt\ndtparam=audio=on\ndtoverlay=vc4-kms-v3d\n\n[all]\n");
+    put(
+        root,
+        "var/lib/dpkg/status",
+        "Package: base-files\nStatus: install ok installed\nArchitecture: arm64\nVersion: 12.4\n\n",
+    );
+    put(
+        boot,
+        "config.txt",
+        "# For more options and information see\n# http://rptl.io/configtxt\ndtparam=audio=on\ndtoverlay=vc4-kms-v3d\n\n[all]\n",
+    );
     put(boot, "overlays/README", "Overlays are here.\n");
     put(boot, "kernel8.img", &"kernel".repeat(20_000));
     let (version, codename) = match format {
@@ -206,11 +236,15 @@ fn lay_down(format: Format, boot: &Path, root: &Path) {
     put(
         root,
         "usr/lib/os-release",
-        &format!("PRETTY_NAME=\"Debian GNU/Linux {version} ({codename})\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"{version}\"\nVERSION_CODENAME={codename}\nID=debian\n"),
+        &format!(
+            "PRETTY_NAME=\"Debian GNU/Linux {version} ({codename})\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"{version}\"\nVERSION_CODENAME={codename}\nID=debian\n"
+        ),
     );
     put(root, "etc/debian_version", &format!("{version}.1\n"));
     let fstab = |boot: &str, root: &str| {
-        format!("proc            /proc           proc    defaults          0       0\n{boot}  /boot/firmware  vfat    defaults          0       2\n{root}  /               ext4    defaults,noatime  0       1\n")
+        format!(
+            "proc            /proc           proc    defaults          0       0\n{boot}  /boot/firmware  vfat    defaults          0       2\n{root}  /               ext4    defaults,noatime  0       1\n"
+        )
     };
     let by_part = fstab("PARTUUID=deadbeef-01", "PARTUUID=deadbeef-02");
     match format {
@@ -230,15 +264,27 @@ fn lay_down(format: Format, boot: &Path, root: &Path) {
             put(boot, "issue.txt", issue);
             put(root, "etc/fstab", &by_part);
             put(boot, "cmdline.txt", &format!("{CMDLINE} resize ds=nocloud;i=rpi-imager-1764806400\n"));
-            put(boot, "meta-data", "# This is the meta-data configuration file for cloud-init.\n\ninstance-id: rpios-image\n");
+            put(
+                boot,
+                "meta-data",
+                "# This is the meta-data configuration file for cloud-init.\n\ninstance-id: rpios-image\n",
+            );
             put(boot, "user-data", "#cloud-config\n# See https://cloudinit.readthedocs.io/\n#hostname: raspberrypi\n");
             put(boot, "network-config", "# This file contains a netplan-compatible configuration\n");
             put(root, "etc/cloud/cloud.cfg", "users:\n  - default\ndatasource_list: [NoCloud, None]\n");
         }
         Format::Debian => {
             put(root, "etc/fstab", &fstab("LABEL=RASPIFIRM", "LABEL=RASPIROOT"));
-            put(boot, "cmdline.txt", "console=tty0 console=ttyS1,115200 root=LABEL=RASPIROOT rw fsck.repair=yes net.ifnames=0 rootwait\n");
-            put(boot, "sysconf.txt", "# This file will be automatically evaluated and installed at next boot time\n#root_pw=FIXME\n");
+            put(
+                boot,
+                "cmdline.txt",
+                "console=tty0 console=ttyS1,115200 root=LABEL=RASPIROOT rw fsck.repair=yes net.ifnames=0 rootwait\n",
+            );
+            put(
+                boot,
+                "sysconf.txt",
+                "# This file will be automatically evaluated and installed at next boot time\n#root_pw=FIXME\n",
+            );
             put(root, "usr/local/sbin/rpi-set-sysconf", "#!/usr/bin/perl\n");
         }
         Format::Ours => {

@@ -1,6 +1,9 @@
 //! Cards of all kinds, written whole.
 
 mod cards;
+mod disk;
+mod faults;
+mod power;
 
 use std::{
     ops::Range,

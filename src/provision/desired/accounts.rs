@@ -140,7 +140,8 @@ impl Edit {
 
     /// The highest number that neither an account nor a group has, as systemd-sysusers chooses.
     fn free(&self) -> u32 {
-        let taken = |table: &Table| table.rows.iter().filter_map(|row| row.get(2)?.parse().ok()).collect::<BTreeSet<u32>>();
+        let taken =
+            |table: &Table| table.rows.iter().filter_map(|row| row.get(2)?.parse().ok()).collect::<BTreeSet<u32>>();
         let (users, groups) = (taken(&self.passwd), taken(&self.group));
         let free = SYSTEM_IDS.rev().find(|id| !users.contains(id) && !groups.contains(id));
         free.expect("no system has nine hundred services")

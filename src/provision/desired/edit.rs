@@ -160,7 +160,8 @@ mod tests {
             Word { name: "splash", word: None },
             Word { name: "consoleblank=", word: Some("consoleblank=0".into()) },
         ];
-        let had = "console=tty1 video=HDMI-A-1:a root=PARTUUID=x-02 splash video=HDMI-A-1:b video=HDMI-A-2:c rootwait\n";
+        let had =
+            "console=tty1 video=HDMI-A-1:a root=PARTUUID=x-02 splash video=HDMI-A-1:b video=HDMI-A-2:c rootwait\n";
         let new = command_line(had, &words);
         assert_eq!(
             new,

@@ -57,7 +57,9 @@ pub enum DesiredError {
     #[error("this system knows no time zone {zone:?}{}", near.as_ref().map(|near| format!(", but {near}")).unwrap_or_default())]
     NoSuchZone { zone: String, near: Option<String> },
     /// A root that forgets would take the display's key and its journal along.
-    #[error("with system.read_only_root the display would forget its key at each start: /var/lib/pikiosk has no partition of its own in /etc/fstab")]
+    #[error(
+        "with system.read_only_root the display would forget its key at each start: /var/lib/pikiosk has no partition of its own in /etc/fstab"
+    )]
     NothingToKeepStateOn,
     /// What is written now would be gone at the next start.
     #[error("the root of this system is in memory only (overlayroot): nothing that is changed now would stay")]
@@ -95,8 +97,10 @@ impl Lay {
 
     /// A directory of root's that everybody may read, with those above it that no Debian is without.
     fn plain_dir(&mut self, path: &str) {
-        let mut missing: Vec<&Path> =
-            Path::new(path).ancestors().take_while(|path| !ALWAYS_THERE.contains(&path.to_str().unwrap_or("/"))).collect();
+        let mut missing: Vec<&Path> = Path::new(path)
+            .ancestors()
+            .take_while(|path| !ALWAYS_THERE.contains(&path.to_str().unwrap_or("/")))
+            .collect();
         missing.reverse();
         for path in missing {
             let known = |item: &Item| matches!(item, Item::Directory { path: known, .. } if known == path);

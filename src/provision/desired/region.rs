@@ -39,7 +39,9 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(),
     }
     if let Some(keyboard) = &system.keyboard {
         let path = "/etc/default/keyboard";
-        let had = facts.text(path).unwrap_or("XKBMODEL=\"pc105\"\nXKBLAYOUT=\"\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n");
+        let had = facts
+            .text(path)
+            .unwrap_or("XKBMODEL=\"pc105\"\nXKBLAYOUT=\"\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n");
         let text = edit::assignment(had, "XKBLAYOUT", &keyboard.layout);
         let text = edit::assignment(&text, "XKBVARIANT", &keyboard.variant);
         lay.file(path, text, "the keyboard's layout, for X and the console");

@@ -34,15 +34,27 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owner
     lay.file(format!("{PRISTINE}/.hushlogin"), "", "no greeting on the glass while X starts");
     lay.dir("/home/kiosk", 0o700, owners.kiosk, "the kiosk's home");
 
-    lay.file("/opt/pikiosk/matchbox-keys", "", "the window manager takes no keys: none of its own closes or changes anything");
+    lay.file(
+        "/opt/pikiosk/matchbox-keys",
+        "",
+        "the window manager takes no keys: none of its own closes or changes anything",
+    );
     lay.file("/opt/pikiosk/keys.xmodmap", XMODMAP, "keys that keyboards have for browsers and mail do nothing");
-    lay.file("/etc/X11/xorg.conf.d/10-pikiosk.conf", xorg(settings.screen.rotate), "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs");
+    lay.file(
+        "/etc/X11/xorg.conf.d/10-pikiosk.conf",
+        xorg(settings.screen.rotate),
+        "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs",
+    );
     lay.file(
         "/etc/X11/Xwrapper.config",
         "# Written by pikiosk provision.\nallowed_users=console\nneeds_root_rights=auto\n",
         "only who sits at the screen starts X, and as root only where its driver needs that",
     );
-    lay.file("/etc/firefox/policies/policies.json", POLICIES, "Firefox: no update, no questions, no settings, nothing sent home");
+    lay.file(
+        "/etc/firefox/policies/policies.json",
+        POLICIES,
+        "Firefox: no update, no questions, no settings, nothing sent home",
+    );
     let getty: &[&str] = &["/opt/pikiosk", "/etc/X11", "/etc/firefox", "/etc/systemd/system/getty@tty1.service.d"];
     lay.after(getty, "systemctl", &["restart", "getty@tty1.service"], "starts the session on the screen anew", false);
 }

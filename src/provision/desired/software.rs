@@ -36,7 +36,10 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     );
     packages(&["dbus", "libpam-systemd"], "a session on tty1 that may open the screen and the keyboard");
     packages(&["fonts-dejavu-core"], "letters: without a font, pages show boxes");
-    packages(&["ca-certificates", "systemd-timesyncd"], "a Pi has no clock of its own, and https needs one that is right");
+    packages(
+        &["ca-certificates", "systemd-timesyncd"],
+        "a Pi has no clock of its own, and https needs one that is right",
+    );
     if settings.browser.command.is_none() && !facts.has("firefox") {
         packages(&["firefox-esr"], "the browser");
     }
@@ -77,7 +80,13 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
 pub fn lay_settings(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owners) {
     let owner = Owner { uid: 0, gid: owners.kiosk.gid };
     lay.dir("/etc/pikiosk", 0o750, owner, "the settings of the display");
-    lay.secret(SETTINGS, of_the_display(settings, facts), 0o640, owner, "what this display is, and which server it listens to");
+    lay.secret(
+        SETTINGS,
+        of_the_display(settings, facts),
+        0o640,
+        owner,
+        "what this display is, and which server it listens to",
+    );
     let why = "what outlives a power cut: the display's key, its journal";
     // Sticky, as tmpfiles.d has it: what provisioning keeps there is root's.
     let owner = Owner { uid: 0, gid: owners.pikiosk.gid };
