@@ -19,6 +19,7 @@ pub mod fault;
 mod finish;
 pub mod identity;
 pub mod job;
+pub mod label;
 mod mark;
 mod probe;
 pub mod receipt;
