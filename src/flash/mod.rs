@@ -7,10 +7,8 @@
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
-pub mod decode;
-pub mod disks;
-pub mod identity;
 mod again;
+pub mod bmap;
 pub mod card;
 pub mod decode;
 pub mod disks;
@@ -21,6 +19,7 @@ pub mod identity;
 pub mod job;
 pub mod label;
 mod mark;
+pub mod os_list;
 mod probe;
 pub mod receipt;
 mod ring;

@@ -102,13 +102,9 @@ fn a_link_is_not_the_file_that_it_leads_to() {
 #[test]
 fn the_names_of_zones_are_read() {
     let mut system = system("trixie");
-<<<<<<< HEAD
     system.put_file(
         ZONES,
         "# version 2026a\nR A 1 o - 1 0 0 -\nZ Europe/Zurich 0:34 - LMT\n1 s +00\nL Europe/Zurich Europe/Vaduz\n",
     );
-=======
-    system.put_file(ZONES, "# version 2026a\nR A 1 o - 1 0 0 -\nZ Europe/Zurich 0:34 - LMT\n1 s +00\nL Europe/Zurich Europe/Vaduz\n");
->>>>>>> main
     assert_eq!(of(&system).zones.iter().collect::<Vec<_>>(), ["Europe/Vaduz", "Europe/Zurich"]);
 }
