@@ -9,7 +9,7 @@ use super::targets::Opened;
 use crate::commands::failure::Failure;
 use crate::config::KioskSettings;
 use crate::flash::job::{CardJob, Customise, Customising, Mode};
-use crate::flash::receipt::{Identity, hex};
+use crate::flash::receipt::{Named, hex};
 use crate::flash::stream::StreamError;
 use crate::io::system::image::ImageSystem;
 use crate::io::system::{Owner, System};
@@ -47,12 +47,12 @@ pub fn program(args: &Args) -> Result<Option<Arc<Vec<u8>>>, Failure> {
     Ok(Some(Arc::new(bytes)))
 }
 
-fn identity(kiosk: &Kiosk) -> Option<Identity> {
+fn identity(kiosk: &Kiosk) -> Option<Named> {
     let settings = &kiosk.loaded.settings;
     let display = settings.display.id.as_ref()?.to_string();
     let hostname = settings.system.hostname.clone();
     let server = settings.server.as_ref().map(|server| server.url.to_string());
-    Some(Identity { display, hostname, server })
+    Some(Named { display, hostname, server })
 }
 
 fn customise(settings: KioskSettings, program: Option<Arc<Vec<u8>>>) -> Customise {
