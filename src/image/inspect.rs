@@ -127,7 +127,8 @@ fn os(system: &dyn Observe) -> io::Result<(Os, Vec<Package>)> {
         Some(value.trim_matches(['"', '\'']).to_owned())
     };
     let packages = packages::installed(&text(system, "/var/lib/dpkg/status")?.unwrap_or_default());
-    let own = packages.iter().find(|package| package.name == "dpkg");
+    // What is for all architectures says nothing; the rest are of one.
+    let own = packages.iter().find(|package| package.architecture != "all");
     let os = Os {
         name: field("PRETTY_NAME").unwrap_or_else(|| "no known system (no os-release)".to_owned()),
         id: field("ID").unwrap_or_default(),

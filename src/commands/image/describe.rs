@@ -9,7 +9,8 @@ use super::super::failure::{Exit, Failure};
 use super::super::output;
 use super::{DescribeArgs, ImageFault, opened};
 use crate::flash::source::Hasher;
-use crate::flash::stream::{CHUNK, Everything, Used};
+use crate::flash::stream::{CHUNK, Used};
+use crate::flash::usage::Usage;
 use crate::image::bmap::Map;
 use crate::image::inspect::{Inspection, inspect};
 use crate::image::manifest::{Entry, Manifest};
@@ -57,7 +58,7 @@ pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
 
 /// Reads the whole image once: which blocks matter, and its hash.
 fn blocks(device: &dyn BlockDevice) -> io::Result<(Map, String)> {
-    let mut used = Everything;
+    let mut used = Usage::new(Some(device.len()));
     let (mut map, mut hasher) = (Map::default(), Hasher::default());
     let mut buffer = vec![0; CHUNK];
     let mut offset = 0;
