@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// What Debian's installer writes, for a system that was made without one.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\
+                     ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
 const KEYBOARD: &str = "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n";
 
 pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(), DesiredError> {
@@ -46,9 +47,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(),
     }
     if let Some(keyboard) = &system.keyboard {
         let path = "/etc/default/keyboard";
-        let had = facts
-            .text(path)
-            .unwrap_or("XKBMODEL=\"pc105\"\nXKBLAYOUT=\"\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n");
+        let had = facts.text(path).unwrap_or(KEYBOARD);
         let text = edit::assignment(had, "XKBLAYOUT", &keyboard.layout);
         let text = edit::assignment(&text, "XKBVARIANT", &keyboard.variant);
         lay.file(path, text, "the keyboard's layout, for X and the console");
