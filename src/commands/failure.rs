@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
-#[cfg(feature = "tools")]
-use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
 use super::provision::ProvisionError;
 use crate::config::ConfigError;
@@ -19,8 +19,13 @@ use crate::display::{
     shell::RunError,
     status::StatusError,
 };
+#[cfg(feature = "tools")]
+use crate::flash::source::SourceError;
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
+
+#[cfg(feature = "tools")]
+mod source;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +99,9 @@ pub enum Failure {
         doing: &'static str,
         source: ImageFault,
     },
+    #[cfg(feature = "tools")]
+    #[error("get the image")]
+    Source { source: SourceError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -176,6 +184,10 @@ impl Failure {
             Self::Config { .. } => Exit::ConfigRefused,
             Self::Usage { .. } | Self::FileThere { .. } => Exit::Usage,
             Self::File { .. } | Self::Unwritable { .. } | Self::Runtime { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
+            #[cfg(feature = "tools")]
+            Self::Source { .. } => Exit::ImageRefused,
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
             Self::Listen { .. } => Exit::ConfigRefused,
@@ -276,6 +288,8 @@ impl Failure {
             Self::Demo { source } => source.hint(),
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.hint(),
+            #[cfg(feature = "tools")]
+            Self::Source { source } => source::hint(source),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }

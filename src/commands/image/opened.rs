@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::output;
 use super::ImageFault;
 use crate::flash::decode::Format;
-use crate::flash::source::{Options, Place, Source};
+use crate::flash::source::{Options, Source, Wanted};
 use crate::io::block::FileDevice;
 
 /// No card is larger: what claims to be is a bomb.
@@ -16,16 +16,9 @@ const LARGEST: u64 = 256 << 30;
 
 /// Opens an image; one that is packed is unpacked into a file that has no name and vanishes with the device.
 pub fn open(path: &Path) -> Result<Arc<FileDevice>, ImageFault> {
-    let source = Source {
-        name: path.display().to_string(),
-        place: Place::File(path.to_owned()),
-        packed: None,
-        unpacked: None,
-        packed_sha256: None,
-        unpacked_sha256: None,
-        either_sha256: None,
-    };
-    let mut decoded = source.open(&Options::up_to(LARGEST))?;
+    let source = Source::file(path)?;
+    let options = Options { wanted: Wanted::Anything, ..Options::up_to(LARGEST) };
+    let mut decoded = source.open(&options)?.image;
     if decoded.format() == Format::Raw {
         return raw(path);
     }
