@@ -1,21 +1,15 @@
 //! What is asked of the writers, and what they answer.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use super::{
     card::Card,
     fault::{CardFault, Holds},
-    receipt::{Identity, Receipt},
+    receipt::{Named, Receipt},
     stream::{ImageStream, StreamError, Used},
 };
+/// Ctrl-C: the same one stops the source.
+pub use super::source::Cancel;
 use crate::io::block::{BlockDevice, overlay::Overlay};
 
 /// One card to write.
@@ -24,7 +18,7 @@ pub struct CardJob {
     /// What is known of the medium, for the receipt.
     pub medium: Medium,
     /// Whose card it becomes, for receipt and label.
-    pub identity: Option<Identity>,
+    pub identity: Option<Named>,
     /// SHA-256 of the settings that are put on it.
     pub config_sha256: Option<String>,
     /// Puts its own settings on it, once the image is on it and was read back.
@@ -108,20 +102,6 @@ pub enum Mode {
     Again,
     /// All that is used is read; nothing is written.
     VerifyOnly,
-}
-
-/// Ctrl-C: once set it stays so.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
 /// What became of one card.

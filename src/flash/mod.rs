@@ -17,6 +17,7 @@ pub mod fault;
 mod finish;
 pub mod identity;
 pub mod job;
+pub mod label;
 mod mark;
 pub mod os_list;
 mod probe;

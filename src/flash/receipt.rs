@@ -22,7 +22,7 @@ pub struct Receipt {
     pub pikiosk: String,
     pub image: ImageFacts,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
+    pub identity: Option<Named>,
     /// SHA-256 of the settings that were put on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_sha256: Option<String>,
@@ -65,7 +65,7 @@ pub struct CardFacts {
 
 /// Whose card it is. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct Named {
     pub display: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -140,4 +140,61 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::flash) fn receipt() -> Receipt {
+        Receipt {
+            version: 1,
+            pikiosk: "0.1.0".into(),
+            image: ImageFacts {
+                name: "pikiosk.img.xz".into(),
+                source: "https://example.org/pikiosk.img.xz".into(),
+                sha256: "0123456789abcdef".repeat(4),
+                bytes: 1 << 30,
+            },
+            identity: Some(Named {
+                display: "lobby".into(),
+                hostname: Some("lobby-pi".into()),
+                server: Some("https://push.example.org".into()),
+            }),
+            config_sha256: None,
+            card: CardFacts {
+                device: "/dev/sdb".into(),
+                bytes: 32 << 30,
+                medium: Medium { cid: Some("1b534d".into()), ..Medium::default() },
+            },
+            written: Pass { extents: 3, bytes: 3 << 20, seconds: 1.5 },
+            read_back: Pass::default(),
+            retries: Retries::from([(4096, 2)]),
+            customised: vec![Customised { offset: 8192, bytes: 4096, sha256: "00".repeat(32) }],
+            began: "2026-05-04T12:14:00Z".parse().unwrap(),
+            finished: Some("2026-05-04T12:15:00Z".parse().unwrap()),
+            by: "anna@desk".into(),
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_read_as_it_was_written() {
+        let receipt = receipt();
+        assert_eq!(serde_json::from_slice::<Receipt>(&receipt.json()).unwrap(), receipt);
+        assert_eq!(receipt.written.speed(), 2.0);
+        let json: serde_json::Value = serde_json::from_slice(&receipt.json()).unwrap();
+        assert_eq!(json["card"]["cid"], "1b534d");
+        assert_eq!(json["retries"]["4096"], 2);
+    }
+
+    #[test]
+    fn a_receipt_never_replaces_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("receipts");
+        let names: Vec<_> = (0..2).map(|_| receipt().keep(&path).unwrap()).collect();
+        assert_eq!(names[0], path.join("lobby-20260504T121500Z.json"));
+        assert_eq!(names[1], path.join("lobby-20260504T121500Z-2.json"));
+        let nameless = Receipt { identity: None, finished: None, ..receipt() };
+        assert_eq!(nameless.file_name(), "dev-sdb-20260504T121400Z.json");
+    }
 }

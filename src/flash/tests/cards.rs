@@ -4,7 +4,7 @@ use crate::flash::{
     events::Phase,
     fault::{CardFault, Holds},
     job::Mode,
-    receipt::{Identity, Receipt},
+    receipt::{Named, Receipt},
 };
 
 const MIB: usize = 1 << 20;
@@ -59,7 +59,7 @@ fn four_cards_get_one_decode_and_each_its_own_name() {
     let place = 2 * MIB as u64 + 8192;
     let jobs = paths.iter().enumerate().map(|(n, path)| {
         let mut job = job(Card::file(path, FileSize::Image, Existing::Emptied).unwrap());
-        job.identity = Some(Identity { display: format!("hall-{n}"), hostname: None, server: None });
+        job.identity = Some(Named { display: format!("hall-{n}"), hostname: None, server: None });
         job.customise = Some(Box::new(move |it| {
             use crate::io::block::BlockDevice;
             let name = format!("hall-{n}");
