@@ -118,6 +118,9 @@ pub enum Failure {
         doing: &'static str,
         source: ImageFault,
     },
+    #[cfg(feature = "tools")]
+    #[error("get the image")]
+    Source { source: SourceError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -200,6 +203,10 @@ impl Failure {
             Self::Config { .. } => Exit::ConfigRefused,
             Self::Usage { .. } | Self::FileThere { .. } => Exit::Usage,
             Self::File { .. } | Self::Unwritable { .. } | Self::Runtime { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
+            #[cfg(feature = "tools")]
+            Self::Source { .. } => Exit::ImageRefused,
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
             Self::Listen { .. } => Exit::ConfigRefused,
@@ -326,6 +333,8 @@ impl Failure {
             Self::Demo { source } => source.hint(),
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.hint(),
+            #[cfg(feature = "tools")]
+            Self::Source { source } => source::hint(source),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }

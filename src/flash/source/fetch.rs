@@ -173,6 +173,7 @@ impl<'a> Download<'a> {
             match self.attempt().await {
                 Ok(()) => return self.finish(),
                 Err(Attempt::Stop(stop)) => return Err(stop),
+                Err(Attempt::Again(_)) if self.order.cancel.is_cancelled() => return Err(SourceError::Cancelled.into()),
                 Err(Attempt::Again(says)) => {
                     fruitless = if self.have > had { 1 } else { fruitless + 1 };
                     if fruitless >= self.order.patience.attempts {
