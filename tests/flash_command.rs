@@ -35,7 +35,7 @@ impl Desk {
             desk.put(name, b"firmware");
         }
         let program = desk.file("pikiosk-for-the-pi");
-        let mut elf = vec![0; 9 << 20];
+        let mut elf = vec![0; 2 << 20];
         elf[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0");
         fs::write(program, elf).unwrap();
         fs::write(desk.file("kiosk.toml"), "[display]\nurl = \"https://example.org/\"\n").unwrap();

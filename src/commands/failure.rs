@@ -118,9 +118,6 @@ pub enum Failure {
         doing: &'static str,
         source: ImageFault,
     },
-    #[cfg(feature = "tools")]
-    #[error("get the image")]
-    Source { source: SourceError },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -221,10 +218,6 @@ impl Failure {
             Self::Disks { .. } => Exit::Bug,
             #[cfg(feature = "tools")]
             Self::UnsafeDisk { .. } | Self::CardUnopened { .. } => Exit::DiskUnsafe,
-            #[cfg(feature = "tools")]
-            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
-            #[cfg(feature = "tools")]
-            Self::Source { .. } => Exit::ImageRefused,
             #[cfg(feature = "tools")]
             Self::Cards { fault, .. } => match **fault {
                 CardFault::Image { .. } => Exit::ImageRefused,
@@ -333,8 +326,6 @@ impl Failure {
             Self::Demo { source } => source.hint(),
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.hint(),
-            #[cfg(feature = "tools")]
-            Self::Source { source } => source::hint(source),
             Self::Runtime { .. } => "is the machine out of memory or of processes?".to_owned(),
         }
     }
