@@ -159,13 +159,19 @@ fn nothing_is_called_free_that_dumpe2fs_calls_used_and_little_else_is_kept() {
 
 #[test]
 fn a_card_full_of_old_data_gets_whole_file_systems_although_free_space_is_left_out() {
-    let layouts = [Layout::bookworm(), Layout::pi_gen(), Layout::trixie(), Layout { cluster: 2, boot_mib: 80, ..Layout::pi_gen() }];
+    let layouts = [
+        Layout::bookworm(),
+        Layout::pi_gen(),
+        Layout::trixie(),
+        Layout { cluster: 2, boot_mib: 80, ..Layout::pi_gen() },
+    ];
     for (seed, layout) in (1..).zip(layouts) {
         let golden = lived_in(layout, seed);
         let card = golden.folder.path().join("card");
         garbage(&card, fs::metadata(&golden.path).expect("a length").len(), seed);
         let (_, used) = written(&golden.path, CHUNK, None);
-        let (from, to) = (File::open(&golden.path).expect("it opens"), File::options().write(true).open(&card).expect("it opens"));
+        let (from, to) =
+            (File::open(&golden.path).expect("it opens"), File::options().write(true).open(&card).expect("it opens"));
         let mut sum = 0;
         for range in used {
             let mut bytes = vec![0; usize::try_from(range.end - range.start).expect("a chunk at most")];
@@ -212,7 +218,11 @@ fn assert_same_files(one: &Path, other: &Path) {
             }
             pikiosk::io::system::Kind::File { .. } => {
                 files += 1;
-                assert!(one.read(&path).expect("read") == other.read(&path).expect("read"), "{} differs", path.display());
+                assert!(
+                    one.read(&path).expect("read") == other.read(&path).expect("read"),
+                    "{} differs",
+                    path.display()
+                );
             }
             _ => {}
         }

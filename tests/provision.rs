@@ -190,7 +190,7 @@ fn at_every_call(start: &Memory, faults: &[fn(usize) -> Fault], mut act: impl Fn
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_second_plan_is_empty_and_undo_restores_every_byte_mode_and_owner(
@@ -227,7 +227,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_that_is_cut_at_any_call_is_finished_by_another_and_still_undoes(

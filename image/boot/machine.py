@@ -154,10 +154,6 @@ class Machine:
             own
             + ["console=ttyAMA0,115200", "console=tty0", "modprobe.blacklist=vc4"]
             + ["systemd.debug_shell=ttyAMA0", "systemd.mask=serial-getty@ttyAMA0.service"]
-            # Emulated, and beside other work, all is ten times slower than a Pi; no unit is to be given up for that.
-            # Setting the hardware watchdog resets this machine at once: QEMU knows only its last second.
-            + ["systemd.watchdog_sec=0"]
-            + ["systemd.default_timeout_start_sec=900", "systemd.default_device_timeout_sec=900"]
         )
 
     def _device_tree(self) -> Path:

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 #[cfg(feature = "tools")]
 use super::client::ClientError;
-#[cfg(feature = "tools")]
-use super::image::ImageFault;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
 use super::provision::ProvisionError;
 use crate::config::ConfigError;
@@ -19,8 +19,13 @@ use crate::display::{
     shell::RunError,
     status::StatusError,
 };
+#[cfg(feature = "tools")]
+use crate::flash::{fault::CardFault, source::SourceError};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
+
+#[cfg(feature = "tools")]
+mod source;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +50,28 @@ pub enum Failure {
     ReaderGone,
     #[error("find this machine in order: see the {count} lines above that say missing or wrong")]
     Missing { count: usize },
+    #[error("read {}", path.display())]
+    Unread { path: PathBuf, source: std::io::Error },
     #[cfg(feature = "tools")]
     #[error("look which disks there are")]
     Disks { source: std::io::Error },
+    /// This disk must not be written.
+    #[cfg(feature = "tools")]
+    #[error("flash {}: {says}", path.display())]
+    UnsafeDisk { path: PathBuf, says: String, cure: String },
+    #[cfg(feature = "tools")]
+    #[error("open {} for this process alone", path.display())]
+    CardUnopened { path: PathBuf, source: std::io::Error },
+    #[cfg(feature = "tools")]
+    #[error("get the image")]
+    Source { source: SourceError },
+    /// What each card has is told before.
+    #[cfg(feature = "tools")]
+    #[error("make {bad} of {of} cards: {fault}")]
+    Cards { bad: usize, of: usize, fault: Box<CardFault> },
+    /// Ctrl-C, or an orderly end from outside.
+    #[error("go on to the end: it was stopped")]
+    Interrupted,
     #[cfg(feature = "tools")]
     #[error("{doing}")]
     Server {
@@ -184,8 +208,24 @@ impl Failure {
                 OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
                 _ => Exit::ConfigRefused,
             },
+            Self::Unread { .. } => Exit::Usage,
+            Self::Interrupted => Exit::Interrupted,
             #[cfg(feature = "tools")]
             Self::Disks { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::UnsafeDisk { .. } | Self::CardUnopened { .. } => Exit::DiskUnsafe,
+            #[cfg(feature = "tools")]
+            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
+            #[cfg(feature = "tools")]
+            Self::Source { .. } => Exit::ImageRefused,
+            #[cfg(feature = "tools")]
+            Self::Cards { fault, .. } => match **fault {
+                CardFault::Image { .. } => Exit::ImageRefused,
+                CardFault::TooSmall { .. } => Exit::DiskUnsafe,
+                CardFault::Customise { .. } => Exit::Undone,
+                CardFault::Cancelled => Exit::Interrupted,
+                _ => Exit::WriteFailed,
+            },
             #[cfg(feature = "tools")]
             Self::Image { source, .. } => source.exit(),
             Self::NotShown { .. } => Exit::NotShown,
@@ -234,8 +274,18 @@ impl Failure {
             Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => server_hint(source),
+            Self::Unread { source, .. } => io_hint(source),
+            Self::Interrupted => "start over when you are ready".to_owned(),
             #[cfg(feature = "tools")]
             Self::Disks { .. } => "this needs Linux with /sys and /proc".to_owned(),
+            #[cfg(feature = "tools")]
+            Self::UnsafeDisk { cure, .. } => cure.clone(),
+            #[cfg(feature = "tools")]
+            Self::CardUnopened { source, .. } => io_hint(source),
+            #[cfg(feature = "tools")]
+            Self::Source { source } => source::hint(source),
+            #[cfg(feature = "tools")]
+            Self::Cards { fault, .. } => fault.hint().to_owned(),
             #[cfg(feature = "tools")]
             Self::Image { source, .. } => source.hint(),
             Self::Listen { source, .. } => match source.kind() {

@@ -28,7 +28,8 @@ fn lists() -> (tempfile::TempDir, Lookup) {
     std::fs::write(dir.path().join("list.json"), LIST).unwrap();
     std::fs::write(dir.path().join("others.json"), OTHERS).unwrap();
     let list = dir.path().join("list.json").display().to_string();
-    let lookup = Lookup { os_list: list, cache: None, beside: false, patience: Patience::default(), ..Lookup::default() };
+    let lookup =
+        Lookup { os_list: list, cache: None, beside: false, patience: Patience::default(), ..Lookup::default() };
     (dir, lookup)
 }
 
@@ -65,7 +66,10 @@ fn a_name_that_fits_none_or_many_or_another_pi_is_refused_with_what_there_is() {
     }
     match found("lite").unwrap_err() {
         SourceError::ManyNames { names, .. } => {
-            assert_eq!(names, ["Raspberry Pi OS Lite (64-bit) (lite.img.xz)", "Raspberry Pi OS Lite (32-bit) (lite32.img.xz)"]);
+            assert_eq!(
+                names,
+                ["Raspberry Pi OS Lite (64-bit) (lite.img.xz)", "Raspberry Pi OS Lite (32-bit) (lite32.img.xz)"]
+            );
         }
         other => panic!("{other}"),
     }

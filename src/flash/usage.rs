@@ -69,10 +69,15 @@ struct Wanted {
 enum What {
     PartitionTable,
     /// The first bytes of a partition.
-    Head { partition: Range<u64> },
+    Head {
+        partition: Range<u64>,
+    },
     FatTables(fat::Volume),
     Descriptors(ext4::Volume),
-    Bitmap { volume: Arc<ext4::Volume>, group: ext4::Group },
+    Bitmap {
+        volume: Arc<ext4::Volume>,
+        group: ext4::Group,
+    },
 }
 
 impl Usage {
@@ -164,9 +169,10 @@ impl Usage {
             let inside = |other: &Range<u64>| other.start < block.end && block.start < other.end;
             let from = usize::try_from(at - offset).expect("inside the piece");
             let len = usize::try_from(end - at).expect("at most a block");
-            let skipped = !mapped[mapped.partition_point(|other| other.end <= block.start)..].first().is_some_and(inside)
-                && !self.volumes.iter().any(inside)
-                && bytes[from..from + len].iter().all(|byte| *byte == 0);
+            let skipped =
+                !mapped[mapped.partition_point(|other| other.end <= block.start)..].first().is_some_and(inside)
+                    && !self.volumes.iter().any(inside)
+                    && bytes[from..from + len].iter().all(|byte| *byte == 0);
             if !skipped {
                 match needed.last_mut() {
                     Some(last) if last.end == at => last.end = end,

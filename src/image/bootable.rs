@@ -109,7 +109,9 @@ fn root(cmdline: &str, names: &Names, initramfs: bool) -> (bool, String) {
         Some(Root::Label(_) | Root::Uuid(_)) if !initramfs => {
             (false, "names the root by its file system, which needs an initramfs, and there is none".to_owned())
         }
-        Some(Root::Label(label)) if label == names.root_label => (true, format!("finds the root by its label, {label}")),
+        Some(Root::Label(label)) if label == names.root_label => {
+            (true, format!("finds the root by its label, {label}"))
+        }
         Some(Root::Label(label)) => {
             (false, format!("looks for a root labelled {label}, but the root is labelled {}", names.root_label))
         }
@@ -117,7 +119,9 @@ fn root(cmdline: &str, names: &Names, initramfs: bool) -> (bool, String) {
         Some(Root::Uuid(uuid)) => (false, format!("looks for a root with UUID {uuid}, but it has {}", names.root_uuid)),
         Some(Root::PartUuid(wanted)) if wanted == partition => (true, "finds the root by its partition".to_owned()),
         Some(Root::PartUuid(wanted)) => (false, format!("looks for partition {wanted}, but the root is {partition}")),
-        Some(Root::Partition(number)) if number == names.root => (true, format!("finds the root as partition {number}")),
+        Some(Root::Partition(number)) if number == names.root => {
+            (true, format!("finds the root as partition {number}"))
+        }
         Some(Root::Partition(number)) => {
             (false, format!("looks for the root on partition {number}, but it is on {}", names.root))
         }

@@ -90,7 +90,8 @@ pub fn inspect(device: Arc<dyn BlockDevice>) -> Result<(Inspection, Vec<Package>
     let found = partitions::read(&device).map_err(|source| InspectError::Partitions { source })?;
     let bytes = device.len();
     let file = |source| InspectError::File { source };
-    let parts: Vec<_> = found.iter().map(|partition| part(&device, partition)).collect::<io::Result<_>>().map_err(file)?;
+    let parts: Vec<_> =
+        found.iter().map(|partition| part(&device, partition)).collect::<io::Result<_>>().map_err(file)?;
     let disk = disk_number(&device).map_err(file)?;
     let system = ImageSystem::open(Arc::clone(&device)).map_err(|source| InspectError::System { source })?;
     let root = system.root_partition();
@@ -126,7 +127,8 @@ fn os(system: &dyn Observe) -> io::Result<(Os, Vec<Package>)> {
         Some(value.trim_matches(['"', '\'']).to_owned())
     };
     let packages = packages::installed(&text(system, "/var/lib/dpkg/status")?.unwrap_or_default());
-    let own = packages.iter().find(|package| package.name == "dpkg");
+    // What is for all architectures says nothing; the rest are of one.
+    let own = packages.iter().find(|package| package.architecture != "all");
     let os = Os {
         name: field("PRETTY_NAME").unwrap_or_else(|| "no known system (no os-release)".to_owned()),
         id: field("ID").unwrap_or_default(),
@@ -141,7 +143,8 @@ fn os(system: &dyn Observe) -> io::Result<(Os, Vec<Package>)> {
 fn kiosk(system: &dyn Observe) -> io::Result<Kiosk> {
     let there = |path: &str| Ok::<_, io::Error>(system.stat(Path::new(path))?.is_some());
     // Its own reader is strict; here a file that it would refuse is told about as far as it goes.
-    let config: toml::Table = text(system, "/etc/pikiosk/kiosk.toml")?.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let config: toml::Table =
+        text(system, "/etc/pikiosk/kiosk.toml")?.and_then(|text| text.parse().ok()).unwrap_or_default();
     let said = |table: &str, key: &str| config.get(table)?.get(key)?.as_str().map(str::to_owned);
     Ok(Kiosk {
         made: text(system, MADE)?.and_then(|text| serde_json::from_str(&text).ok()),

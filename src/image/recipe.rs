@@ -51,8 +51,12 @@ pub fn find(given: Option<&Path>, from: &Path) -> Result<PathBuf, RecipeError> {
 
 /// The recipe's own arguments for an order.
 pub fn arguments(order: &Order) -> Vec<std::ffi::OsString> {
-    let files =
-        [("--out", &order.out), ("--config", &order.config), ("--binary", &order.binary), ("--pikiosk", &order.pikiosk)];
+    let files = [
+        ("--out", &order.out),
+        ("--config", &order.config),
+        ("--binary", &order.binary),
+        ("--pikiosk", &order.pikiosk),
+    ];
     let mut arguments = Vec::new();
     for (name, file) in files {
         if let Some(file) = file {

@@ -91,13 +91,13 @@ pub(super) fn remove(system: &mut dyn System, receipt: &Receipt) -> io::Result<(
     remove_made(system, receipt.made.iter().rev())
 }
 
-/// Removes what a cut [`remove`] left: empty directories that are ours by their names.
+/// Removes what a run left that was cut before it had a receipt, or an undo that was cut after it had none.
 pub(super) fn remove_left_over(system: &mut dyn System) -> io::Result<()> {
-    if system.stat(Path::new(HOME))?.is_none() && !system.list(Path::new(ABOVE))?.is_empty() {
-        return Ok(());
+    let made = [HOME, ABOVE].map(PathBuf::from).into();
+    if system.stat(Path::new(HOME))?.is_some() || system.list(Path::new(ABOVE))?.is_empty() {
+        remove(system, &Receipt { made, ..Receipt::new() })?;
     }
-    system.remove(Path::new(BLOBS))?;
-    remove_made(system, [PathBuf::from(HOME), PathBuf::from(ABOVE)].iter())
+    Ok(())
 }
 
 /// Directories that are not empty stay: the display's own state lives in one of them.

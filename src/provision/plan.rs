@@ -334,24 +334,35 @@ impl Planner<'_> {
     fn make_parents(&mut self, path: &Path, why: &str) -> Result<(), PlanError> {
         let mut missing = Vec::new();
         for above in path.ancestors().skip(1) {
-            match self.now(above) {
-                State::Directory { .. } => break,
+            let found = self.now(above).clone();
+            match &found {
+                State::Directory { .. } => {
+                    missing.extend(self.half_made(above, &found).map(|put| (above.to_owned(), found, put)));
+                    break;
+                }
                 State::Link { .. } if self.observed.leads_to_directory.contains(above) => break,
-                State::Absent => missing.push(above.to_owned()),
+                State::Absent => {
+                    let put = State::Directory { mode: 0o755, owner: Owner::ROOT };
+                    missing.push((above.to_owned(), found, put.kept_at(above, self.observed.abilities)));
+                }
                 found => {
                     let found = found.noun();
                     return Err(PlanError::InTheWay { path: above.to_owned(), wanted: "a directory", found });
                 }
             }
         }
-        for above in missing.into_iter().rev() {
-            let put = State::Directory { mode: 0o755, owner: Owner::ROOT }.kept_at(&above, self.observed.abilities);
-            let drifted = self.receipt.entries.get(&above).is_some_and(|entry| is_drift(entry, &State::Absent, &put));
+        for (above, found, put) in missing.into_iter().rev() {
+            let drifted = self.receipt.entries.get(&above).is_some_and(|entry| is_drift(entry, &found, &put));
             let why = format!("holds what {why}");
-            let (found, content) = (State::Absent, None);
-            self.push(Step { path: above, found, put, content, why, secret: false, drifted, undoes: false });
+            self.push(Step { path: above, found, put, content: None, why, secret: false, drifted, undoes: false });
         }
         Ok(())
+    }
+
+    /// What a directory was to become when a run was cut in the middle of making it.
+    fn half_made(&self, path: &Path, found: &State) -> Option<State> {
+        let intent = self.receipt.entries.get(path)?.intent.as_ref()?;
+        (intent.is_directory() && !intent.same(found)).then(|| intent.clone())
     }
 
     fn undo_what_is_not_desired(&mut self, desired: &Desired) -> Vec<Kept> {

@@ -9,7 +9,8 @@ use super::super::failure::{Exit, Failure};
 use super::super::output;
 use super::{DescribeArgs, ImageFault, opened};
 use crate::flash::source::Hasher;
-use crate::flash::stream::{CHUNK, Everything, Used};
+use crate::flash::stream::{CHUNK, Used};
+use crate::flash::usage::Usage;
 use crate::image::bmap::Map;
 use crate::image::inspect::{Inspection, inspect};
 use crate::image::manifest::{Entry, Manifest};
@@ -24,8 +25,8 @@ pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
         return Err(failed(ImageFault::Packed { path: path.clone() }));
     }
     let device = opened::raw(path).map_err(failed)?;
-    let (inspection, packages) = inspect(device.clone())
-        .map_err(|source| failed(ImageFault::Inspect { path: path.clone(), source }))?;
+    let (inspection, packages) =
+        inspect(device.clone()).map_err(|source| failed(ImageFault::Inspect { path: path.clone(), source }))?;
     let read = |source| failed(ImageFault::Read { path: path.clone(), source });
     let (map, sha256) = blocks(&*device).map_err(read)?;
     let packed = beside(path, "xz");
@@ -57,7 +58,7 @@ pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
 
 /// Reads the whole image once: which blocks matter, and its hash.
 fn blocks(device: &dyn BlockDevice) -> io::Result<(Map, String)> {
-    let mut used = Everything;
+    let mut used = Usage::new(Some(device.len()));
     let (mut map, mut hasher) = (Map::default(), Hasher::default());
     let mut buffer = vec![0; CHUNK];
     let mut offset = 0;
@@ -130,7 +131,8 @@ fn manifest(
 }
 
 fn pretty(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|source| Failure::Unwritable { source: source.into() })?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|source| Failure::Unwritable { source: source.into() })?;
     text.push('\n');
     Ok(text)
 }

@@ -29,7 +29,9 @@ pub enum ImageFault {
 impl ImageFault {
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Recipe(RecipeError::NotThere { .. } | RecipeError::NotFound { .. }) | Self::Packed { .. } => Exit::Usage,
+            Self::Recipe(RecipeError::NotThere { .. } | RecipeError::NotFound { .. }) | Self::Packed { .. } => {
+                Exit::Usage
+            }
             Self::Recipe(_) | Self::Here { .. } | Self::Unpack { .. } => Exit::Bug,
             Self::Source(_) | Self::Inspect { .. } | Self::Read { .. } => Exit::ImageRefused,
         }
@@ -46,7 +48,9 @@ impl ImageFault {
             Self::Recipe(RecipeError::Start { .. }) => "may it be executed, and is bash here?",
             Self::Here { .. } => "go to a folder that is there",
             Self::Packed { .. } => "unpack it first, keeping it: xz --decompress --keep",
-            Self::Source(SourceError::Missing { .. }) | Self::Read { .. } => "is the name right, and may this user read it?",
+            Self::Source(SourceError::Missing { .. }) | Self::Read { .. } => {
+                "is the name right, and may this user read it?"
+            }
             Self::Source(_) | Self::Inspect { .. } => {
                 "fetch the image again; pikiosk image build makes one that is known to be good"
             }

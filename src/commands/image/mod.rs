@@ -1,6 +1,7 @@
 //! `pikiosk image`: builds the image of a Pi 3 with the recipe, tells what an image is, and what travels beside it.
 
 mod build;
+mod customize;
 mod describe;
 mod fault;
 mod inspect;
@@ -17,7 +18,8 @@ pub use fault::ImageFault;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   pikiosk image build
-  pikiosk image inspect pikiosk-pi3-trixie-arm64.img.xz")]
+  pikiosk image customize pikiosk-pi3-trixie-arm64.img.xz --config kiosk.toml -o lobby.img
+  pikiosk image inspect lobby.img")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -26,6 +28,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Build(BuildArgs),
+    Customize(CustomizeArgs),
     Inspect(InspectArgs),
     Describe(DescribeArgs),
 }
@@ -58,6 +61,27 @@ struct BuildArgs {
     no_xz: bool,
 }
 
+/// Copies an image and lays a kiosk.toml down in the copy, without mounting anything.
+///
+/// `pikiosk flash --config` does the same on a card, and needs no copy; this is for those who flash with other programs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pikiosk image customize pikiosk-pi3-trixie-arm64.img.xz --config kiosk.toml -o lobby.img")]
+struct CustomizeArgs {
+    /// The image: .img, or packed as .xz, .gz, .zst or .zip.
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+    /// The settings of the display.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The pikiosk for the Pi; without it, the one that `make aarch64` made.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// The copy; without it, IMAGE-custom.img beside the image. It must not be there yet.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
 /// Tells what an image is: partitions, system, what pikiosk put there, and whether a Pi 3 would start from it.
 ///
 /// Exit code 12: it is no image, or a Pi 3 would not start from it.
@@ -88,6 +112,7 @@ struct DescribeArgs {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.what {
         What::Build(args) => build::run(args),
+        What::Customize(args) => customize::run(args),
         What::Inspect(args) => inspect::run(args),
         What::Describe(args) => describe::run(args),
     }

@@ -7,15 +7,22 @@ use std::sync::Arc;
 
 use super::super::output;
 use super::ImageFault;
-use crate::flash::decode::Format;
+use crate::flash::decode::{Format, Kind, MAGIC};
 use crate::flash::source::{Options, Place, Source};
-use crate::io::block::FileDevice;
+use crate::io::block::{BlockDevice, FileDevice};
 
 /// No card is larger: what claims to be is a bomb.
 const LARGEST: u64 = 256 << 30;
 
 /// Opens an image; one that is packed is unpacked into a file that has no name and vanishes with the device.
 pub fn open(path: &Path) -> Result<Arc<FileDevice>, ImageFault> {
+    let device = raw(path)?;
+    let mut head = [0; MAGIC];
+    let length = device.len().min(MAGIC as u64) as usize;
+    device.read_at(0, &mut head[..length]).map_err(|source| ImageFault::Read { path: path.to_owned(), source })?;
+    if Kind::of(&head[..length]) == Kind::Image(Format::Raw) {
+        return Ok(device);
+    }
     let source = Source {
         name: path.display().to_string(),
         place: Place::File(path.to_owned()),
@@ -24,14 +31,13 @@ pub fn open(path: &Path) -> Result<Arc<FileDevice>, ImageFault> {
         packed_sha256: None,
         unpacked_sha256: None,
         either_sha256: None,
+        bmap: None,
+        init_format: None,
     };
-    let mut decoded = source.open(&Options::up_to(LARGEST))?;
-    if decoded.format() == Format::Raw {
-        return raw(path);
-    }
+    let mut decoded = source.open(&Options::up_to(LARGEST))?.image;
     output::remark("unpacking it to look inside …");
     let unpack = |source| ImageFault::Unpack { path: std::env::temp_dir(), source };
-    let file = tempfile().map_err(unpack)?;
+    let file = unnamed().map_err(unpack)?;
     let mut len = 0;
     while let Some(piece) = decoded.next_piece()? {
         len = piece.offset + piece.bytes.len() as u64;
@@ -53,7 +59,7 @@ pub fn raw(path: &Path) -> Result<Arc<FileDevice>, ImageFault> {
 }
 
 /// Linux makes a file without a name in a folder; it is gone when it is closed, however this process ends.
-fn tempfile() -> std::io::Result<File> {
+fn unnamed() -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options().read(true).write(true).custom_flags(nix::libc::O_TMPFILE).mode(0o600).open(std::env::temp_dir())
 }

@@ -83,7 +83,8 @@ fn leave_result(target: &mut Target, did: &Summary, failure: Option<&Failure>) {
             did.words()
         ),
     };
-    let result = Result_ { ok: error.is_none(), did: *did, error: error.as_deref(), pikiosk: env!("CARGO_PKG_VERSION") };
+    let result =
+        Result_ { ok: error.is_none(), did: *did, error: error.as_deref(), pikiosk: env!("CARGO_PKG_VERSION") };
     let json = serde_json::to_string_pretty(&result).unwrap_or_default();
     for (name, content) in [("pikiosk-result.txt", text.replace('\n', "\r\n")), ("pikiosk-result.json", json)] {
         let path = Path::new(fat).join(name);

@@ -75,7 +75,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     #[cfg(feature = "tools")]
     if let Some(host) = &args.host {
-        return Err(target::failed(host, ProvisionError::SshFailed));
+        return host::provision(host, args);
     }
     if args.first_boot {
         return first_boot::run();
@@ -86,4 +86,23 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let settings = target.settings(args)?;
     if args.check { bring::check(&target, &settings, args) } else { bring::bring(&mut target, &settings, args) }
+}
+
+/// Provisions the system in an image that was just made: nobody is asked.
+#[cfg(feature = "tools")]
+pub(super) fn onto_image(image: PathBuf, config: PathBuf, binary: Option<PathBuf>) -> Result<Exit, Failure> {
+    run(&Args {
+        root: None,
+        image: Some(image),
+        host: None,
+        config: Some(config),
+        binary,
+        check: false,
+        undo: false,
+        packages: false,
+        repair: false,
+        first_boot: false,
+        yes: true,
+        json: Json { json: false },
+    })
 }

@@ -75,7 +75,8 @@ fn image(file: &Path, only_look: bool) -> Result<Target, Failure> {
         Ok(FileDevice::new(opened, len))
     });
     let device = device.map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-    let system = ImageSystem::open(Arc::new(device)).map_err(|source| failed(&name, ProvisionError::Image { source }))?;
+    let system =
+        ImageSystem::open(Arc::new(device)).map_err(|source| failed(&name, ProvisionError::Image { source }))?;
     Ok(Target { system: Box::new(system), name, layers: None })
 }
 

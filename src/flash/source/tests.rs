@@ -247,7 +247,8 @@ fn files_that_were_not_used_for_longest_make_room() {
         sha256
     };
     let age = |sha256: Sha256, seconds: u64| {
-        let file = std::fs::File::options().append(true).open(dir.path().join("sha256").join(sha256.to_string())).unwrap();
+        let file =
+            std::fs::File::options().append(true).open(dir.path().join("sha256").join(sha256.to_string())).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     };
     let (a, b) = (keep("a", 100), keep("b", 100));
@@ -325,9 +326,7 @@ fn checksums_and_block_maps_beside_an_address_are_found_and_others_do_no_harm() 
     let server = Server::start(Box::new(move |path, headers| match path {
         "/os.img.xz" => good_answer(packed(), "\"v1\"", headers),
         "/os.img.xz.sha256" => Answer::new("200 OK", &["Content-Type: text/html"], b"<html>not found</html>"),
-        "/SHA256SUMS" => {
-            Answer::new("200 OK", &[], format!("{}  os.img.xz\n", Sha256::of(packed())).as_bytes())
-        }
+        "/SHA256SUMS" => Answer::new("200 OK", &[], format!("{}  os.img.xz\n", Sha256::of(packed())).as_bytes()),
         _ => Answer::new("500 Internal Server Error", &[], b""),
     }));
     let source = Source::find(server.url.as_str(), &lookup(None)).unwrap();

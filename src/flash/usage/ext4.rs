@@ -209,7 +209,9 @@ impl Volume {
                 mark(other.inode_bitmap..other.inode_bitmap + 1);
                 mark(other.inode_table..other.inode_table + self.inode_table);
             }
-            free.extend(self.runs(group, |bit| used[usize::try_from(bit).expect("inside the group")]).unwrap_or_default());
+            free.extend(
+                self.runs(group, |bit| used[usize::try_from(bit).expect("inside the group")]).unwrap_or_default(),
+            );
         }
         free
     }

@@ -23,11 +23,7 @@ fn debian() -> Memory {
         put(&mut system, name, b"x");
     }
     put(&mut system, "vmlinuz-6.12", &kernel());
-    put(
-        &mut system,
-        "config.txt",
-        b"arm_64bit=1\nupstream_kernel=1\nkernel=vmlinuz-6.12\ninitramfs initrd.img-6.12\n",
-    );
+    put(&mut system, "config.txt", b"arm_64bit=1\nupstream_kernel=1\nkernel=vmlinuz-6.12\ninitramfs initrd.img-6.12\n");
     put(&mut system, "cmdline.txt", b"console=tty0 root=LABEL=rootfs rw rootwait\n");
     system
 }

@@ -282,7 +282,10 @@ mod tests {
         fn place(&self, offset: u64, len: usize) -> std::ops::Range<usize> {
             let all = self.0.lock().unwrap().len();
             let from = usize::try_from(offset).unwrap();
-            assert!(from.is_multiple_of(BLOCK) && (len.is_multiple_of(BLOCK) || from + len == all), "{len} at {offset}");
+            assert!(
+                from.is_multiple_of(BLOCK) && (len.is_multiple_of(BLOCK) || from + len == all),
+                "{len} at {offset}"
+            );
             from..from + len
         }
     }

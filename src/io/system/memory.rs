@@ -40,6 +40,14 @@ pub enum Fault {
     CutAfter(usize),
 }
 
+impl Fault {
+    fn at(self) -> usize {
+        match self {
+            Self::Refused(at) | Self::CutBefore(at) | Self::CutWithin(at) | Self::CutAfter(at) => at,
+        }
+    }
+}
+
 /// What a program does when it is run: the test's own stand-in.
 pub type Runner = Box<dyn FnMut(&mut Memory, &str, &[String]) -> io::Result<Ran> + Send>;
 
@@ -51,6 +59,7 @@ pub struct Memory {
     /// Changing calls since the fault was set, or ever.
     calls: usize,
     dark: bool,
+    struck: bool,
     log: Vec<String>,
     runner: Option<Runner>,
 }
@@ -64,6 +73,7 @@ impl Default for Memory {
             fault: None,
             calls: 0,
             dark: false,
+            struck: false,
             log: Vec::new(),
             runner: None,
         }
@@ -106,6 +116,7 @@ impl Memory {
     pub fn fail(&mut self, fault: Fault) {
         self.fault = Some(fault);
         self.calls = 0;
+        self.struck = false;
     }
 
     /// The power comes back; what is there is what was there.
@@ -114,11 +125,9 @@ impl Memory {
         self.dark = false;
     }
 
-    /// True if the fault has struck.
+    /// True if the last fault that was set has struck.
     pub fn struck(&self) -> bool {
-        self.fault.is_some_and(|fault| match fault {
-            Fault::Refused(at) | Fault::CutBefore(at) | Fault::CutWithin(at) | Fault::CutAfter(at) => self.calls > at,
-        })
+        self.struck
     }
 
     /// The changing calls so far, in words: `write /etc/hostname`.
@@ -150,12 +159,13 @@ impl Memory {
         self.log.push(said);
         let call = self.calls;
         self.calls += 1;
-        match self.fault {
-            Some(Fault::Refused(at)) if at == call => return Err(Errno::EIO.into()),
-            Some(Fault::CutBefore(at)) if at == call => {}
-            Some(Fault::CutWithin(at)) if at == call => within(self),
-            Some(Fault::CutAfter(at)) if at == call => change(self)?,
-            _ => return change(self),
+        let Some(fault) = self.fault.filter(|fault| fault.at() == call) else { return change(self) };
+        self.struck = true;
+        match fault {
+            Fault::Refused(_) => return Err(Errno::EIO.into()),
+            Fault::CutBefore(_) => {}
+            Fault::CutWithin(_) => within(self),
+            Fault::CutAfter(_) => change(self)?,
         }
         self.dark = true;
         Err(Errno::EIO.into())

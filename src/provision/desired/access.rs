@@ -40,7 +40,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, _facts: &Facts) {
     lay.after(
         &[SSHD, "/etc/systemd/system/ssh.service.d"],
         "systemctl",
-        &["try-reload-or-restart", "ssh.service"],
+        &["--no-block", "try-reload-or-restart", "ssh.service"],
         "lets ssh take its new rules",
         false,
     );

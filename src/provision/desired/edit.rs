@@ -52,6 +52,10 @@ pub fn command_line(text: &str, words: &[Word]) -> String {
     }
     let new = words.iter().zip(&placed).filter(|(_, placed)| !**placed);
     out.extend(new.filter_map(|(word, _)| word.word.clone()));
+    // Debian's hook writes it with gaps of its own: they are no difference.
+    if out.iter().map(String::as_str).eq(text.split_ascii_whitespace()) {
+        return text.to_owned();
+    }
     match out.is_empty() {
         true => String::new(),
         false => format!("{}\n", out.join(" ")),
@@ -168,6 +172,8 @@ mod tests {
             "console=tty1 video=HDMI-A-1:1280x720@60D root=PARTUUID=x-02 video=HDMI-A-2:c rootwait quiet consoleblank=0\n"
         );
         assert_eq!(command_line(&new, &words), new);
+        let gaps = format!(" {}", new.replace(" root", "  root"));
+        assert_eq!(command_line(&gaps, &words), gaps, "as Debian's hook writes it");
         assert_eq!(command_line("", &[Word { name: "quiet", word: None }]), "");
     }
 

@@ -73,15 +73,18 @@ pub fn desired(settings: &KioskSettings, facts: &Facts) -> Result<Desired, Desir
     }
     let mut lay = Lay { desired: Desired::default() };
     software::lay(&mut lay, settings, facts);
-    let owners = accounts::lay(&mut lay, facts)?;
-    software::lay_settings(&mut lay, settings, facts, owners);
-    session::lay(&mut lay, settings, facts, owners);
+    let kiosk = accounts::lay(&mut lay, facts)?;
+    software::lay_settings(&mut lay, settings, facts, kiosk);
+    session::lay(&mut lay, settings, facts, kiosk);
     units::lay(&mut lay, settings, facts);
     boot::lay(&mut lay, settings, facts);
     network::lay(&mut lay, settings, facts);
     region::lay(&mut lay, settings, facts)?;
     access::lay(&mut lay, settings, facts);
     memory::lay(&mut lay, settings, facts)?;
+    // Once systemd has read what changed.
+    session::restart(&mut lay);
+    software::restart(&mut lay);
     Ok(lay.desired)
 }
 

@@ -98,7 +98,7 @@ fn by_networkd(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
     let dir = "/etc/systemd/network";
     lay.plain_dir(dir);
     let wired = network.wifi.is_none().then_some(network);
-    let text = networkd("Type=ether", 100, "no", wired);
+    let text = networkd("Type=ether\nKind=!*", 100, "no", wired);
     lay.file(format!("{dir}/20-pikiosk-ethernet.network"), text, "the cable");
     let path = format!("{dir}/25-pikiosk-wifi.network");
     match &network.wifi {
@@ -112,6 +112,8 @@ fn by_networkd(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
     lay.link(name, "/usr/lib/systemd/system/systemd-networkd.service", why);
     let text = "# Written by pikiosk provision.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     lay.file("/etc/systemd/resolved.conf.d/90-pikiosk.conf", text, "no port is open to the network");
+    let why = "one Wi-Fi needs no program that manages several by D-Bus";
+    units::mask(lay, "wpa_supplicant.service", why);
     let wanted = "/etc/systemd/system/multi-user.target.wants/wpa_supplicant@wlan0.service";
     match &network.wifi {
         Some(wifi) => {

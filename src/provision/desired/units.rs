@@ -85,7 +85,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     lay.after(
         &["/etc/systemd/journald.conf.d"],
         "systemctl",
-        &["restart", "systemd-journald.service"],
+        &["--no-block", "restart", "systemd-journald.service"],
         "moves the log",
         false,
     );
@@ -119,7 +119,7 @@ fn conf(lay: &mut Lay, settings: &KioskSettings) {
     };
     let text = format!("# Written by pikiosk provision.\n[Journal]\n{text}ForwardToSyslog=no\n");
     lay.file("/etc/systemd/journald.conf.d/90-pikiosk.conf", text, "where the log is kept, and how much of it");
-    let text = "# Written by pikiosk provision.\n[Login]\nNAutoVTs=0\nReserveVT=0\nKillUserProcesses=yes\n";
+    let text = "# Written by pikiosk provision.\n[Login]\nNAutoVTs=0\nReserveVT=0\nKillUserProcesses=yes\nKillOnlyUsers=kiosk\n";
     lay.file(
         "/etc/systemd/logind.conf.d/90-pikiosk.conf",
         text,

@@ -95,8 +95,9 @@ fn a_link_is_not_the_file_that_it_leads_to() {
     let mut system = system("trixie");
     system.put("/etc/default/locale", What::Link("../locale.conf".into()), 0o777, Owner::ROOT);
     system.put_file("/etc/locale.conf", "LANG=C.UTF-8\n");
-    let facts = of(&system);
-    assert!(facts.present("/etc/locale.conf") && !facts.present("/etc/default/locale"));
+    assert!(!of(&system).present("/etc/default/locale"));
+    system.put_file("/etc/default/locale", "LANG=C.UTF-8\n");
+    assert!(of(&system).present("/etc/default/locale"));
 }
 
 #[test]
@@ -107,4 +108,14 @@ fn the_names_of_zones_are_read() {
         "# version 2026a\nR A 1 o - 1 0 0 -\nZ Europe/Zurich 0:34 - LMT\n1 s +00\nL Europe/Zurich Europe/Vaduz\n",
     );
     assert_eq!(of(&system).zones.iter().collect::<Vec<_>>(), ["Europe/Vaduz", "Europe/Zurich"]);
+}
+
+#[test]
+fn a_home_that_was_there_before_is_told_until_it_is_ours() {
+    let mut system = system("trixie");
+    assert!(of(&system).home.is_empty());
+    system.put_file("/home/kiosk/thesis.odt", "years of work").put_file("/home/kiosk/.bashrc", "");
+    assert_eq!(of(&system).home, [".bashrc", "thesis.odt"]);
+    system.put_file("/opt/pikiosk/home/.xsessionrc", "");
+    assert!(of(&system).home.is_empty());
 }

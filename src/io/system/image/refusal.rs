@@ -41,9 +41,9 @@ impl ImageError {
             Self::Partitions(PartitionsError::Truncated { .. }) | Self::Truncated { .. } => {
                 "the file was not copied or unpacked to its end: fetch or unpack it again".to_owned()
             }
-            Self::Partitions(PartitionsError::Damaged(_) | PartitionsError::Io(_)) | Self::Boot { .. } | Self::Root { .. } => {
-                "take a fresh copy of the image, or another card".to_owned()
-            }
+            Self::Partitions(PartitionsError::Damaged(_) | PartitionsError::Io(_))
+            | Self::Boot { .. }
+            | Self::Root { .. } => "take a fresh copy of the image, or another card".to_owned(),
             Self::NoRoot => "this works on Raspberry Pi OS, Debian and images of pikiosk image build".to_owned(),
             Self::Unclean { number } | Self::Errors { number } => format!(
                 "take a fresh copy of the image; or attach it with losetup --partscan, and repair partition {number} with e2fsck -f"
