@@ -3,11 +3,12 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench proof-kill-display aarch64 needs python
+.PHONY: help demo test check bench proof-kill-display aarch64 image needs python
 .PHONY: help demo test check bench proof-kill-display needs python boot-test boot-compare
+.PHONY: help demo test check bench proof-kill-display needs python aarch64 deb boot-test boot-compare
 
 help: ## Tells what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Shows what this is: server, display, real Firefox (ARGS="--headless --tour DIR")
 	@.ci/needs || echo "Going on with what there is."
@@ -35,6 +36,13 @@ proof-kill-display: needs ## Kills the supervisor 100 times at random moments of
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
 	@image/aarch64
 	@image/aarch64-smoke
+
+image: aarch64 ## Builds the image of a Pi 3 into target/image/, as root (12 minutes; 4 if the packages of today are there)
+	cargo build --bin pikiosk
+	@image/build.sh $(ARGS)
+deb: aarch64 ## Packs it for Debian and Raspberry Pi OS, into target/deb/
+	@image/deb
+
 boot-test: ## Boots the image of `make image` in QEMU as a Pi 3 would: page, message, kill -9 Firefox (10 minutes, idle)
 	@image/boot/needs
 	cargo build --bin pikiosk

@@ -17,12 +17,12 @@ put files/fstab etc/fstab
 put files/raspi-firmware etc/default/raspi-firmware
 put files/initramfs.conf etc/initramfs-tools/conf.d/pikiosk
 put files/initramfs-modules etc/initramfs-tools/modules
-put files/sshd-keygen.conf etc/systemd/system/sshd-keygen.service.d/pikiosk.conf
-put files/sshd_config etc/ssh/sshd_config.d/pikiosk-image.conf
 put files/grow-root usr/lib/pikiosk/grow-root 0755
 install -D --mode=0644 "$project/systemd/pikiosk-grow-root.service" "$root/usr/lib/systemd/system/pikiosk-grow-root.service"
 mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
 ln -sf /usr/lib/systemd/system/pikiosk-grow-root.service "$root/etc/systemd/system/sysinit.target.wants/"
+# Nobody can log in until a kiosk.toml names keys: no port is open until then. provision switches it on.
+rm -f "$root/etc/systemd/system/multi-user.target.wants/ssh.service" "$root/etc/systemd/system/sshd.service"
 # mmdebstrap left this machine's own names in these two.
 printf 'pikiosk\n' >"$root/etc/hostname"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
@@ -38,9 +38,9 @@ kernel=$(ls "$root/lib/modules" | sort -V | tail -n 1)
 inside "$root" env DEB_MAINT_PARAMS=configure /etc/kernel/postinst.d/z50-raspi-firmware >&2
 
 # -- the kiosk ---------------------------------------------------------------------------------------------------------
-install -D --mode=0755 "$binary" "$root/usr/bin/pikiosk"
 say '         laying down the kiosk (pikiosk provision)'
-"$pikiosk" provision --root "$root" --config "$config" >&2
+provision=("$pikiosk" provision --root "$root" --config "$config" --binary "$binary")
+"${provision[@]}" --yes >&2
 
 # -- one initramfs -----------------------------------------------------------------------------------------------------
 say "         the initramfs of $kernel; about a minute, emulated"
@@ -50,7 +50,7 @@ inside "$root" update-initramfs -c -k "$kernel" >&2
 [[ -s $root/boot/firmware/initrd.img-$kernel ]] || stop 'The initramfs was not put on the boot partition.'
 # The firmware's hook wrote the boot files again. What provision asked for must have survived that.
 pending=0
-"$pikiosk" provision --root "$root" --config "$config" --check >"$root.pending" || pending=$?
+"${provision[@]}" --check >"$root.pending" || pending=$?
 if [[ $pending -ne 0 ]]; then
   sed 's/^/  | /' "$root.pending" >&2
   stop 'The kiosk is not laid down as it should be: what is missing stands above.'

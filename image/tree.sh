@@ -36,7 +36,7 @@ mmdebstrap --mode=root --architectures=arm64 --variant=apt --format=directory --
   --essential-hook='ln -s /bin/true "$1/usr/sbin/update-initramfs"' \
   --customize-hook='rm "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
   --customize-hook="cp '$here/excludes' \"\$1/etc/dpkg/dpkg.cfg.d/pikiosk\"" \
-  trixie "$tree" ${sources:+"$sources"} 2>&1 </dev/null | tee "$log" | sed -n 's/^I: /         /p' >&2 || made=''
+  trixie "$tree" ${sources:+"$sources"} 2>&1 </dev/null | tee "$log" | sed --unbuffered -n 's/^I: /         /p' >&2 || made=''
 
 if [[ -z $made ]]; then
   rm -rf "$tree"

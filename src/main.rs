@@ -7,7 +7,7 @@ use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "display")]
 use pikiosk::commands::{browser, run, status};
 #[cfg(feature = "tools")]
-use pikiosk::commands::{displays, enroll, flash, push, ticket};
+use pikiosk::commands::{displays, enroll, flash, image, push, ticket};
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         Command::Flash(args) => flash::run(&args),
         #[cfg(any(feature = "display", feature = "tools"))]
         Command::Provision(args) => commands::provision::run(&args),
+        #[cfg(feature = "tools")]
+        Command::Image(args) => image::run(&args),
         #[cfg(feature = "tools")]
         Command::Push(args) => push::run(args),
         #[cfg(feature = "tools")]

@@ -44,7 +44,7 @@ fn files_of_every_kind_are_laid_down_in_every_format_and_other_programs_find_the
         image.make_dir(Path::new("/etc/pikiosk"), 0o750, KIOSK).expect("a directory");
         image.write(Path::new("/etc/pikiosk/kiosk.toml"), b"[display]\n", 0o640, KIOSK).expect("a file");
         image.write(Path::new("/etc/hostname"), b"lobby\n", 0o644, Owner::ROOT).expect("a replaced file");
-        image.link(Path::new("/etc/localtime"), "/usr/share/zoneinfo/Europe/Berlin").expect("a link");
+        image.link(Path::new("/etc/localtime"), "/usr/share/zoneinfo/Europe/Berlin", Owner::ROOT).expect("a link");
         image.write(Path::new("/lib/through-a-link"), b"x", 0o4755, Owner::ROOT).expect("a link is followed inside");
         image.remove(Path::new("/etc/hosts")).expect("a file goes");
         image.write(Path::new("/boot/firmware/cmdline.txt"), b"quiet\n", 0o644, Owner::ROOT).expect("a FAT file");
@@ -208,7 +208,7 @@ impl Twins {
             6 => {
                 let len = self.rng.usize(1..200);
                 let target: String = std::iter::repeat_with(|| self.rng.alphanumeric()).take(len).collect();
-                let done = self.image.link(&path, &target);
+                let done = self.image.link(&path, &target, owner);
                 assert_eq!(done.is_ok(), !is_directory, "link {}: {done:?}", path.display());
                 if !is_directory {
                     self.model.insert(path, Node::Link { target });

@@ -82,7 +82,7 @@ def kiosk_toml(display: str, url: str, server_port: int, code: str) -> str:
 def flash(project: Project, image: Path, card: Path, config: Path) -> float:
     """Writes the card as a technician does: an empty file of a common size is the card. Answers the seconds it took."""
     card.unlink(missing_ok=True)
-    size = 4 << 30
+    size = 8 << 30
     while size < image.stat().st_size:
         size *= 2
     card.touch()

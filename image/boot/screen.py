@@ -6,6 +6,7 @@
 """
 
 import json
+import re
 import socket
 import struct
 import zlib
@@ -24,14 +25,13 @@ class Shot:
 
     @classmethod
     def from_ppm(cls, data: bytes) -> "Shot":
-        magic, width, height, most, rgb = data.split(maxsplit=4) if data[:2] == b"P6" else (b"", 0, 0, 0, b"")
-        if magic != b"P6" or int(most) != 255:
+        head = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", data)
+        if not head:
             raise ScreenError("the screendump is no PPM of 8 bits")
-        # split() also eats pixels that look like blanks: the pixels are the last width x height x 3 bytes.
-        size = int(width) * int(height) * 3
-        if len(data) < size:
+        width, height, rgb = int(head[1]), int(head[2]), data[head.end() :]
+        if len(rgb) != width * height * 3:
             raise ScreenError("the screendump is cut short")
-        return cls(int(width), int(height), data[-size:])
+        return cls(width, height, rgb)
 
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
         """The colour at these shares of width and height, each 0 to 1."""

@@ -11,6 +11,7 @@ from .screen import ScreenError
 from .shell import ShellError
 
 POLL = 1.0  # seconds between two looks; the only sleep there is
+SPLASH = (0xFF, 0x5C, 0x8A)  # the line along the top of the display's own local page
 FAILURES = (MachineError, ProjectError, ScreenError, ShellError, OSError)
 
 
@@ -41,7 +42,7 @@ class Story:
     def __init__(self, name: str, machine: Machine, pictures: Path):
         self.name, self.machine, self.pictures = name, machine, pictures
         self.rows: list[tuple[str, float | None, float, float]] = []
-        self.shell_seen = False
+        self.shell_seen = self.splash_seen = False
 
     def mark(self, stage: str) -> None:
         wall, cpu = self.machine.wall(), self.machine.cpu()
@@ -58,6 +59,7 @@ class Story:
         """Asks `check` once a second until it answers with something true, and hands that on."""
         deadline = time.monotonic() + within
         while True:
+            self.machine.check_alive()
             found = check()
             if found:
                 return found
@@ -70,7 +72,11 @@ class Story:
 
     def page(self) -> int | None:
         """The age of the page on the glass, in seconds; None: it is not there."""
-        return site.age(self.machine.shot())
+        shot = self.machine.shot()
+        if not self.splash_seen and shot.pixel(0.5, 0.003) == SPLASH:
+            self.splash_seen = True
+            self.mark("the local page is painted: Firefox is up")
+        return site.age(shot)
 
     def painted(self, within: float) -> None:
         self.wait("the page is painted", within, lambda: self.page() is not None)

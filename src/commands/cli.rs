@@ -17,7 +17,7 @@ use super::server;
 use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
-use super::{displays, enroll, flash, push, ticket};
+use super::{displays, enroll, flash, image, push, ticket};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.
@@ -40,6 +40,8 @@ pub enum Command {
     Flash(flash::Args),
     #[cfg(any(feature = "display", feature = "tools"))]
     Provision(provision::Args),
+    #[cfg(feature = "tools")]
+    Image(image::Args),
     #[cfg(feature = "tools")]
     Push(push::Args),
     #[cfg(feature = "tools")]
@@ -117,7 +119,9 @@ impl Command {
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
-            Self::Flash(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => Usual::Quiet,
+            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => {
+                Usual::Quiet
+            }
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision(_) => Usual::Quiet,
             #[cfg(feature = "server")]

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::client::ClientError;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "tools")]
+use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
 use super::provision::ProvisionError;
 use crate::config::ConfigError;
@@ -17,8 +19,13 @@ use crate::display::{
     shell::RunError,
     status::StatusError,
 };
+#[cfg(feature = "tools")]
+use crate::flash::{fault::CardFault, source::SourceError};
 #[cfg(feature = "server")]
 use crate::server::{open::OpenError, store::StoreError};
+
+#[cfg(feature = "tools")]
+mod source;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +50,28 @@ pub enum Failure {
     ReaderGone,
     #[error("find this machine in order: see the {count} lines above that say missing or wrong")]
     Missing { count: usize },
+    #[error("read {}", path.display())]
+    Unread { path: PathBuf, source: std::io::Error },
     #[cfg(feature = "tools")]
     #[error("look which disks there are")]
     Disks { source: std::io::Error },
+    /// This disk must not be written.
+    #[cfg(feature = "tools")]
+    #[error("flash {}: {says}", path.display())]
+    UnsafeDisk { path: PathBuf, says: String, cure: String },
+    #[cfg(feature = "tools")]
+    #[error("open {} for this process alone", path.display())]
+    CardUnopened { path: PathBuf, source: std::io::Error },
+    #[cfg(feature = "tools")]
+    #[error("get the image")]
+    Source { source: SourceError },
+    /// What each card has is told before.
+    #[cfg(feature = "tools")]
+    #[error("make {bad} of {of} cards: {fault}")]
+    Cards { bad: usize, of: usize, fault: Box<CardFault> },
+    /// Ctrl-C, or an orderly end from outside.
+    #[error("go on to the end: it was stopped")]
+    Interrupted,
     #[cfg(feature = "tools")]
     #[error("{doing}")]
     Server {
@@ -85,6 +111,13 @@ pub enum Failure {
         target: String,
         source: ProvisionError,
     },
+    #[cfg(feature = "tools")]
+    #[error("{doing}")]
+    Image {
+        /// What was asked for, such as `build the image`.
+        doing: &'static str,
+        source: ImageFault,
+    },
     #[error("start the asynchronous runtime")]
     Runtime { source: std::io::Error },
 }
@@ -97,25 +130,33 @@ pub enum Exit {
     Usage = 2,
     Pending = 3,
     ConfigRefused = 10,
+    DiskUnsafe = 11,
+    ImageRefused = 12,
+    WriteFailed = 13,
     Undone = 14,
     UndoIncomplete = 15,
     CredentialsRefused = 20,
     Unreachable = 21,
     NotShown = 22,
+    Interrupted = 130,
 }
 
 impl Exit {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
         Self::Pending,
         Self::ConfigRefused,
+        Self::DiskUnsafe,
+        Self::ImageRefused,
+        Self::WriteFailed,
         Self::Undone,
         Self::UndoIncomplete,
         Self::CredentialsRefused,
         Self::Unreachable,
         Self::NotShown,
+        Self::Interrupted,
     ];
 
     pub fn meaning(self) -> &'static str {
@@ -125,11 +166,15 @@ impl Exit {
             Self::Usage => "the command line, or what was asked of the server, makes no sense",
             Self::Pending => "something is missing or still to do (doctor, --check)",
             Self::ConfigRefused => "the configuration cannot be used",
+            Self::DiskUnsafe => "that is no card, or it is in use, or too small: nothing was written",
+            Self::ImageRefused => "the image was not fetched, is not what it should be, or starts no Pi 3",
+            Self::WriteFailed => "a card could not be written, or did not hold what was written",
             Self::Undone => "it was not carried out, and what was begun was taken back",
             Self::UndoIncomplete => "something could not be put back as it was; it is named",
             Self::CredentialsRefused => "the server does not accept the key",
             Self::Unreachable => "the server or the supervisor cannot be reached, or cannot do it now",
             Self::NotShown => "published, but not shown or done in time on every display",
+            Self::Interrupted => "stopped by Ctrl-C or by an orderly end",
         }
     }
 
@@ -163,8 +208,26 @@ impl Failure {
                 OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
                 _ => Exit::ConfigRefused,
             },
+            Self::Unread { .. } => Exit::Usage,
+            Self::Interrupted => Exit::Interrupted,
             #[cfg(feature = "tools")]
             Self::Disks { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::UnsafeDisk { .. } | Self::CardUnopened { .. } => Exit::DiskUnsafe,
+            #[cfg(feature = "tools")]
+            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
+            #[cfg(feature = "tools")]
+            Self::Source { .. } => Exit::ImageRefused,
+            #[cfg(feature = "tools")]
+            Self::Cards { fault, .. } => match **fault {
+                CardFault::Image { .. } => Exit::ImageRefused,
+                CardFault::TooSmall { .. } => Exit::DiskUnsafe,
+                CardFault::Customise { .. } => Exit::Undone,
+                CardFault::Cancelled => Exit::Interrupted,
+                _ => Exit::WriteFailed,
+            },
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.exit(),
             Self::NotShown { .. } => Exit::NotShown,
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.exit(),
@@ -211,8 +274,20 @@ impl Failure {
             Self::NotShown { .. } => "each line above says why; pikiosk push DISPLAY logs tells more".to_owned(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => server_hint(source),
+            Self::Unread { source, .. } => io_hint(source),
+            Self::Interrupted => "start over when you are ready".to_owned(),
             #[cfg(feature = "tools")]
             Self::Disks { .. } => "this needs Linux with /sys and /proc".to_owned(),
+            #[cfg(feature = "tools")]
+            Self::UnsafeDisk { cure, .. } => cure.clone(),
+            #[cfg(feature = "tools")]
+            Self::CardUnopened { source, .. } => io_hint(source),
+            #[cfg(feature = "tools")]
+            Self::Source { source } => source::hint(source),
+            #[cfg(feature = "tools")]
+            Self::Cards { fault, .. } => fault.hint().to_owned(),
+            #[cfg(feature = "tools")]
+            Self::Image { source, .. } => source.hint(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     "another process has this port, perhaps another server: end it, or give --listen another one"

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -28,16 +28,7 @@ pub enum Usual {
 ///
 /// `verbose` counts `-v`. The variable `PIKIOSK_LOG` (such as `debug` or `pikiosk::server=trace`) goes over both.
 pub fn start(usual: Usual, verbose: u8) -> LogRing {
-    let level = match (usual, verbose) {
-        (Usual::Quiet, 0) => "warn",
-        (Usual::Service, 0) | (Usual::Quiet, 1) => "warn,pikiosk=info",
-        (Usual::Service, 1) | (Usual::Quiet, 2) => "info,pikiosk=debug",
-        _ => "debug,pikiosk=trace",
-    };
-    let filter = match std::env::var("PIKIOSK_LOG") {
-        Ok(wanted) => EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new(level)),
-        Err(_) => EnvFilter::new(level),
-    };
+    let filter = filter(usual, verbose, std::env::var("PIKIOSK_LOG").ok().as_deref());
     let ring = LogRing::default();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = if std::io::stderr().is_terminal() {
         Box::new(layer().compact().with_target(false).with_writer(std::io::stderr))
@@ -50,6 +41,18 @@ pub fn start(usual: Usual, verbose: u8) -> LogRing {
     // A second start in one process (tests, the demo) keeps the first one's lines.
     let _ = tracing_subscriber::registry().with(lines).with(kept).with(filter).try_init();
     ring
+}
+
+/// What is logged. Not an `EnvFilter`: its filters by span bring a regular expression engine to every Pi.
+fn filter(usual: Usual, verbose: u8, wanted: Option<&str>) -> Targets {
+    let (others, ours) = match (usual, verbose) {
+        (Usual::Quiet, 0) => (Level::WARN, Level::WARN),
+        (Usual::Service, 0) | (Usual::Quiet, 1) => (Level::WARN, Level::INFO),
+        (Usual::Service, 1) | (Usual::Quiet, 2) => (Level::INFO, Level::DEBUG),
+        _ => (Level::DEBUG, Level::TRACE),
+    };
+    let usual = Targets::new().with_default(others).with_target("pikiosk", ours);
+    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(usual)
 }
 
 /// True when stderr is the journal's own socket (systemd names it in `JOURNAL_STREAM`; `systemd.exec(5)`).
@@ -91,6 +94,18 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_said_for_each_v_and_the_variable_goes_over_all() {
+        let says = |filter: &Targets, target, level| filter.would_enable(target, &level);
+        let usual = filter(Usual::Service, 0, None);
+        assert!(says(&usual, "pikiosk::display", Level::INFO) && !says(&usual, "pikiosk::display", Level::DEBUG));
+        assert!(says(&usual, "hyper", Level::WARN) && !says(&usual, "hyper", Level::INFO));
+        assert!(says(&filter(Usual::Quiet, 2, None), "pikiosk", Level::DEBUG));
+        let wanted = filter(Usual::Quiet, 0, Some("warn,pikiosk::server=trace"));
+        assert!(says(&wanted, "pikiosk::server::hub", Level::TRACE) && !says(&wanted, "pikiosk", Level::INFO));
+        assert!(!says(&filter(Usual::Quiet, 0, Some("no=such=thing")), "pikiosk", Level::INFO));
+    }
 
     #[test]
     fn the_journal_gets_a_priority_and_one_line_and_the_ring_the_same_words() {

@@ -26,6 +26,8 @@ pub mod enroll;
 pub mod failure;
 #[cfg(feature = "tools")]
 pub mod flash;
+#[cfg(feature = "tools")]
+pub mod image;
 pub mod logging;
 pub mod man;
 pub mod output;

@@ -31,6 +31,7 @@ pub enum Event {
         done: u64,
         /// Bytes, once known.
         total: Option<u64>,
+        /// That went to or came from the card.
         bytes_per_second: u64,
         /// Seconds to the end of this phase.
         left_s: Option<u64>,
@@ -99,8 +100,11 @@ pub enum Limit {
 pub struct Meter {
     began: Instant,
     told: Option<Instant>,
+    /// How far this phase has come, in bytes.
     pub done: u64,
     pub total: Option<u64>,
+    /// Bytes that were read or written for it.
+    pub moved: u64,
     /// Since the last time it was told.
     waited_source: Duration,
     waited_card: Option<(usize, Duration)>,
@@ -114,6 +118,7 @@ impl Meter {
             told: None,
             done: 0,
             total,
+            moved: 0,
             waited_source: Duration::ZERO,
             waited_card: None,
             slow_part: SlowPart::Decoding,
@@ -148,19 +153,17 @@ impl Meter {
         self.told = Some(now);
         self.waited_source = Duration::ZERO;
         self.waited_card = None;
-        let bytes_per_second = self.speed(now);
+        let bytes_per_second = self.per_second(self.moved, now);
+        let done_per_second = self.per_second(self.done, now);
         // A total that is an estimate never makes it more than all of it.
         let total = if last { Some(self.done) } else { self.total.map(|total| total.max(self.done)) };
-        let left_s = total
-            .filter(|_| bytes_per_second > 0)
-            .map(|total| (total - self.done).div_ceil(bytes_per_second));
+        let left_s = total.filter(|_| done_per_second > 0).map(|total| (total - self.done).div_ceil(done_per_second));
         Some(Event::Progress { card, phase, done: self.done, total, bytes_per_second, left_s, limit })
     }
 
-    /// Bytes a second since this phase began.
-    pub fn speed(&self, now: Instant) -> u64 {
+    fn per_second(&self, bytes: u64, now: Instant) -> u64 {
         let millis = (now - self.began).as_millis().max(1);
-        u64::try_from(u128::from(self.done) * 1000 / millis).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
     }
 
     pub fn elapsed(&self, now: Instant) -> Duration {
@@ -177,7 +180,7 @@ mod tests {
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
         let mut meter = Meter::new(Some(1000), begin);
-        meter.done = 500;
+        (meter.done, meter.moved) = (500, 500);
         assert_eq!(meter.progress(2, Phase::Writing, false, at(100)), None);
         let event = meter.progress(2, Phase::Writing, false, at(1000)).unwrap();
         let Event::Progress { done, total, bytes_per_second, left_s, limit, .. } = event else { panic!("{event:?}") };

@@ -13,25 +13,49 @@ pub enum CardFault {
     #[error("it takes writes and keeps none of them: worn out, or locked inside")]
     KeepsNothing,
     /// It has less memory than it says.
-    #[error("its capacity is a lie: what was written at {offset} is not there, {} ends earlier", found(*holds))]
-    Lies { offset: u64, holds: Option<u64> },
+    #[error("its capacity is a lie: byte {offset} holds {}", instead(*holds))]
+    Lies {
+        offset: u64,
+        /// What was written there, in bytes from the start of the card.
+        holds: Option<u64>,
+    },
     #[error("writing failed at byte {offset}")]
-    Write { offset: u64, #[source] source: Arc<io::Error> },
+    Write {
+        offset: u64,
+        #[source]
+        source: Arc<io::Error>,
+    },
     #[error("reading back failed at byte {offset}")]
-    Read { offset: u64, #[source] source: Arc<io::Error> },
+    Read {
+        offset: u64,
+        #[source]
+        source: Arc<io::Error>,
+    },
     #[error("writing what it holds in its cache failed")]
-    Flush { #[source] source: Arc<io::Error> },
+    Flush {
+        #[source]
+        source: Arc<io::Error>,
+    },
     #[error("what was read back differs from what was written, first at byte {offset}: {verdict}")]
     Differs { offset: u64, verdict: Verdict },
     #[error("it was removed, or its reader failed")]
-    Gone { #[source] source: Arc<io::Error> },
+    Gone {
+        #[source]
+        source: Arc<io::Error>,
+    },
     #[error("it has not answered for {seconds} s, at byte {offset}")]
     Hangs { offset: u64, seconds: u64 },
     /// The source failed: true of every card.
     #[error("the image could not be read to its end, or is not what it should be")]
-    Image { #[source] source: Arc<dyn std::error::Error + Send + Sync> },
+    Image {
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     #[error("its own settings could not be put on it")]
-    Customise { #[source] source: Arc<dyn std::error::Error + Send + Sync> },
+    Customise {
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     #[error("stopped before it was done")]
     Cancelled,
     /// `--verify-only` found what it should not.
@@ -39,8 +63,11 @@ pub enum CardFault {
     NotTheImage { offset: u64, blocks: u64 },
 }
 
-fn found(holds: Option<u64>) -> String {
-    holds.map_or_else(|| "its memory".to_owned(), |holds| format!("and byte {holds} is there instead: its memory"))
+fn instead(holds: Option<u64>) -> String {
+    holds.map_or_else(
+        || "nothing of what was written there".to_owned(),
+        |place| format!("what was written at byte {place}"),
+    )
 }
 
 /// What most likely made a read-back differ.
@@ -91,7 +118,9 @@ impl CardFault {
             Self::Write { .. } | Self::Differs { verdict: Verdict::StoppedKeeping | Verdict::Weak, .. } => {
                 "try another card; if that one fails too, another reader"
             }
-            Self::Read { .. } | Self::Flush { .. } => "try again with another reader; if it fails there too, the card is bad",
+            Self::Read { .. } | Self::Flush { .. } => {
+                "try again with another reader; if it fails there too, the card is bad"
+            }
             Self::Differs { verdict: Verdict::Reader, .. } => "try another reader, without a hub",
             Self::Gone { .. } => "put it in again and start over",
             Self::Hangs { .. } => "take it out and in again; if it hangs again, try another card or reader",
@@ -134,4 +163,18 @@ impl Holds {
             Self::Complete => "done, and read back",
         }
     }
+}
+
+/// Whether trying again is of no use.
+pub(super) fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    is_gone(error)
+        || matches!(
+            error.kind(),
+            ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::PermissionDenied
+                | ErrorKind::StorageFull
+                | ErrorKind::TimedOut
+                | ErrorKind::InvalidInput
+        )
 }

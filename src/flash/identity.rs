@@ -42,7 +42,7 @@ pub enum IdentityError {
     Empty { file: String },
     #[error("two cards are called {id} ({one} and {other})")]
     Twice { id: String, one: String, other: String },
-    #[error("{pattern:?} gives every card the same id")]
+    #[error("{pattern:?} does not say once where the number goes")]
     NoNumber { pattern: String },
 }
 
@@ -76,24 +76,20 @@ pub fn from_csv(path: &Path, text: &str) -> Result<Vec<Identity>, IdentityError>
     distinct(cards)
 }
 
-/// `lobby-{n}` or `lobby-{n:3}` (padded with zeros to three digits), counted from `first`.
+/// `lobby-#`, or `lobby-###` (padded with zeros to three digits), counted from `first`.
 pub fn from_pattern(pattern: &str, first: u32, count: usize) -> Result<Vec<Identity>, IdentityError> {
-    let placed = |number: u32| match pattern.split_once("{n") {
-        None => Some(pattern.to_owned()),
-        Some((before, rest)) => {
-            let (width, after) = rest.split_once('}')?;
-            let width = match width {
-                "" => 0,
-                width => width.strip_prefix(':')?.parse::<usize>().ok().filter(|width| *width <= 9)?,
-            };
-            Some(format!("{before}{number:0width$}{after}"))
-        }
+    let width = pattern.matches('#').count();
+    let marks = "#".repeat(width);
+    let one_run = width > 0 && pattern.contains(&marks);
+    if !one_run && (width > 0 || count > 1) {
+        return Err(IdentityError::NoNumber { pattern: pattern.to_owned() });
+    }
+    let numbered = |number: u32| match one_run {
+        true => pattern.replace(&marks, &format!("{number:0width$}")),
+        false => pattern.to_owned(),
     };
-    let ids = (first..).take(count).map(placed).collect::<Option<Vec<String>>>();
-    let ids = ids.filter(|ids| count < 2 || ids[0] != ids[1]);
-    let ids = ids.ok_or_else(|| IdentityError::NoNumber { pattern: pattern.to_owned() })?;
     let of = |id| Identity { origin: "--id".to_owned(), values: vec![("display.id".to_owned(), id)] };
-    Ok(ids.into_iter().map(of).collect())
+    Ok((first..).take(count).map(numbered).map(of).collect())
 }
 
 fn cells(line: &str, delimiter: u8) -> Vec<String> {
@@ -158,10 +154,10 @@ mod tests {
             let cards = from_pattern(pattern, first, count);
             cards.map(|cards| cards.iter().map(|card| card.id().unwrap().to_owned()).collect::<Vec<_>>())
         };
-        assert_eq!(ids("lobby-{n}", 9, 2).unwrap(), ["lobby-9", "lobby-10"]);
-        assert_eq!(ids("d{n:3}x", 7, 1).unwrap(), ["d007x"]);
+        assert_eq!(ids("lobby-#", 9, 2).unwrap(), ["lobby-9", "lobby-10"]);
+        assert_eq!(ids("d###x", 7, 1).unwrap(), ["d007x"]);
         assert_eq!(ids("lobby", 1, 1).unwrap(), ["lobby"]);
-        for pattern in ["lobby", "lobby-{n", "lobby-{n:99}", "{n3}"] {
+        for pattern in ["lobby", "lob-#-#"] {
             assert!(ids(pattern, 1, 2).is_err(), "{pattern}");
         }
     }

@@ -7,8 +7,32 @@
 //!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
-pub mod disks;
-pub mod identity;
+mod again;
+pub mod bmap;
+pub mod card;
 pub mod decode;
+pub mod disks;
+pub mod events;
+pub mod fault;
+mod finish;
+pub mod identity;
+pub mod job;
+pub mod label;
+mod mark;
+pub mod os_list;
+mod probe;
+pub mod receipt;
+mod ring;
+mod run;
+pub mod schedule;
 pub mod source;
 pub mod stream;
+pub mod usage;
+mod verify;
+mod watch;
+mod write;
+
+pub use run::flash;
+
+#[cfg(test)]
+mod tests;

@@ -188,7 +188,14 @@ mod tests {
     fn every_card_gets_every_piece_in_order_at_its_own_pace() {
         let ring = Ring::new(3, 3);
         std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..3).map(|reader| scope.spawn({ let ring = &ring; move || all(ring, reader) })).collect();
+            let readers: Vec<_> = (0..3)
+                .map(|reader| {
+                    scope.spawn({
+                        let ring = &ring;
+                        move || all(ring, reader)
+                    })
+                })
+                .collect();
             assert!((0..1000).all(|n| ring.push(n, || false)));
             ring.end(End::Complete);
             for reader in readers {
@@ -214,8 +221,8 @@ mod tests {
         let ring = Ring::new(1, 2);
         assert!(ring.push(1, || false));
         assert!(matches!(ring.next(1).0, Next::Item(_)));
+        let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let stop = std::sync::atomic::AtomicBool::new(false);
             let (ring, stop) = (&ring, &stop);
             let pushing = scope.spawn(move || ring.push(2, || stop.load(std::sync::atomic::Ordering::Relaxed)));
             while !ring.state().full {

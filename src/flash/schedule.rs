@@ -89,9 +89,8 @@ fn partitions_end(first: &[u8]) -> Option<u64> {
     let entries = sector[446..510].as_chunks::<16>().0;
     let used = entries.iter().filter(|entry| entry[4] != 0);
     used.map(|entry| {
-        let number = |at: usize| {
-            u64::from(u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]))
-        };
+        let number =
+            |at: usize| u64::from(u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]));
         (number(8) + number(12)) * 512
     })
     .max()

@@ -32,6 +32,11 @@ pub trait ImageStream: Send {
     /// SHA-256 of the decoded image, after its end.
     fn sha256(&self) -> Option<[u8; 32]>;
 
+    /// Begins anew, so that the next piece is the first one. `false`: this source can be read only once.
+    fn rewind(&mut self) -> Result<bool, StreamError> {
+        Ok(false)
+    }
+
     /// What it waits for when others wait for it.
     fn slow_part(&self) -> SlowPart {
         SlowPart::Decoding

@@ -74,7 +74,10 @@ impl<D: BlockDevice> Window<D> {
     fn place(&self, offset: u64, len: usize, short: io::ErrorKind) -> io::Result<u64> {
         match offset.checked_add(len as u64) {
             Some(end) if end <= self.len => Ok(self.start + offset),
-            _ => Err(io::Error::new(short, format!("{len} bytes at {offset} are not inside the {} bytes here", self.len))),
+            _ => Err(io::Error::new(
+                short,
+                format!("{len} bytes at {offset} are not inside the {} bytes here", self.len),
+            )),
         }
     }
 }

@@ -41,9 +41,7 @@ pub enum PartitionsError {
     None,
     #[error("its partition table makes no sense: {0}")]
     Damaged(&'static str),
-    #[error(
-        "it is cut short: partition {number} ends at byte {ends}, but there are only {len} bytes"
-    )]
+    #[error("it is cut short: partition {number} ends at byte {ends}, but there are only {len} bytes")]
     Truncated { number: u32, ends: u64, len: u64 },
     #[error("its partition table cannot be read")]
     Io(#[from] io::Error),
@@ -132,8 +130,8 @@ fn gpt(device: &dyn BlockDevice) -> Result<Vec<Place>, PartitionsError> {
     let mut places = Vec::new();
     for index in 0..count {
         let mut entry = [0; 128];
-        let offset = table + u64::from(index) * size;
-        if offset + size > device.len() {
+        let offset = table.saturating_add(u64::from(index) * size);
+        if offset.saturating_add(size) > device.len() {
             return Err(PartitionsError::Damaged("its GPT is past its end"));
         }
         device.read_at(offset, &mut entry)?;
@@ -188,4 +186,107 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
 
 fn le64(bytes: &[u8], at: usize) -> u64 {
     u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::io::block::FileDevice;
+    use std::io::Write;
+
+    use super::*;
+
+    fn device(bytes: &[u8]) -> FileDevice {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        FileDevice::new(file, bytes.len() as u64)
+    }
+
+    fn entry(card: &mut [u8], index: usize, kind: u8, start: u32, len: u32) {
+        let entry = &mut card[446 + 16 * index..][..16];
+        entry[4] = kind;
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..16].copy_from_slice(&len.to_le_bytes());
+        card[510..512].copy_from_slice(&[0x55, 0xaa]);
+    }
+
+    fn fat(sector: &mut [u8]) {
+        sector[..3].copy_from_slice(&[0xeb, 0x58, 0x90]);
+        sector[11..17].copy_from_slice(&[0, 2, 1, 32, 0, 2]);
+        sector[21] = 0xf8;
+        sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+    }
+
+    #[test]
+    fn partitions_are_told_by_their_content_whatever_their_type_says() {
+        let mut card = vec![0; 64 << 10];
+        entry(&mut card, 0, 0x83, 16, 16);
+        entry(&mut card, 2, 0x0c, 32, 16);
+        entry(&mut card, 3, 0x83, 48, 16);
+        fat(&mut card[16 * 512..][..512]);
+        card[32 * 512 + 1080..][..2].copy_from_slice(&[0x53, 0xef]);
+        let found = read(&device(&card)).unwrap();
+        let told: Vec<_> = found.iter().map(|found| (found.number, found.start, found.len, found.content)).collect();
+        let sectors = |count: u64| count * 512;
+        assert_eq!(
+            told,
+            [
+                (1, sectors(16), sectors(16), Content::Fat),
+                (3, sectors(32), sectors(16), Content::Ext),
+                (4, sectors(48), sectors(16), Content::Unknown),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_gpt_is_read_where_the_mbr_says_that_there_is_one() {
+        let mut card = vec![0; 64 << 10];
+        entry(&mut card, 0, 0xee, 1, 127);
+        card[512..520].copy_from_slice(b"EFI PART");
+        card[512 + 72..][..8].copy_from_slice(&2_u64.to_le_bytes());
+        card[512 + 80..][..8].copy_from_slice(&[4, 0, 0, 0, 128, 0, 0, 0]);
+        let second = 1024 + 128;
+        card[second..second + 16].fill(7);
+        card[second + 32..][..8].copy_from_slice(&40_u64.to_le_bytes());
+        card[second + 40..][..8].copy_from_slice(&55_u64.to_le_bytes());
+        fat(&mut card[40 * 512..][..512]);
+        let found = read(&device(&card)).unwrap();
+        assert_eq!(found, [Partition { number: 2, start: 40 * 512, len: 16 * 512, content: Content::Fat }]);
+        card[second + 40..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(read(&device(&card)), Err(PartitionsError::Damaged(_) | PartitionsError::Truncated { .. })));
+    }
+
+    #[test]
+    fn what_is_no_card_is_refused() {
+        assert!(matches!(read(&device(&[0; 100])), Err(PartitionsError::None)));
+        assert!(matches!(read(&device(&[0; 4096])), Err(PartitionsError::None)));
+        // One partition without a table: its own first sector looks like one.
+        let mut card = vec![0; 4096];
+        fat(&mut card[..512]);
+        assert!(matches!(read(&device(&card)), Err(PartitionsError::None)));
+        let mut card = vec![0; 64 << 10];
+        entry(&mut card, 0, 0x0c, 16, 16);
+        entry(&mut card, 1, 0x83, 32, 1000);
+        let error = read(&device(&card)).unwrap_err();
+        assert!(matches!(error, PartitionsError::Truncated { number: 2, .. }), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_table_makes_it_panic_or_point_outside(seed: u64, gpt: bool) {
+            let mut card = vec![0; 32 << 10];
+            fastrand::Rng::with_seed(seed).fill(&mut card);
+            card[510..512].copy_from_slice(&[0x55, 0xaa]);
+            if gpt {
+                card[450] = 0xee;
+                card[446] = 0;
+                card[512..520].copy_from_slice(b"EFI PART");
+                card[512 + 84..][..4].copy_from_slice(&128_u32.to_le_bytes());
+            }
+            if let Ok(found) = read(&device(&card)) {
+                for partition in found {
+                    proptest::prop_assert!(partition.start + partition.len <= card.len() as u64);
+                }
+            }
+        }
+    }
 }

@@ -20,6 +20,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
     replace(path, bytes, mode, false)
 }
 
+/// Gives a file that was written bit by bit its name, in the same file system: on disk first, renamed then.
+pub fn move_durably(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    rename(from, to)?;
+    to.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
+
 /// Makes a directory and what is missing above it, and fsyncs the one that now holds it.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::packages;
 use crate::io::system::{Kind, Observe};
 
 /// What a system is.
@@ -27,6 +28,8 @@ pub struct Facts {
     pub installed: BTreeSet<String>,
     /// Names of time zones; empty where the database is not installed.
     pub zones: BTreeSet<String>,
+    /// What is in the home of an account `kiosk` that was there before the first provisioning, by name.
+    pub home: Vec<String>,
     /// Files that others write too, and what they hold now.
     files: BTreeMap<PathBuf, String>,
     /// Of all paths that a decision hangs on, those that are there.
@@ -102,7 +105,6 @@ const SHARED: &[&str] = &[
 /// Paths whose being there decides something.
 const TELLING: &[&str] = &[
     "/etc/default/locale",
-    "/etc/locale.conf",
     "/etc/timezone",
     "/usr/bin/cloud-init",
     "/usr/lib/systemd/system/userconfig.service",
@@ -139,7 +141,7 @@ impl Facts {
 pub fn facts(system: &dyn Observe) -> Result<Facts, FactsError> {
     let look = Look { system };
     let (os, release) = look.os()?;
-    let status = look.must("/var/lib/dpkg/status")?;
+    let status = look.must(packages::STATUS)?;
     let boot = look.boot()?;
     let mut files = BTreeMap::new();
     let of_boot = boot.iter().flat_map(|boot| ["cmdline.txt", "config.txt"].map(|name| boot.dir.join(name)));
@@ -155,7 +157,7 @@ pub fn facts(system: &dyn Observe) -> Result<Facts, FactsError> {
             present.insert(path);
         }
     }
-    let installed = installed(&status);
+    let installed = packages::parse(&status);
     Ok(Facts {
         os,
         release,
@@ -165,24 +167,11 @@ pub fn facts(system: &dyn Observe) -> Result<Facts, FactsError> {
         live: system.abilities().live,
         overlay: system.abilities().live && look.text(Path::new("/proc/mounts"))?.is_some_and(|text| is_overlay(&text)),
         zones: look.text(Path::new(ZONES))?.map(|text| zones(&text)).unwrap_or_default(),
+        home: look.home()?,
         installed,
         files,
         present,
     })
-}
-
-/// The packages that are there, of `/var/lib/dpkg/status`.
-pub fn installed(status: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut name = "";
-    for line in status.lines() {
-        if let Some(package) = line.strip_prefix("Package: ") {
-            name = package;
-        } else if line.strip_prefix("Status: ").is_some_and(|status| status.ends_with(" ok installed")) {
-            found.insert(name.to_owned());
-        }
-    }
-    found
 }
 
 /// What dpkg itself is built for.
@@ -251,6 +240,19 @@ impl Look<'_> {
             Some("bookworm") => Ok((os, Release::Bookworm)),
             Some("trixie") => Ok((os, Release::Trixie)),
             _ => Err(unknown()),
+        }
+    }
+
+    fn home(&self) -> Result<Vec<String>, FactsError> {
+        if self.stat(Path::new("/opt/pikiosk/home"))?.is_some() {
+            return Ok(Vec::new());
+        }
+        let home = Path::new("/home/kiosk");
+        match self.stat(home)? {
+            Some(Kind::Directory) => {
+                self.system.list(home).map_err(|source| FactsError::Read { path: home.to_owned(), source })
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

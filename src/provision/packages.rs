@@ -17,7 +17,7 @@ pub fn installed(system: &dyn Observe) -> io::Result<BTreeSet<String>> {
 }
 
 /// deb-control(5), as in dpkg's status file: paragraphs of fields.
-fn parse(status: &str) -> BTreeSet<String> {
+pub(super) fn parse(status: &str) -> BTreeSet<String> {
     let mut installed = BTreeSet::new();
     let mut package = None;
     for line in status.lines() {

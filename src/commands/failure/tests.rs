@@ -2,6 +2,11 @@ use std::io::{Error as IoError, ErrorKind};
 
 use super::*;
 use crate::config::{KioskSettings, Sources};
+#[cfg(feature = "tools")]
+use crate::{
+    image::{inspect::InspectError, recipe::RecipeError},
+    io::partitions::PartitionsError,
+};
 
 fn refused() -> Failure {
     Failure::Config { source: KioskSettings::from_text("[display]\nulr = \"x\"\nid = 1\n").unwrap_err() }
@@ -40,6 +45,17 @@ fn every_failure() -> Vec<Failure> {
         Failure::Status { source: StatusError::Unreadable { source: io(ErrorKind::PermissionDenied) } },
         Failure::Runtime { source: io(ErrorKind::OutOfMemory) },
         #[cfg(feature = "tools")]
+        image(RecipeError::NotFound { from: "/home/ada".into() }.into()),
+        #[cfg(feature = "tools")]
+        image(RecipeError::Failed { status: std::os::unix::process::ExitStatusExt::from_raw(256) }.into()),
+        #[cfg(feature = "tools")]
+        image(ImageFault::Inspect {
+            path: "card.img".into(),
+            source: InspectError::Partitions { source: PartitionsError::None },
+        }),
+        #[cfg(feature = "tools")]
+        image(ImageFault::Packed { path: "card.img.xz".into() }),
+        #[cfg(feature = "tools")]
         server(ClientError::NoKey),
         #[cfg(feature = "tools")]
         server(ClientError::KeyFile { path, source: io(ErrorKind::PermissionDenied) }),
@@ -54,6 +70,11 @@ fn every_failure() -> Vec<Failure> {
         #[cfg(feature = "tools")]
         server(ClientError::Strange { server: "http://server".into(), says: "HTTP 404 Not Found".into() }),
     ]
+}
+
+#[cfg(feature = "tools")]
+fn image(source: ImageFault) -> Failure {
+    Failure::Image { doing: "build the image", source }
 }
 
 #[cfg(feature = "tools")]

@@ -1,25 +1,31 @@
 //! Which card gets which identity, and the settings of each.
 
-use std::path::PathBuf;
+use serde_json::json;
 
 use super::Args;
-use crate::commands::failure::Failure;
+use crate::commands::client::{Client, ClientError};
+use crate::commands::{block_on, failure::Failure};
 use crate::config::{KioskSettings, Loaded, Sources};
 use crate::flash::identity::{self, Identity};
 
 /// One card to be made.
 #[derive(Debug)]
 pub struct Planned {
-    /// As typed after `--to`.
-    pub to: PathBuf,
     /// What the card is to be; `None`: the image as it is.
-    pub kiosk: Option<Box<Loaded<KioskSettings>>>,
+    pub kiosk: Option<Box<Kiosk>>,
+}
+
+/// What one card is to be, and where that is said.
+#[derive(Debug)]
+pub struct Kiosk {
+    pub loaded: Loaded<KioskSettings>,
+    sources: Sources,
 }
 
 impl Planned {
     /// The display's id, if it is decided before it enrolls.
     pub fn id(&self) -> Option<String> {
-        self.kiosk.as_ref()?.settings.display.id.as_ref().map(ToString::to_string)
+        self.kiosk.as_ref()?.loaded.settings.display.id.as_ref().map(ToString::to_string)
     }
 }
 
@@ -28,17 +34,40 @@ pub fn planned(args: &Args) -> Result<Vec<Planned>, Failure> {
     let identities = identities(args)?;
     let custom = args.config.is_some() || !args.set.is_empty() || !identities.is_empty();
     let mut cards = Vec::new();
-    for (index, to) in args.to.iter().enumerate() {
-        let kiosk = custom.then(|| settings(args, identities.get(index))).transpose()?;
-        cards.push(Planned { to: to.clone(), kiosk: kiosk.map(Box::new) });
+    for index in 0..args.to.len() {
+        let kiosk = custom.then(|| kiosk(sources(args, identities.get(index)))).transpose()?;
+        cards.push(Planned { kiosk: kiosk.map(Box::new) });
     }
     Ok(cards)
 }
 
+/// Asks the server for a code for each card, once all else is settled: a code is good for a while only.
+pub fn enroll(args: &Args, planned: &mut [Planned]) -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    struct Made {
+        code: String,
+    }
+    let failed = |source: ClientError| Failure::Server { doing: "make an enrollment code", source };
+    let client = Client::new(&args.server).map_err(failed)?;
+    for card in planned {
+        let body = card.id().map_or_else(|| json!({}), |id| json!({ "display": id }));
+        let Some(before) = card.kiosk.take() else { continue };
+        let made: Made = block_on(client.post(&["enrollments"], &body))?.map_err(failed)?;
+        let sources = before.sources.with_flag("--enroll", "server.enrollment", Some(made.code));
+        card.kiosk = Some(Box::new(kiosk(sources)?));
+    }
+    Ok(())
+}
+
+fn kiosk(sources: Sources) -> Result<Kiosk, Failure> {
+    let loaded = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?;
+    Ok(Kiosk { loaded, sources })
+}
+
 /// The settings of one card: the file, then what is said for all, then what is said for this one.
-fn settings(args: &Args, identity: Option<&Identity>) -> Result<Loaded<KioskSettings>, Failure> {
+fn sources(args: &Args, identity: Option<&Identity>) -> Sources {
     // Neither this machine's own files nor its environment are meant for a card.
-    let nothing = || Sources { root: "/nonexistent".into(), ..Sources::under("/") };
+    let nothing = || Sources::under("/nonexistent");
     let mut sources = args.config.as_ref().map_or_else(nothing, Sources::only);
     for (key, value) in &args.set {
         sources = sources.with_flag("--set", key, Some(value.clone()));
@@ -47,26 +76,24 @@ fn settings(args: &Args, identity: Option<&Identity>) -> Result<Loaded<KioskSett
         let origin = identity.map_or("", |identity| identity.origin.as_str());
         sources = sources.with_flag(origin, key, Some(value.clone()));
     }
-    KioskSettings::load(&sources).map_err(|source| Failure::Config { source })
+    sources
 }
 
 /// One identity for each card, in the order of `--to`; none at all if none were given.
 fn identities(args: &Args) -> Result<Vec<Identity>, Failure> {
     let cards = args.to.len();
     if let Some(pattern) = &args.id {
-        return identity::from_pattern(pattern, args.first, cards)
-            .map_err(|error| usage(error.to_string(), "write {n} where the number goes: --id 'lobby-{n}'"));
+        return identity::from_pattern(pattern, args.first, cards).map_err(|error| {
+            usage(error.to_string(), "write # where the number goes: --id 'lobby-#', or ### for three digits")
+        });
     }
     let Some(path) = &args.csv else { return Ok(Vec::new()) };
     let text = std::fs::read_to_string(path)
         .map_err(|error| usage(format!("{}: {error}", path.display()), "is the name right, and is it text?"))?;
     let rows = identity::from_csv(path, &text)
         .map_err(|error| usage(error.to_string(), "the first line names the columns: id,url,code"))?;
-    let chosen: Vec<Identity> = if args.row.is_empty() {
-        rows
-    } else {
-        args.row.iter().map(|id| row(&rows, id)).collect::<Result<_, _>>()?
-    };
+    let chosen: Vec<Identity> =
+        if args.row.is_empty() { rows } else { args.row.iter().map(|id| row(&rows, id)).collect::<Result<_, _>>()? };
     if chosen.len() != cards {
         let says = format!("{} has {} for {}", path.display(), counted(chosen.len(), "row"), counted(cards, "card"));
         return Err(usage(says, "name the rows of these cards, in the order of --to: --row ID --row ID"));

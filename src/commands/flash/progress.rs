@@ -22,9 +22,14 @@ pub struct Progress {
 
 #[derive(Debug)]
 enum Front {
-    Bars { all: MultiProgress, bars: Vec<ProgressBar> },
+    Bars {
+        all: MultiProgress,
+        bars: Vec<ProgressBar>,
+    },
     /// The tenth of each card's phase that was told last.
-    Lines { told: Mutex<Vec<Option<(Phase, u64)>>> },
+    Lines {
+        told: Mutex<Vec<Option<(Phase, u64)>>>,
+    },
     Json,
 }
 
@@ -35,7 +40,8 @@ impl Progress {
         } else if std::io::stderr().is_terminal() {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
             let width = names.iter().map(String::len).max().unwrap_or(0);
-            let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = |name: &String| {
                 let bar = all.add(ProgressBar::new(STEPS).with_style(style.clone()));
                 bar.set_prefix(format!("{name:width$}"));

@@ -87,3 +87,22 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let settings = target.settings(args)?;
     if args.check { bring::check(&target, &settings, args) } else { bring::bring(&mut target, &settings, args) }
 }
+
+/// Provisions the system in an image that was just made: nobody is asked.
+#[cfg(feature = "tools")]
+pub(super) fn onto_image(image: PathBuf, config: PathBuf, binary: Option<PathBuf>) -> Result<Exit, Failure> {
+    run(&Args {
+        root: None,
+        image: Some(image),
+        host: None,
+        config: Some(config),
+        binary,
+        check: false,
+        undo: false,
+        packages: false,
+        repair: false,
+        first_boot: false,
+        yes: true,
+        json: Json { json: false },
+    })
+}

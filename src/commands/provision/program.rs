@@ -16,7 +16,9 @@ pub(super) fn find(asked: Option<&Path>, architecture: &str) -> Result<PathBuf, 
     if let Some(path) = asked {
         return match machine(path)? {
             found if found == architecture => Ok(path.to_owned()),
-            found => Err(ProvisionError::WrongProgram { path: path.to_owned(), found, wanted: architecture.to_owned() }),
+            found => {
+                Err(ProvisionError::WrongProgram { path: path.to_owned(), found, wanted: architecture.to_owned() })
+            }
         };
     }
     let unknown = |source| ProvisionError::Program { path: PathBuf::from("/proc/self/exe"), source };
@@ -45,7 +47,9 @@ fn machine(path: &Path) -> Result<String, ProvisionError> {
             Ok(known.map_or_else(|| format!("processor {machine:#x}"), |(_, name)| (*name).to_owned()))
         }
         Ok(()) => Ok("no processor: it is no program".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok("no processor: it is no program".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ok("no processor: it is no program".to_owned())
+        }
         Err(error) => Err(failed(error)),
     }
 }

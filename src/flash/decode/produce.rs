@@ -1,15 +1,15 @@
 //! The threads that unpack and hash, and the end of the pipe that others hold.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::codec::{Means, codec};
 use super::format::{Format, Kind, MAGIC};
 use super::input::{Blocks, Input};
-use crate::flash::source::{Cancel, Hasher, Progress, Sha256, SourceError, Told};
+use crate::flash::source::{Cancel, Hasher, Progress, Sha256, SourceError, Told, partitions_end};
 use crate::flash::stream::{CHUNK, Chunk, ImageStream, SlowPart, StreamError};
 use crate::io::aligned::AlignedBuffer;
 
@@ -29,6 +29,10 @@ pub struct Expected {
     /// Bytes.
     pub length: Option<Told<u64>>,
     pub sha256: Option<Told<Sha256>>,
+    /// Of the unpacked image or of the packed file, whichever it fits.
+    pub either: Option<Told<Sha256>>,
+    /// Of the packed file, known before the last piece is given out; never, if nobody hashes that file.
+    pub packed: Arc<OnceLock<Sha256>>,
 }
 
 /// One image to unpack.
@@ -73,7 +77,8 @@ pub fn start(job: Job) -> Result<Decoded, SourceError> {
     }
     let (unpacked, to_hash) = sync_channel(AHEAD);
     let (hashed, pieces) = sync_channel(AHEAD);
-    let Expected { length: told, sha256 } = job.expected;
+    let told = job.expected.length.clone();
+    let expected = job.expected;
     let unpacker = Unpacker {
         format,
         input,
@@ -88,7 +93,7 @@ pub fn start(job: Job) -> Result<Decoded, SourceError> {
             unpacker.run(&unpacked);
             None
         })?,
-        spawn("hash", move || hash(&to_hash, &hashed, sha256))?,
+        spawn("hash", move || hash(&to_hash, &hashed, &expected))?,
     ];
     Ok(Decoded {
         format,
@@ -313,19 +318,24 @@ impl Unpacker {
     }
 }
 
-/// Hashes what passes, and tells at the end whether it is what was expected.
+/// Hashes what passes, and tells at the end whether it is what was expected, and all of it.
 fn hash(
     from: &Receiver<Result<Chunk, SourceError>>,
     to: &SyncSender<Result<Chunk, SourceError>>,
-    expected: Option<Told<Sha256>>,
+    expected: &Expected,
 ) -> Option<Sha256> {
     let mut hasher = Hasher::default();
     let mut held: Option<Chunk> = None;
     let mut failed = None;
+    let (mut length, mut needed) = (0, 0);
     for piece in from {
         match piece {
             Ok(piece) => {
                 hasher.update(&piece.bytes);
+                length = piece.offset + piece.bytes.len() as u64;
+                if piece.offset == 0 {
+                    needed = partitions_end(&piece.bytes);
+                }
                 // The last piece is given out only when the hash is known to be right.
                 if let Some(piece) = held.replace(piece) {
                     to.send(Ok(piece)).ok()?;
@@ -335,14 +345,19 @@ fn hash(
         }
     }
     let found = hasher.finish();
-    if failed.is_none()
-        && let Some(told) = expected.filter(|told| told.value != found)
-    {
+    if failed.is_none() && length < needed {
+        let says = format!("its last partition ends at byte {needed}, and it has {length} bytes");
+        failed = Some(SourceError::Truncated { says });
+    }
+    let wrong = expected.sha256.as_ref().filter(|told| told.value != found).or_else(|| {
+        expected.either.as_ref().filter(|told| told.value != found && Some(&told.value) != expected.packed.get())
+    });
+    if let (None, Some(told)) = (&failed, wrong) {
         failed = Some(SourceError::WrongHash {
             what: "the unpacked image",
             expected: told.value,
             found,
-            teller: told.teller,
+            teller: told.teller.clone(),
         });
     }
     if let Some(error) = failed {

@@ -59,11 +59,8 @@ impl Xz {
 
     fn failed(&self, error: Error, at: u64) -> SourceError {
         match error {
-            Error::MemLimit => {
-                let needs = self.stream.as_ref().map(Stream::memlimit).filter(|needs| *needs > self.means.memory);
-                SourceError::Memory { kind: KIND, needs, limit: self.means.memory }
-            }
-            Error::Mem => SourceError::Memory { kind: KIND, needs: None, limit: self.means.memory },
+            // liblzma does not tell how much it would take.
+            Error::MemLimit | Error::Mem => SourceError::Memory { kind: KIND, needs: None, limit: self.means.memory },
             Error::Options | Error::UnsupportedCheck => {
                 SourceError::Damaged { says: format!("the xz stream near byte {at} uses a filter that nobody knows") }
             }

@@ -8,18 +8,35 @@
 //!
 //! Rejected: an image from standard input. It cannot be looked at before a card is touched, nor taken up again.
 
+mod beside;
+mod boot;
+mod cache;
 mod digest;
 mod error;
+mod fetch;
 mod file;
+mod find;
 mod open;
 mod progress;
 
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use boot::{Boot, Head, judge, partitions_end};
+pub use cache::Cache;
 pub use digest::{Hasher, NotASha256, Sha256};
 pub use error::SourceError;
-pub use open::Options;
+pub use fetch::Patience;
+pub(in crate::flash) use fetch::small;
+pub use find::Lookup;
+pub use open::{Cached, Opened, Options};
 pub use progress::{Cancel, Progress, Slowest};
 
 use std::path::PathBuf;
+
+use super::bmap::Bmap;
 
 /// Something that was told about an image, and by whom, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,4 +69,8 @@ pub struct Source {
     pub unpacked_sha256: Option<Told<Sha256>>,
     /// SHA-256 of one of the two: `--sha256` does not say of which.
     pub either_sha256: Option<Told<Sha256>>,
+    /// A block map that belongs to it.
+    pub bmap: Option<Bmap>,
+    /// What the list says about how the image is customised (`cloudinit-rpi`, `systemd`, …).
+    pub init_format: Option<String>,
 }

@@ -104,11 +104,6 @@ impl Progress {
         self.decoded.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(in crate::flash) fn set_totals(&self, input: Option<u64>, output: Option<u64>) {
-        self.total_in.store(input.unwrap_or(0), Relaxed);
-        self.total_out.store(output.unwrap_or(0), Relaxed);
-    }
-
     pub(in crate::flash) fn set_total_in(&self, input: u64) {
         self.total_in.store(input, Relaxed);
     }

@@ -142,7 +142,8 @@ impl<D: BlockDevice> Overlay<D> {
     fn read_below(&self, first: u64, count: usize) -> io::Result<Vec<u8>> {
         let offset = first * BLOCK as u64;
         let mut bytes = vec![0; count * BLOCK];
-        let len = usize::try_from((self.below.len() - offset).min(bytes.len() as u64)).expect("no more than the buffer");
+        let len =
+            usize::try_from((self.below.len() - offset).min(bytes.len() as u64)).expect("no more than the buffer");
         self.below.read_at(offset, &mut bytes[..len])?;
         Ok(bytes)
     }
@@ -260,4 +261,123 @@ fn copy_out(bytes: &[u8], block: u64, offset: u64, into: &mut [u8]) {
     let at = usize::try_from(start.saturating_sub(offset)).expect("inside the buffer");
     let len = (bytes.len() - from).min(into.len() - at);
     into[at..at + len].copy_from_slice(&bytes[from..from + len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is below, which takes whole blocks only, as a card opened with O_DIRECT.
+    struct Card(Mutex<Vec<u8>>);
+
+    impl Card {
+        fn new(len: usize) -> Arc<Self> {
+            Arc::new(Self(Mutex::new((0..len).map(|at| (at / 7) as u8).collect())))
+        }
+
+        fn place(&self, offset: u64, len: usize) -> std::ops::Range<usize> {
+            let all = self.0.lock().unwrap().len();
+            let from = usize::try_from(offset).unwrap();
+            assert!(
+                from.is_multiple_of(BLOCK) && (len.is_multiple_of(BLOCK) || from + len == all),
+                "{len} at {offset}"
+            );
+            from..from + len
+        }
+    }
+
+    impl BlockDevice for Card {
+        fn len(&self) -> u64 {
+            self.0.lock().unwrap().len() as u64
+        }
+
+        fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+            let place = self.place(offset, into.len());
+            into.copy_from_slice(&self.0.lock().unwrap()[place]);
+            Ok(())
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            let place = self.place(offset, bytes.len());
+            self.0.lock().unwrap()[place].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_changed_is_told_in_order_and_joined() {
+        let overlay = Overlay::new(Card::new(10 * BLOCK + 100));
+        for offset in [10 * BLOCK + 99, 3 * BLOCK, 4 * BLOCK - 1, BLOCK - 1, 9 * BLOCK + 5] {
+            overlay.write_at(offset as u64, &[1]).unwrap();
+        }
+        overlay.write_at(2 * BLOCK as u64 - 1, &[1, 1]).unwrap();
+        let block = BLOCK as u64;
+        let extents = [Extent { offset: 0, len: 4 * block }, Extent { offset: 9 * block, len: block + 100 }];
+        assert_eq!(overlay.extents(), extents);
+        assert_eq!(overlay.changed(), 5 * block + 100);
+        assert_eq!(overlay.below().0.lock().unwrap()[BLOCK - 1], ((BLOCK - 1) / 7) as u8, "nothing was written below");
+        assert_eq!(overlay.commit().unwrap(), extents);
+        assert_eq!(overlay.below().0.lock().unwrap()[BLOCK - 1], 1);
+        assert!(overlay.extents().is_empty());
+    }
+
+    #[test]
+    fn more_than_is_allowed_is_refused_and_changes_nothing() {
+        let overlay = Overlay::with_limit(Card::new(10 * BLOCK), 2 * BLOCK as u64);
+        overlay.write_at(0, &[1; 10]).unwrap();
+        let error = overlay.write_at(5, &[2; 2 * BLOCK]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<OverlayFull>()), "{error}");
+        let mut bytes = [0; 10];
+        overlay.read_at(0, &mut bytes).unwrap();
+        assert_eq!(bytes, [1; 10]);
+        overlay.write_at(20, &[3; BLOCK]).expect("a block that is changed already costs nothing");
+    }
+
+    #[test]
+    fn nothing_past_the_end_is_read_or_written() {
+        let overlay = Overlay::new(Card::new(BLOCK + 10));
+        assert!(overlay.write_at(BLOCK as u64 + 5, &[0; 6]).is_err());
+        assert!(overlay.read_at(u64::MAX, &mut [0; 2]).is_err());
+        assert!(overlay.extents().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_as_if_all_had_been_written_and_commits_just_that(
+            len in 1_usize..60_000,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..20_000, any::<u8>(), any::<bool>()), 0..20),
+        ) {
+            let card = Card::new(len);
+            let mut plain = card.0.lock().unwrap().clone();
+            let overlay = Overlay::new(Arc::clone(&card));
+            for (at, size, byte, write) in changes {
+                let from = at.index(len);
+                let to = (from + size).min(len);
+                if write {
+                    overlay.write_at(from as u64, &vec![byte; to - from]).unwrap();
+                    plain[from..to].fill(byte);
+                } else {
+                    let mut bytes = vec![0; to - from];
+                    overlay.read_at(from as u64, &mut bytes).unwrap();
+                    prop_assert_eq!(&bytes[..], &plain[from..to]);
+                }
+            }
+            let mut all = vec![0; len];
+            overlay.read_at(0, &mut all).unwrap();
+            prop_assert!(all == plain);
+            let extents = overlay.extents();
+            prop_assert!(extents.windows(2).all(|pair| pair[0].end() < pair[1].offset));
+            overlay.commit().unwrap();
+            prop_assert!(*card.0.lock().unwrap() == plain);
+        }
+    }
 }

@@ -31,7 +31,17 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, _facts: &Facts) {
     // An image has no keys of its own: two displays with the same would be one to whoever listens.
     let text = "# Written by pikiosk provision.\n[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\n\
                 ExecStartPre=/usr/sbin/sshd -t\n";
-    lay.file("/etc/systemd/system/ssh.service.d/pikiosk.conf", text, "each display makes its own host keys at the first start");
+    lay.file(
+        "/etc/systemd/system/ssh.service.d/pikiosk.conf",
+        text,
+        "each display makes its own host keys at the first start",
+    );
     units::wanted_by(lay, "ssh.service", "multi-user.target", "ssh is on, since kiosk.toml names keys");
-    lay.after(&[SSHD, "/etc/systemd/system/ssh.service.d"], "systemctl", &["try-reload-or-restart", "ssh.service"], "lets ssh take its new rules", false);
+    lay.after(
+        &[SSHD, "/etc/systemd/system/ssh.service.d"],
+        "systemctl",
+        &["--no-block", "try-reload-or-restart", "ssh.service"],
+        "lets ssh take its new rules",
+        false,
+    );
 }

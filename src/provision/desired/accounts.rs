@@ -5,15 +5,6 @@ use std::collections::BTreeSet;
 use super::{DesiredError, Lay};
 use crate::{io::system::Owner, provision::facts::Facts};
 
-/// Who owns what on a kiosk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owners {
-    /// X and Firefox.
-    pub kiosk: Owner,
-    /// The supervisor.
-    pub pikiosk: Owner,
-}
-
 struct Account {
     name: &'static str,
     comment: &'static str,
@@ -24,22 +15,20 @@ struct Account {
 }
 
 /// The same as in systemd/sysusers.d/pikiosk.conf.
-const ACCOUNTS: [Account; 2] = [
-    Account {
-        name: "kiosk",
-        comment: "The screen of this display",
-        home: "/home/kiosk",
-        shell: "/bin/bash",
-        groups: &["video", "input", "render", "tty", "audio"],
-    },
-    Account {
-        name: "pikiosk",
-        comment: "Supervisor of this display",
-        home: "/var/lib/pikiosk",
-        shell: "/usr/sbin/nologin",
-        groups: &["kiosk"],
-    },
-];
+const KIOSK: Account = Account {
+    name: "kiosk",
+    comment: "The screen of this display",
+    home: "/home/kiosk",
+    shell: "/bin/bash",
+    groups: &["video", "input", "render", "tty", "audio"],
+};
+const SUPERVISOR: Account = Account {
+    name: "pikiosk",
+    comment: "Supervisor of this display",
+    home: "/var/lib/pikiosk",
+    shell: "/usr/sbin/nologin",
+    groups: &["kiosk"],
+};
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -49,12 +38,28 @@ const WHY: &str = "the accounts kiosk (X and Firefox) and pikiosk (the superviso
 /// What systemd gives to accounts of services.
 const SYSTEM_IDS: std::ops::RangeInclusive<u32> = 100..=999;
 
-pub fn lay(lay: &mut Lay, facts: &Facts) -> Result<Owners, DesiredError> {
-    let mut edit = Edit::of(facts)?;
-    let mut owners = Vec::new();
-    for account in &ACCOUNTS {
-        owners.push(edit.account(account)?);
+/// What an account brings along, and what its programs write by themselves: a session may begin without it.
+const NO_LOSS: [&str; 8] = [
+    ".bash_history",
+    ".bash_logout",
+    ".bash_profile",
+    ".bashrc",
+    ".cache",
+    ".profile",
+    ".sudo_as_admin_successful",
+    ".Xauthority",
+];
+
+/// Says who X and Firefox run as.
+pub fn lay(lay: &mut Lay, facts: &Facts) -> Result<Owner, DesiredError> {
+    // A session begins with an empty home: what somebody keeps there would be gone.
+    if let Some(kept) = facts.home.iter().find(|name| !NO_LOSS.contains(&name.as_str())) {
+        let why = format!("its home holds {kept}, and every session begins with a new home; move it elsewhere");
+        return Err(DesiredError::Account { name: "kiosk", why });
     }
+    let mut edit = Edit::of(facts)?;
+    let kiosk = edit.account(&KIOSK)?;
+    edit.account(&SUPERVISOR)?;
     lay.owned(PASSWD, edit.passwd.text(), 0o644, Owner::ROOT, WHY);
     lay.owned(GROUP, edit.group.text(), 0o644, Owner::ROOT, WHY);
     // root:shadow on every Debian; where the group is missing, root alone.
@@ -64,7 +69,7 @@ pub fn lay(lay: &mut Lay, facts: &Facts) -> Result<Owners, DesiredError> {
             lay.secret(path, table.text(), 0o640, shadow, WHY);
         }
     }
-    Ok(Owners { kiosk: owners[0], pikiosk: owners[1] })
+    Ok(kiosk)
 }
 
 struct Edit {
@@ -140,7 +145,8 @@ impl Edit {
 
     /// The highest number that neither an account nor a group has, as systemd-sysusers chooses.
     fn free(&self) -> u32 {
-        let taken = |table: &Table| table.rows.iter().filter_map(|row| row.get(2)?.parse().ok()).collect::<BTreeSet<u32>>();
+        let taken =
+            |table: &Table| table.rows.iter().filter_map(|row| row.get(2)?.parse().ok()).collect::<BTreeSet<u32>>();
         let (users, groups) = (taken(&self.passwd), taken(&self.group));
         let free = SYSTEM_IDS.rev().find(|id| !users.contains(id) && !groups.contains(id));
         free.expect("no system has nine hundred services")

@@ -26,7 +26,11 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
         lay.file(path, text, "what the kernel is told, where Debian's firmware package reads it at each kernel update");
         let path = "/etc/default/raspi-firmware-custom";
         let text = edit::block(facts.text(path).unwrap_or_default(), &config);
-        lay.file(path, text, "what the firmware is told, where Debian's firmware package reads it at each kernel update");
+        lay.file(
+            path,
+            text,
+            "what the firmware is told, where Debian's firmware package reads it at each kernel update",
+        );
     }
     let mut write = |name: &str, text: String, why| {
         lay.owned(boot.dir.join(name), text, 0o755, Owner::ROOT, why);

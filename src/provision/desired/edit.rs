@@ -52,6 +52,10 @@ pub fn command_line(text: &str, words: &[Word]) -> String {
     }
     let new = words.iter().zip(&placed).filter(|(_, placed)| !**placed);
     out.extend(new.filter_map(|(word, _)| word.word.clone()));
+    // Debian's hook writes it with gaps of its own: they are no difference.
+    if out.iter().map(String::as_str).eq(text.split_ascii_whitespace()) {
+        return text.to_owned();
+    }
     match out.is_empty() {
         true => String::new(),
         false => format!("{}\n", out.join(" ")),
@@ -160,13 +164,16 @@ mod tests {
             Word { name: "splash", word: None },
             Word { name: "consoleblank=", word: Some("consoleblank=0".into()) },
         ];
-        let had = "console=tty1 video=HDMI-A-1:a root=PARTUUID=x-02 splash video=HDMI-A-1:b video=HDMI-A-2:c rootwait\n";
+        let had =
+            "console=tty1 video=HDMI-A-1:a root=PARTUUID=x-02 splash video=HDMI-A-1:b video=HDMI-A-2:c rootwait\n";
         let new = command_line(had, &words);
         assert_eq!(
             new,
             "console=tty1 video=HDMI-A-1:1280x720@60D root=PARTUUID=x-02 video=HDMI-A-2:c rootwait quiet consoleblank=0\n"
         );
         assert_eq!(command_line(&new, &words), new);
+        let gaps = format!(" {}", new.replace(" root", "  root"));
+        assert_eq!(command_line(&gaps, &words), gaps, "as Debian's hook writes it");
         assert_eq!(command_line("", &[Word { name: "quiet", word: None }]), "");
     }
 

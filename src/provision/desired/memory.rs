@@ -14,8 +14,8 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(),
         let text = format!("# Written by pikiosk provision.\n[Main]\nMechanism={mechanism}\n");
         lay.file(RPI_SWAP, text, "memory that is not in use is compressed, and never written to the card");
     } else if zram {
-        let text = "# Written by pikiosk provision.\n[zram0]\nzram-size = ram / 2\ncompression-algorithm = zstd\n\
-                    swap-priority = 100\nfs-type = swap\n";
+        let text =
+            "# Written by pikiosk provision.\n[zram0]\nzram-size = ram / 2\nswap-priority = 100\nfs-type = swap\n";
         lay.file(ZRAM, text, "memory that is not in use is compressed, and never written to the card");
     } else {
         lay.absent(ZRAM, "kiosk.toml wants no compressed memory");

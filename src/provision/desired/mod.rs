@@ -57,7 +57,9 @@ pub enum DesiredError {
     #[error("this system knows no time zone {zone:?}{}", near.as_ref().map(|near| format!(", but {near}")).unwrap_or_default())]
     NoSuchZone { zone: String, near: Option<String> },
     /// A root that forgets would take the display's key and its journal along.
-    #[error("with system.read_only_root the display would forget its key at each start: /var/lib/pikiosk has no partition of its own in /etc/fstab")]
+    #[error(
+        "with system.read_only_root the display would forget its key at each start: /var/lib/pikiosk has no partition of its own in /etc/fstab"
+    )]
     NothingToKeepStateOn,
     /// What is written now would be gone at the next start.
     #[error("the root of this system is in memory only (overlayroot): nothing that is changed now would stay")]
@@ -71,15 +73,18 @@ pub fn desired(settings: &KioskSettings, facts: &Facts) -> Result<Desired, Desir
     }
     let mut lay = Lay { desired: Desired::default() };
     software::lay(&mut lay, settings, facts);
-    let owners = accounts::lay(&mut lay, facts)?;
-    software::lay_settings(&mut lay, settings, facts, owners);
-    session::lay(&mut lay, settings, facts, owners);
+    let kiosk = accounts::lay(&mut lay, facts)?;
+    software::lay_settings(&mut lay, settings, facts, kiosk);
+    session::lay(&mut lay, settings, facts, kiosk);
     units::lay(&mut lay, settings, facts);
     boot::lay(&mut lay, settings, facts);
     network::lay(&mut lay, settings, facts);
     region::lay(&mut lay, settings, facts)?;
     access::lay(&mut lay, settings, facts);
     memory::lay(&mut lay, settings, facts)?;
+    // Once systemd has read what changed.
+    session::restart(&mut lay);
+    software::restart(&mut lay);
     Ok(lay.desired)
 }
 
@@ -95,8 +100,10 @@ impl Lay {
 
     /// A directory of root's that everybody may read, with those above it that no Debian is without.
     fn plain_dir(&mut self, path: &str) {
-        let mut missing: Vec<&Path> =
-            Path::new(path).ancestors().take_while(|path| !ALWAYS_THERE.contains(&path.to_str().unwrap_or("/"))).collect();
+        let mut missing: Vec<&Path> = Path::new(path)
+            .ancestors()
+            .take_while(|path| !ALWAYS_THERE.contains(&path.to_str().unwrap_or("/")))
+            .collect();
         missing.reverse();
         for path in missing {
             let known = |item: &Item| matches!(item, Item::Directory { path: known, .. } if known == path);

@@ -41,8 +41,10 @@ fn by_network_manager(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
     match &network.wifi {
         None => lay.absent(CONNECTION, "there is no Wi-Fi in kiosk.toml"),
         Some(wifi) => {
-            let key = key(wifi).or_else(|| known(facts.text(CONNECTION)?, &format!("ssid={}", bytes(&wifi.ssid)), "psk="));
-            let security = key.map(|key| format!("[wifi-security]\nkey-mgmt=wpa-psk\npsk={key}\n\n")).unwrap_or_default();
+            let key =
+                key(wifi).or_else(|| known(facts.text(CONNECTION)?, &format!("ssid={}", bytes(&wifi.ssid)), "psk="));
+            let security =
+                key.map(|key| format!("[wifi-security]\nkey-mgmt=wpa-psk\npsk={key}\n\n")).unwrap_or_default();
             let hidden = if wifi.hidden { "hidden=true\n" } else { "" };
             let text = format!(
                 "# Written by pikiosk provision.\n[connection]\nid=pikiosk-wifi\n\
@@ -55,7 +57,13 @@ fn by_network_manager(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
             let path = "/var/lib/NetworkManager/NetworkManager.state";
             if let Some(had) = facts.text(path) {
                 let text = edit::in_section(had, "main", "WirelessEnabled", "true");
-                lay.owned(path, text, 0o600, Owner::ROOT, "Raspberry Pi OS keeps the Wi-Fi off until its country is known: it is");
+                lay.owned(
+                    path,
+                    text,
+                    0o600,
+                    Owner::ROOT,
+                    "Raspberry Pi OS keeps the Wi-Fi off until its country is known: it is",
+                );
             }
         }
     }
@@ -90,7 +98,7 @@ fn by_networkd(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
     let dir = "/etc/systemd/network";
     lay.plain_dir(dir);
     let wired = network.wifi.is_none().then_some(network);
-    let text = networkd("Type=ether", 100, "no", wired);
+    let text = networkd("Type=ether\nKind=!*", 100, "no", wired);
     lay.file(format!("{dir}/20-pikiosk-ethernet.network"), text, "the cable");
     let path = format!("{dir}/25-pikiosk-wifi.network");
     match &network.wifi {
@@ -104,6 +112,8 @@ fn by_networkd(lay: &mut Lay, network: &NetworkSettings, facts: &Facts) {
     lay.link(name, "/usr/lib/systemd/system/systemd-networkd.service", why);
     let text = "# Written by pikiosk provision.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     lay.file("/etc/systemd/resolved.conf.d/90-pikiosk.conf", text, "no port is open to the network");
+    let why = "one Wi-Fi needs no program that manages several by D-Bus";
+    units::mask(lay, "wpa_supplicant.service", why);
     let wanted = "/etc/systemd/system/multi-user.target.wants/wpa_supplicant@wlan0.service";
     match &network.wifi {
         Some(wifi) => {
@@ -221,7 +231,10 @@ mod tests {
         };
         let of = |passphrase: &str, ssid: &str| key(ssid, WifiSecret::Passphrase(passphrase.into()));
         assert_eq!(of("password", "IEEE"), "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e");
-        assert_eq!(of("ThisIsAPassword", "ThisIsASSID"), "0dc0d6eb90555ed6419756b9a15ec3e3209b63df707dd508d14581f8982721af");
+        assert_eq!(
+            of("ThisIsAPassword", "ThisIsASSID"),
+            "0dc0d6eb90555ed6419756b9a15ec3e3209b63df707dd508d14581f8982721af"
+        );
         assert_eq!(key("IEEE", WifiSecret::Key([0x0a; 32])), "0a".repeat(32));
     }
 }

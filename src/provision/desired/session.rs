@@ -1,6 +1,6 @@
 //! From the login on tty1 to Firefox on the glass.
 
-use super::{Lay, accounts::Owners, edit};
+use super::{Lay, edit};
 use crate::{
     config::{KioskSettings, Rotation},
     io::system::Owner,
@@ -17,10 +17,11 @@ const POLICIES: &str = include_str!("../../../assets/firefox/policies.json");
 /// The home as every session begins with it.
 const PRISTINE: &str = "/opt/pikiosk/home";
 
-pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owners) {
+pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner) {
     lay.plain_dir("/opt/pikiosk");
     let why = "the kiosk's home as every session begins with it; what a session leaves behind is gone with it";
-    lay.dir(PRISTINE, 0o755, Owner::ROOT, why);
+    // The copy takes its mode along.
+    lay.dir(PRISTINE, 0o750, Owner { uid: 0, gid: kiosk.gid }, why);
     let path = format!("{PRISTINE}/.bash_profile");
     // What the home held before the first time is taken over; from then on, what the pristine home holds.
     let had = facts.text(&path).or(facts.text("/home/kiosk/.bash_profile")).unwrap_or_default();
@@ -32,19 +33,35 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owner
     let xserverrc = XSERVERRC.replace(" @NOCURSOR@", if cursor { "" } else { " -nocursor" });
     lay.file(format!("{PRISTINE}/.xserverrc"), xserverrc, "the X server: on this screen only, not over the network");
     lay.file(format!("{PRISTINE}/.hushlogin"), "", "no greeting on the glass while X starts");
-    lay.dir("/home/kiosk", 0o700, owners.kiosk, "the kiosk's home");
+    lay.dir("/home/kiosk", 0o750, kiosk, "the kiosk's home");
 
-    lay.file("/opt/pikiosk/matchbox-keys", "", "the window manager takes no keys: none of its own closes or changes anything");
+    lay.file(
+        "/opt/pikiosk/matchbox-keys",
+        "",
+        "the window manager takes no keys: none of its own closes or changes anything",
+    );
     lay.file("/opt/pikiosk/keys.xmodmap", XMODMAP, "keys that keyboards have for browsers and mail do nothing");
-    lay.file("/etc/X11/xorg.conf.d/10-pikiosk.conf", xorg(settings.screen.rotate), "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs");
+    lay.file(
+        "/etc/X11/xorg.conf.d/10-pikiosk.conf",
+        xorg(settings.screen.rotate),
+        "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs",
+    );
     lay.file(
         "/etc/X11/Xwrapper.config",
         "# Written by pikiosk provision.\nallowed_users=console\nneeds_root_rights=auto\n",
         "only who sits at the screen starts X, and as root only where its driver needs that",
     );
-    lay.file("/etc/firefox/policies/policies.json", POLICIES, "Firefox: no update, no questions, no settings, nothing sent home");
-    let getty: &[&str] = &["/opt/pikiosk", "/etc/X11", "/etc/firefox", "/etc/systemd/system/getty@tty1.service.d"];
-    lay.after(getty, "systemctl", &["restart", "getty@tty1.service"], "starts the session on the screen anew", false);
+    lay.file(
+        "/etc/firefox/policies/policies.json",
+        POLICIES,
+        "Firefox: no update, no questions, no settings, nothing sent home",
+    );
+}
+
+pub fn restart(lay: &mut Lay) {
+    let watches = ["/opt/pikiosk", "/etc/X11", "/etc/firefox", "/etc/systemd/system/getty@tty1.service.d"];
+    let arguments = ["--no-block", "restart", "getty@tty1.service"];
+    lay.after(&watches, "systemctl", &arguments, "starts the session on the screen anew", false);
 }
 
 /// The rotation is written here and not asked of xrandr: the first picture is right already.

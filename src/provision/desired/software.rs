@@ -1,6 +1,6 @@
 //! Packages, the program itself, and its settings.
 
-use super::{Lay, PROGRAM, SETTINGS, accounts::Owners};
+use super::{Lay, PROGRAM, SETTINGS};
 use crate::{
     config::KioskSettings,
     io::system::Owner,
@@ -36,7 +36,10 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     );
     packages(&["dbus", "libpam-systemd"], "a session on tty1 that may open the screen and the keyboard");
     packages(&["fonts-dejavu-core"], "letters: without a font, pages show boxes");
-    packages(&["ca-certificates", "systemd-timesyncd"], "a Pi has no clock of its own, and https needs one that is right");
+    packages(
+        &["ca-certificates", "systemd-timesyncd"],
+        "a Pi has no clock of its own, and https needs one that is right",
+    );
     if settings.browser.command.is_none() && !facts.has("firefox") {
         packages(&["firefox-esr"], "the browser");
     }
@@ -74,21 +77,24 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
 }
 
 /// `/etc/pikiosk`: both accounts read it, nobody else does; the enrollment code is good for one display.
-pub fn lay_settings(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, owners: Owners) {
-    let owner = Owner { uid: 0, gid: owners.kiosk.gid };
+pub fn lay_settings(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner) {
+    let owner = Owner { uid: 0, gid: kiosk.gid };
     lay.dir("/etc/pikiosk", 0o750, owner, "the settings of the display");
-    lay.secret(SETTINGS, of_the_display(settings, facts), 0o640, owner, "what this display is, and which server it listens to");
-    let why = "what outlives a power cut: the display's key, its journal";
-    // Sticky, as tmpfiles.d has it: what provisioning keeps there is root's.
-    let owner = Owner { uid: 0, gid: owners.pikiosk.gid };
-    lay.dir("/var/lib/pikiosk", 0o1770, owner, why);
-    lay.after(
-        &[PROGRAM, SETTINGS, "/usr/lib/systemd/system/pikiosk.service"],
-        "systemctl",
-        &["restart", "pikiosk.service"],
-        "starts the supervisor with what changed",
-        false,
+    lay.secret(
+        SETTINGS,
+        of_the_display(settings, facts),
+        0o640,
+        owner,
+        "what this display is, and which server it listens to",
     );
+}
+
+/// Last of all: it starts with everything that changed. Nothing waits for it, since it is ready only once a page is
+/// painted, which may need what comes after this.
+pub fn restart(lay: &mut Lay) {
+    let watches = [PROGRAM, SETTINGS, "/usr/lib/systemd/system/pikiosk.service"];
+    let arguments = ["--no-block", "restart", "pikiosk.service"];
+    lay.after(&watches, "systemctl", &arguments, "starts the supervisor with what changed", false);
 }
 
 /// A file that says the same already stays as its writer left it, with comments and order.

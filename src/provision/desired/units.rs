@@ -7,17 +7,12 @@ use crate::{
 };
 
 /// Units exactly as they are in systemd/.
-const UNITS: [(&str, &str, &str); 4] = [
+const UNITS: [(&str, &str, &str); 3] = [
     ("pikiosk.service", include_str!("../../../systemd/pikiosk.service"), "keeps the right page on the display"),
     (
         "pikiosk-first-boot.service",
         include_str!("../../../systemd/pikiosk-first-boot.service"),
         "finishes at the first start what could not be done on a card",
-    ),
-    (
-        "pikiosk-grow-root.service",
-        include_str!("../../../systemd/pikiosk-grow-root.service"),
-        "gives the system the whole card",
     ),
     (
         "pikiosk-repair.service",
@@ -72,17 +67,36 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
         mask(lay, "userconfig.service", "Raspberry Pi OS asks for a user on the screen: nobody is there to answer");
     }
     if facts.present("/usr/bin/cloud-init") {
-        let why = "Raspberry Pi OS sets up a new card by cloud-init: it is set up already, and the start is seconds shorter";
+        let why =
+            "Raspberry Pi OS sets up a new card by cloud-init: it is set up already, and the start is seconds shorter";
         lay.plain_dir("/etc/cloud");
         lay.file("/etc/cloud/cloud-init.disabled", "", why);
     }
     conf(lay, settings);
     let units = ["/usr/lib/systemd/system", SYSTEM];
     lay.after(&units, "systemctl", &["daemon-reload"], "lets systemd read what changed", false);
-    lay.after(&["/usr/lib/tmpfiles.d/pikiosk.conf"], "systemd-tmpfiles", &["--create", "pikiosk.conf"], "makes /run/pikiosk", false);
-    lay.after(&["/etc/systemd/journald.conf.d"], "systemctl", &["restart", "systemd-journald.service"], "moves the log", false);
+    lay.after(
+        &["/usr/lib/tmpfiles.d/pikiosk.conf"],
+        "systemd-tmpfiles",
+        &["--create", "pikiosk.conf"],
+        "makes /run/pikiosk",
+        false,
+    );
+    lay.after(
+        &["/etc/systemd/journald.conf.d"],
+        "systemctl",
+        &["--no-block", "restart", "systemd-journald.service"],
+        "moves the log",
+        false,
+    );
     lay.after(&["/etc/systemd/system.conf.d"], "systemctl", &["daemon-reexec"], "starts the watchdog", false);
-    lay.after(&["/etc/sysctl.d/90-pikiosk.conf"], "sysctl", &["--quiet", "--load=/etc/sysctl.d/90-pikiosk.conf"], "sets the kernel", false);
+    lay.after(
+        &["/etc/sysctl.d/90-pikiosk.conf"],
+        "sysctl",
+        &["--quiet", "--load=/etc/sysctl.d/90-pikiosk.conf"],
+        "sets the kernel",
+        false,
+    );
 }
 
 /// Drop-ins are read in the order of their names, wherever they are, and the last one counts: Raspberry Pi OS has some
@@ -105,8 +119,12 @@ fn conf(lay: &mut Lay, settings: &KioskSettings) {
     };
     let text = format!("# Written by pikiosk provision.\n[Journal]\n{text}ForwardToSyslog=no\n");
     lay.file("/etc/systemd/journald.conf.d/90-pikiosk.conf", text, "where the log is kept, and how much of it");
-    let text = "# Written by pikiosk provision.\n[Login]\nNAutoVTs=0\nReserveVT=0\nKillUserProcesses=yes\n";
-    lay.file("/etc/systemd/logind.conf.d/90-pikiosk.conf", text, "no other console offers a login to who sits at the screen");
+    let text = "# Written by pikiosk provision.\n[Login]\nNAutoVTs=0\nReserveVT=0\nKillUserProcesses=yes\nKillOnlyUsers=kiosk\n";
+    lay.file(
+        "/etc/systemd/logind.conf.d/90-pikiosk.conf",
+        text,
+        "no other console offers a login to who sits at the screen",
+    );
     let memory = if system.zram { "vm.swappiness=100\nvm.page-cluster=0\n" } else { "" };
     let text = format!(
         "# Written by pikiosk provision.\nkernel.sysrq=0\nkernel.panic=10\nkernel.panic_on_oops=1\n\

@@ -97,10 +97,8 @@ impl Ext4 {
         while bytes.len() < len {
             let from = bytes.len();
             bytes.resize((from + PIECE).min(len), 0);
-            let read = self
-                .fs()?
-                .read_ino(ino, from as u64, &mut bytes[from..])
-                .map_err(|error| told("a file", error))?;
+            let read =
+                self.fs()?.read_ino(ino, from as u64, &mut bytes[from..]).map_err(|error| told("a file", error))?;
             if read == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its inode says"));
             }
@@ -127,7 +125,8 @@ impl Ext4 {
         self.room(name, bytes.len() as u64)?;
         self.replace(directory, name, || {
             let fs = self.fs()?;
-            let ino = fs.apply_create_at(directory, NEW.as_bytes(), permissions(mode)).map_err(|error| told(name, error))?;
+            let ino =
+                fs.apply_create_at(directory, NEW.as_bytes(), permissions(mode)).map_err(|error| told(name, error))?;
             let mut offset = 0;
             for piece in bytes.chunks(PIECE) {
                 fs.apply_pwrite_ino(ino, offset, piece).map_err(|error| told(name, error))?;
@@ -160,9 +159,8 @@ impl Ext4 {
         }
         self.room(name, 0)?;
         let fs = self.fs()?;
-        let ino = fs
-            .apply_mkdir_at(directory, name.as_bytes(), permissions(mode))
-            .map_err(|error| told(name, error))?;
+        let ino =
+            fs.apply_mkdir_at(directory, name.as_bytes(), permissions(mode)).map_err(|error| told(name, error))?;
         self.own(ino, mode, owner)
     }
 
@@ -242,7 +240,9 @@ impl Ext4 {
     }
 
     fn fs(&self) -> io::Result<&Filesystem> {
-        self.open.as_ref().ok_or_else(|| io::Error::other("the root file system could not be opened again after a sync"))
+        self.open
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the root file system could not be opened again after a sync"))
     }
 }
 

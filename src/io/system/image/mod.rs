@@ -255,13 +255,7 @@ impl System for ImageSystem {
         }
     }
 
-    fn run(
-        &mut self,
-        program: &str,
-        _: &[String],
-        _: &[(String, String)],
-        _: &mut dyn FnMut(&str),
-    ) -> io::Result<Ran> {
+    fn run(&mut self, program: &str, _: &[String], _: &[(String, String)], _: &mut dyn FnMut(&str)) -> io::Result<Ran> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("{program} cannot be run in an image: it is left for the first boot"),

@@ -30,3 +30,27 @@ pub enum ImageError {
     #[error("its boot partition cannot be read")]
     Boot { source: io::Error },
 }
+
+impl ImageError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Partitions(PartitionsError::None) => {
+                "give the image of a whole card, as it is written to one, not that of one partition".to_owned()
+            }
+            Self::Partitions(PartitionsError::Truncated { .. }) | Self::Truncated { .. } => {
+                "the file was not copied or unpacked to its end: fetch or unpack it again".to_owned()
+            }
+            Self::Partitions(PartitionsError::Damaged(_) | PartitionsError::Io(_))
+            | Self::Boot { .. }
+            | Self::Root { .. } => "take a fresh copy of the image, or another card".to_owned(),
+            Self::NoRoot => "this works on Raspberry Pi OS, Debian and images of pikiosk image build".to_owned(),
+            Self::Unclean { number } | Self::Errors { number } => format!(
+                "take a fresh copy of the image; or attach it with losetup --partscan, and repair partition {number} with e2fsck -f"
+            ),
+            Self::Features { .. } | Self::NotExt4 { .. } => {
+                "flash it as it is, and run pikiosk provision on the Pi instead".to_owned()
+            }
+        }
+    }
+}

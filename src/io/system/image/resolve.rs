@@ -63,7 +63,11 @@ pub(super) fn place(root: &Ext4, boot: Option<&str>, path: &Path) -> io::Result<
             Kind::File { .. } | Kind::Other => return Ok(Place::Nowhere { at: here }),
         }
     }
-    if walked.is_empty() { Ok(Place::Top) } else { Err(invalid(path, "ends in a directory's own name or its parent's")) }
+    if walked.is_empty() {
+        Ok(Place::Top)
+    } else {
+        Err(invalid(path, "ends in a directory's own name or its parent's"))
+    }
 }
 
 fn push(ahead: &mut VecDeque<String>, path: &Path) -> io::Result<()> {

@@ -3,7 +3,10 @@ use super::*;
 #[path = "../../../../tests/support/golden.rs"]
 mod golden;
 
-use crate::io::{block::{FileDevice, overlay::Overlay}, system::suite};
+use crate::io::{
+    block::{FileDevice, overlay::Overlay},
+    system::suite,
+};
 
 #[test]
 fn an_image_behaves_as_every_system_does() {
