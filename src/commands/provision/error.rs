@@ -75,9 +75,11 @@ impl ProvisionError {
             Self::Apply(error) if error.not_undone.is_empty() => Exit::Undone,
             Self::Apply(_) | Self::Undo { .. } => Exit::UndoIncomplete,
             Self::Write { .. } => Exit::UndoIncomplete,
-            Self::Open { .. } | Self::Facts { .. } | Self::Observe { .. } | Self::Show { .. } | Self::Program { .. } => {
-                Exit::Bug
-            }
+            Self::Open { .. }
+            | Self::Facts { .. }
+            | Self::Observe { .. }
+            | Self::Show { .. }
+            | Self::Program { .. } => Exit::Bug,
             #[cfg(feature = "tools")]
             Self::Ssh { .. } => Exit::Bug,
             #[cfg(feature = "tools")]
@@ -88,7 +90,9 @@ impl ProvisionError {
     pub fn hint(&self) -> String {
         match self {
             Self::NotRoot => "try again with sudo".to_owned(),
-            Self::Write { source } => format!("it may hold a part of them: take a fresh copy of it; {}", io_hint(source)),
+            Self::Write { source } => {
+                format!("it may hold a part of them: take a fresh copy of it; {}", io_hint(source))
+            }
             Self::Open { source } | Self::Program { source, .. } | Self::Show { source } => io_hint(source),
             #[cfg(feature = "tools")]
             Self::Image { .. } => {
@@ -118,7 +122,8 @@ impl ProvisionError {
                 }
             },
             Self::NoProgram { .. } => {
-                "make aarch64 builds it for a Pi (target/aarch64/pikiosk); --binary FILE takes any other build".to_owned()
+                "make aarch64 builds it for a Pi (target/aarch64/pikiosk); --binary FILE takes any other build"
+                    .to_owned()
             }
             Self::WrongProgram { .. } => "give --binary a build for that processor; make aarch64 makes one".to_owned(),
             Self::NoSettings => "give --config FILE; pikiosk config init kiosk writes an example".to_owned(),
@@ -127,7 +132,9 @@ impl ProvisionError {
             #[cfg(feature = "tools")]
             Self::SshFailed => "see what ssh said above; does ssh to it work by hand?".to_owned(),
             #[cfg(feature = "tools")]
-            Self::There { .. } => "see what it said above; is its disk full, or its user not in the group sudo?".to_owned(),
+            Self::There { .. } => {
+                "see what it said above; is its disk full, or its user not in the group sudo?".to_owned()
+            }
         }
     }
 }
