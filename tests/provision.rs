@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pikiosk::io::system::memory::{Fault, Memory, Node, What};
-use pikiosk::io::system::{Abilities, Observe, Owner, Ran, System};
+use pikiosk::io::system::{Abilities, Observe, Owner, Ran};
 use pikiosk::provision::apply::{self, ApplyError};
 use pikiosk::provision::item::{After, Desired, Item};
 use pikiosk::provision::observe::observe;

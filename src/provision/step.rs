@@ -29,7 +29,8 @@ pub enum StepError {
 pub(super) fn take(system: &mut dyn System, step: &Step) -> Result<(), StepError> {
     let now = State::of(system, &step.path)?;
     // That a directory came to be meanwhile loses nothing: one of them is made for the receipt.
-    if !now.same(&step.found) && !(now.is_directory() && step.put.is_directory()) {
+    let both_directories = now.is_directory() && step.put.is_directory();
+    if !now.same(&step.found) && !both_directories {
         return Err(StepError::Moved);
     }
     let bytes = content(system, step)?;
