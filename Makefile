@@ -6,6 +6,7 @@ PIKIOSK := target/debug/pikiosk
 .PHONY: help demo test check bench provision-roots bench-provision proof-kill-display aarch64 image needs python
 .PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python boot-test boot-compare
 .PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python aarch64 deb boot-test boot-compare
+.PHONY: help demo test check bench proof-kill-display aarch64 image deb boot-test boot-compare needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

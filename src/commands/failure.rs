@@ -200,6 +200,10 @@ impl Failure {
             Self::Config { .. } => Exit::ConfigRefused,
             Self::Usage { .. } | Self::FileThere { .. } => Exit::Usage,
             Self::File { .. } | Self::Unwritable { .. } | Self::Runtime { .. } => Exit::Bug,
+            #[cfg(feature = "tools")]
+            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
+            #[cfg(feature = "tools")]
+            Self::Source { .. } => Exit::ImageRefused,
             Self::ReaderGone => Exit::Done,
             Self::Missing { .. } => Exit::Pending,
             Self::Listen { .. } => Exit::ConfigRefused,
@@ -214,10 +218,6 @@ impl Failure {
             Self::Disks { .. } => Exit::Bug,
             #[cfg(feature = "tools")]
             Self::UnsafeDisk { .. } | Self::CardUnopened { .. } => Exit::DiskUnsafe,
-            #[cfg(feature = "tools")]
-            Self::Source { source: SourceError::Cancelled } => Exit::Interrupted,
-            #[cfg(feature = "tools")]
-            Self::Source { .. } => Exit::ImageRefused,
             #[cfg(feature = "tools")]
             Self::Cards { fault, .. } => match **fault {
                 CardFault::Image { .. } => Exit::ImageRefused,

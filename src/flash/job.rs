@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
+/// Ctrl-C: the same one stops the source.
+pub use super::source::Cancel;
 use super::{
     card::Card,
     fault::{CardFault, Holds},
     receipt::{Named, Receipt},
     stream::{ImageStream, StreamError, Used},
 };
-/// Ctrl-C: the same one stops the source.
-pub use super::source::Cancel;
 use crate::io::block::{BlockDevice, overlay::Overlay};
 
 /// One card to write.

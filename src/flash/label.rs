@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn a_label_is_drawn_inside_its_edges_whatever_the_names() {
         let mut receipt = receipt();
-        receipt.identity = Some(Named { display: "x".repeat(63), hostname: None, server: Some("https://a?b&c<d".into()) });
+        receipt.identity =
+            Some(Named { display: "x".repeat(63), hostname: None, server: Some("https://a?b&c<d".into()) });
         let svg = Label::of(&receipt, None).svg();
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert!(svg.contains("https://a?b&amp;c&lt;d"));

@@ -11,7 +11,7 @@ use super::{
     job::{CardJob, CardOutcome, Customise, Differences, Medium, Mode, Retries},
     mark::{Mark, Piece},
     probe,
-    receipt::{CardFacts, Customised, Named, ImageFacts, Pass, Receipt},
+    receipt::{CardFacts, Customised, ImageFacts, Named, Pass, Receipt},
     ring::{End, Next, Ring, Waited},
     run::Shared,
     schedule::{self, BLOCK, FIRST},

@@ -4,7 +4,7 @@ use super::Args;
 use crate::commands::{failure::Failure, output};
 use crate::flash::bmap::Bmap;
 use crate::flash::job;
-use crate::flash::source::{Cache, Cached, Cancel, Lookup, Opened, Options, Sha256, Source};
+use crate::flash::source::{Cache, Cached, Cancel, Lookup, Opened, Options, Sha256, Source, Wanted};
 use crate::flash::usage::Usage;
 
 /// An image that may be written.
@@ -27,7 +27,8 @@ pub fn found(args: &Args, room: u64, arm64: bool, cancel: &Cancel) -> Result<Fou
         output::remark(&format!("Looking at {text} …"));
     }
     let source = Source::find(text, &lookup).map_err(refused)?;
-    let options = Options { arm64, cache, cancel: cancel.clone(), ..Options::up_to(room) };
+    let wanted = if arm64 { Wanted::Pi3Arm64 } else { Wanted::Pi3 };
+    let options = Options { wanted, cache, cancel: cancel.clone(), ..Options::up_to(room) };
     let opened = source.open(&options).map_err(refused)?;
     if opened.cached == Cached::Offline && !args.json.json {
         output::remark("The network does not answer: the copy that was fetched before is used.");

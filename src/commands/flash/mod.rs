@@ -18,7 +18,7 @@ mod progress;
 mod question;
 mod targets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -136,11 +136,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut planned = cards::planned(args)?;
     let custom = planned.iter().any(|card| card.kiosk.is_some());
     let program = customise::program(args)?;
-    let targets = targets::settle(&args.to, &machine, rules)?;
+    let image_file = args.image.as_deref().map(Path::new);
+    let targets = targets::settle(&args.to, image_file, &machine, rules)?;
     let (cancel, source_cancel) = cancel_on_interrupt()?;
     let found = image::found(args, targets::room(&targets), custom, &source_cancel)?;
     let rules = Rules { needed: found.needed(), ..rules };
-    let targets = targets::settle(&args.to, &machine, rules)?;
+    let targets = targets::settle(&args.to, image_file, &machine, rules)?;
     if args.mode() != Mode::VerifyOnly {
         let ids = planned.iter().map(cards::Planned::id);
         let disks: Vec<_> = targets.iter().zip(ids).filter_map(|(target, id)| Some((target.disk()?, id))).collect();

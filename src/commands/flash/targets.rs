@@ -33,8 +33,13 @@ pub struct Opened {
     pub medium: Medium,
 }
 
-/// Finds and judges every target; one that is not safe refuses them all.
-pub fn settle(paths: &[PathBuf], machine: &Machine, rules: Rules) -> Result<Vec<Settled>, Failure> {
+/// Finds and judges every target; one that is not safe refuses them all. `image`: what is read, if that is a file.
+pub fn settle(
+    paths: &[PathBuf],
+    image: Option<&Path>,
+    machine: &Machine,
+    rules: Rules,
+) -> Result<Vec<Settled>, Failure> {
     let mut settled: Vec<Settled> = Vec::new();
     for path in paths {
         let target = disks::target(path, machine, &disks::node_of)
@@ -46,6 +51,11 @@ pub fn settle(paths: &[PathBuf], machine: &Machine, rules: Rules) -> Result<Vec<
                 let cure = first.cure().unwrap_or("see which cards there are: pikiosk flash --list");
                 return Err(unsafe_disk(path, says, cure.to_owned()));
             }
+        }
+        let read = image.map(|image| Target::File(image.to_owned()));
+        if read.is_some_and(|read| same(&read, &target)) {
+            let cure = "give the card another name".to_owned();
+            return Err(unsafe_disk(path, "it is the image itself".to_owned(), cure));
         }
         if let Some(twin) = settled.iter().find(|other| same(&other.target, &target)) {
             let says = format!("it is the same as {}", twin.path.display());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::output;
 use super::ImageFault;
 use crate::flash::decode::{Format, Kind, MAGIC};
-use crate::flash::source::{Options, Place, Source};
+use crate::flash::source::{Options, Source, Wanted};
 use crate::io::block::{BlockDevice, FileDevice};
 
 /// No card is larger: what claims to be is a bomb.
@@ -23,18 +23,9 @@ pub fn open(path: &Path) -> Result<Arc<FileDevice>, ImageFault> {
     if Kind::of(&head[..length]) == Kind::Image(Format::Raw) {
         return Ok(device);
     }
-    let source = Source {
-        name: path.display().to_string(),
-        place: Place::File(path.to_owned()),
-        packed: None,
-        unpacked: None,
-        packed_sha256: None,
-        unpacked_sha256: None,
-        either_sha256: None,
-        bmap: None,
-        init_format: None,
-    };
-    let mut decoded = source.open(&Options::up_to(LARGEST))?.image;
+    let source = Source::file(path)?;
+    let options = Options { wanted: Wanted::Anything, ..Options::up_to(LARGEST) };
+    let mut decoded = source.open(&options)?.image;
     output::remark("unpacking it to look inside …");
     let unpack = |source| ImageFault::Unpack { path: std::env::temp_dir(), source };
     let file = unnamed().map_err(unpack)?;

@@ -17,6 +17,7 @@ fn card(len: usize) -> Vec<u8> {
         })
         .collect();
     if len >= 512 {
+        bytes[446..510].fill(0);
         bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
     }
     bytes

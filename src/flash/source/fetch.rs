@@ -173,6 +173,7 @@ impl<'a> Download<'a> {
             match self.attempt().await {
                 Ok(()) => return self.finish(),
                 Err(Attempt::Stop(stop)) => return Err(stop),
+                Err(Attempt::Again(_)) if self.order.cancel.is_cancelled() => return Err(SourceError::Cancelled.into()),
                 Err(Attempt::Again(says)) => {
                     fruitless = if self.have > had { 1 } else { fruitless + 1 };
                     if fruitless >= self.order.patience.attempts {
@@ -202,7 +203,7 @@ impl<'a> Download<'a> {
         }
         let answer = self.wait(request.send()).await?;
         match answer.status() {
-            StatusCode::OK => self.from_the_start(answer).await,
+            StatusCode::OK => self.whole(answer).await,
             StatusCode::PARTIAL_CONTENT if range.is_some() => {
                 let (at, length) = content_range(&answer).ok_or_else(|| self.strange("a range without a place"))?;
                 if at != from || (self.version.is_some() && length.is_some() && length != self.length) {
@@ -239,7 +240,7 @@ impl<'a> Download<'a> {
     }
 
     /// An answer that begins with the first byte.
-    async fn from_the_start(&mut self, answer: Response) -> Result<(), Attempt> {
+    async fn whole(&mut self, answer: Response) -> Result<(), Attempt> {
         if is_web_page(&answer) {
             return Err(SourceError::WebPage { place: self.order.url.to_string() }.into());
         }
@@ -248,7 +249,7 @@ impl<'a> Download<'a> {
             None => {
                 self.set_length(length)?;
                 self.version = Some(version.clone());
-                self.keep_from_the_start(version);
+                self.keep_whole(version);
                 self.receive(answer, 0).await
             }
             Some(before) if before.for_range().is_some() && *before != version => Err(self.replaced().into()),
@@ -339,7 +340,7 @@ impl<'a> Download<'a> {
         })
     }
 
-    fn keep_from_the_start(&mut self, version: Version) {
+    fn keep_whole(&mut self, version: Version) {
         let Some(part) = &mut self.order.keep else { return };
         let of = Remembered { url: self.order.url.to_string(), version, length: self.length, sha256: None };
         if let Err(error) = part.begin(of) {

@@ -84,7 +84,8 @@ impl Source {
         Ok(source)
     }
 
-    pub(in crate::flash) fn of_file(path: &Path, lookup: &Lookup) -> Result<Self, SourceError> {
+    /// A file alone, without what lies beside it.
+    pub fn file(path: &Path) -> Result<Self, SourceError> {
         let metadata = super::open::open_file(path)?
             .metadata()
             .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
@@ -94,6 +95,11 @@ impl Source {
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
         let mut source = Self::named(name, Place::File(path.to_owned()));
         source.packed = metadata.is_file().then_some(metadata.len());
+        Ok(source)
+    }
+
+    fn of_file(path: &Path, lookup: &Lookup) -> Result<Self, SourceError> {
+        let mut source = Self::file(path)?;
         if lookup.beside {
             beside::of_file(path, &mut source)?;
         }

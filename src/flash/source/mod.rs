@@ -31,7 +31,7 @@ pub use error::SourceError;
 pub use fetch::Patience;
 pub(in crate::flash) use fetch::small;
 pub use find::Lookup;
-pub use open::{Cached, Opened, Options};
+pub use open::{Cached, Opened, Options, Wanted};
 pub use progress::{Cancel, Progress, Slowest};
 
 use std::path::PathBuf;

@@ -20,8 +20,7 @@ const WINDOW: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub limit: Limit,
-    /// Refuses an image that holds a 32-bit system only.
-    pub arm64: bool,
+    pub wanted: Wanted,
     pub means: Means,
     /// Where fetched files are kept; `None` keeps nothing.
     pub cache: Option<Cache>,
@@ -30,12 +29,23 @@ pub struct Options {
     pub cancel: Cancel,
 }
 
+/// What an image is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// To look at: any image of a card.
+    Anything,
+    /// To start a Raspberry Pi 3: what surely does not is refused.
+    Pi3,
+    /// The same, with a 64-bit system: what pikiosk for the Pi needs.
+    Pi3Arm64,
+}
+
 impl Options {
     /// For an image of at most so many bytes.
     pub fn up_to(bytes: u64) -> Self {
         Self {
             limit: Limit { bytes },
-            arm64: false,
+            wanted: Wanted::Pi3,
             means: Means::of_this_machine(),
             cache: Cache::of_this_user(),
             patience: Patience::default(),
@@ -122,10 +132,14 @@ impl Source {
             cancel,
             from,
         })?;
-        let boot = look(&mut image, length)?;
-        if options.arm64 && boot.arm64 == Some(false) {
-            return Err(SourceError::WrongArchitecture);
-        }
+        let boot = match (look(&mut image, length), options.wanted) {
+            (Ok(Boot { arm64: Some(false), .. }), Wanted::Pi3Arm64) => return Err(SourceError::WrongArchitecture),
+            (Ok(boot), _) => boot,
+            (Err(SourceError::WrongMachine { .. }), Wanted::Anything) => {
+                Boot { firmware: Some(false), ..Boot::default() }
+            }
+            (Err(error), _) => return Err(error),
+        };
         if boot.partitions_end > options.limit.bytes {
             return Err(SourceError::TooLarge {
                 size: boot.partitions_end,

@@ -315,9 +315,11 @@ fn an_image_of_another_machine_or_cut_at_a_partition_is_refused_when_it_is_opene
     };
     assert!(matches!(refused(&card()[..card().len() - 512]), SourceError::Truncated { .. }));
     assert!(matches!(refused(&super::boot::tests::pc()), SourceError::WrongMachine { .. }));
+    let any = Options { wanted: Wanted::Anything, ..options(None) };
+    assert_eq!(file(&path).open(&any).unwrap().boot.firmware, Some(false));
     std::fs::write(&path, super::boot::tests::pi_3_of_32_bits()).unwrap();
     assert!(file(&path).open(&options(None)).is_ok());
-    let strict = Options { arm64: true, ..options(None) };
+    let strict = Options { wanted: Wanted::Pi3Arm64, ..options(None) };
     assert!(matches!(file(&path).open(&strict), Err(SourceError::WrongArchitecture)));
 }
 
