@@ -100,10 +100,11 @@ fn zip_image(file: impl Read + Seek) -> Result<Option<u64>, SourceError> {
             .read_to_end(&mut head)
             .map_err(|_| SourceError::Damaged { says: format!("{name} in the zip file cannot be unpacked") })?;
         match Kind::of(&head) {
-            Kind::Image(Format::Raw) => match image.replace((name.clone(), size)) {
-                Some((first, _)) => return Err(bad(format!("it holds two images, {first} and {name}"))),
-                None => {}
-            },
+            Kind::Image(Format::Raw) => {
+                if let Some((first, _)) = image.replace((name.clone(), size)) {
+                    return Err(bad(format!("it holds two images, {first} and {name}")));
+                }
+            }
             Kind::Image(inner) => {
                 return Err(SourceError::Nested { outer: Format::Zip.name(), inner: inner.article_name() });
             }

@@ -22,7 +22,7 @@ pub fn list(file: &mut (impl Read + Seek), len: u64) -> Result<Listed, ListError
     let mut listed = Listed::default();
     let mut end = len;
     while end > 0 {
-        if end % 4 != 0 {
+        if !end.is_multiple_of(4) {
             return Err(odd(format!("{len} bytes are no whole number of 4-byte units")));
         }
         let mut word = [0; 4];
@@ -107,7 +107,7 @@ fn index(file: &mut (impl Read + Seek), at: u64, len: u64) -> Result<(u64, u64, 
             .ok_or_else(|| damaged("a length in the index", reader.at))?;
         unpacked = unpacked.checked_add(plain).ok_or_else(|| damaged("a length in the index", reader.at))?;
     }
-    while (reader.at - at) % 4 != 0 {
+    while !(reader.at - at).is_multiple_of(4) {
         if reader.byte()? != 0 {
             return Err(damaged("the index", at));
         }

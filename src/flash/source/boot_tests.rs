@@ -42,7 +42,7 @@ fn image(fat: fatfs::FatType, files: &[&str]) -> Vec<u8> {
     let volume = &mut image[start as usize..(start + len) as usize];
     let options =
         fatfs::FormatVolumeOptions::new().fat_type(fat).bytes_per_cluster(512 * if len > 30 * MIB { 1 } else { 4 });
-    fatfs::format_volume(&mut Cursor::new(&mut *volume), options).unwrap();
+    fatfs::format_volume(Cursor::new(&mut *volume), options).unwrap();
     let system = fatfs::FileSystem::new(Cursor::new(volume), fatfs::FsOptions::new()).unwrap();
     for name in files {
         if *name == "EFI" {
