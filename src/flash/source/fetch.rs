@@ -29,6 +29,9 @@ const AHEAD: usize = 8;
 /// How often a download looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long one question may take whose answer only saves time.
+pub(super) const SHORT: Duration = Duration::from_secs(10);
+
 /// How long a download waits, and how often it tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -203,7 +206,7 @@ impl<'a> Download<'a> {
         }
         let answer = self.wait(request.send()).await?;
         match answer.status() {
-            StatusCode::OK => self.whole(answer).await,
+            StatusCode::OK => self.take_from_the_start(answer).await,
             StatusCode::PARTIAL_CONTENT if range.is_some() => {
                 let (at, length) = content_range(&answer).ok_or_else(|| self.strange("a range without a place"))?;
                 if at != from || (self.version.is_some() && length.is_some() && length != self.length) {
@@ -240,7 +243,7 @@ impl<'a> Download<'a> {
     }
 
     /// An answer that begins with the first byte.
-    async fn whole(&mut self, answer: Response) -> Result<(), Attempt> {
+    async fn take_from_the_start(&mut self, answer: Response) -> Result<(), Attempt> {
         if is_web_page(&answer) {
             return Err(SourceError::WebPage { place: self.order.url.to_string() }.into());
         }
@@ -249,7 +252,7 @@ impl<'a> Download<'a> {
             None => {
                 self.set_length(length)?;
                 self.version = Some(version.clone());
-                self.keep_whole(version);
+                self.keep_from_the_start(version);
                 self.receive(answer, 0).await
             }
             Some(before) if before.for_range().is_some() && *before != version => Err(self.replaced().into()),
@@ -340,7 +343,7 @@ impl<'a> Download<'a> {
         })
     }
 
-    fn keep_whole(&mut self, version: Version) {
+    fn keep_from_the_start(&mut self, version: Version) {
         let Some(part) = &mut self.order.keep else { return };
         let of = Remembered { url: self.order.url.to_string(), version, length: self.length, sha256: None };
         if let Err(error) = part.begin(of) {
@@ -500,7 +503,7 @@ pub(super) fn still(url: &Url, version: &Version, patience: Patience) -> Still {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Still::Unknown;
     };
-    let answer = runtime.block_on(async { timeout(patience.idle, request.send()).await });
+    let answer = runtime.block_on(async { timeout(patience.idle.min(SHORT), request.send()).await });
     match answer {
         Ok(Ok(answer)) if answer.status() == StatusCode::NOT_MODIFIED => Still::Same,
         // Servers that know no conditions say the same version again.

@@ -254,12 +254,12 @@ fn files_that_were_not_used_for_longest_make_room() {
     let (a, b) = (keep("a", 100), keep("b", 100));
     age(a, 2);
     age(b, 1);
-    assert!(cache.complete(b).is_some(), "its use makes it the younger one");
+    assert!(cache.complete(b, &Cancel::default()).is_some(), "its use makes it the younger one");
     let c = keep("c", 100);
-    let there = [a, b, c].map(|sha256| cache.complete(sha256).is_some());
+    let there = [a, b, c].map(|sha256| cache.complete(sha256, &Cancel::default()).is_some());
     assert_eq!(there, [false, true, true]);
     let big = keep("d", 1000);
-    assert!(cache.complete(big).is_some(), "what was just fetched stays whatever its size");
+    assert!(cache.complete(big, &Cancel::default()).is_some(), "what was just fetched stays whatever its size");
 }
 
 #[test]
@@ -335,6 +335,18 @@ fn checksums_and_block_maps_beside_an_address_are_found_and_others_do_no_harm() 
     let told = source.packed_sha256.clone().unwrap();
     assert_eq!((told.value, told.teller.as_str()), (Sha256::of(packed()), "SHA256SUMS"));
     read_well(&source, &options(None));
+}
+
+#[test]
+fn an_address_that_sends_elsewhere_is_followed() {
+    let server = Server::start(Box::new(move |path, headers| match path {
+        "/os.img.xz" => Answer::new("302 Found", &["Location: /mirror/os.img.xz"], b""),
+        "/mirror/os.img.xz" => good_answer(packed(), "\"v1\"", headers),
+        _ => Answer::new("404 Not Found", &[], b""),
+    }));
+    read_well(&at(&server.url), &options(None));
+    let lost = Server::start(Box::new(|_, _| Answer::new("302 Found", &["Location: /os.img.xz"], b"")));
+    assert!(matches!(read(&at(&lost.url), &options(None)), Err(SourceError::Unreachable { .. })));
 }
 
 #[test]
