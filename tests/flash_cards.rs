@@ -2,6 +2,7 @@
 //!
 //! `make proof-kill-flash` kills 200 times; `cargo test` does it 20 times.
 #![cfg(feature = "tools")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 #![expect(clippy::print_stdout, reason = "what was skipped, and the counts, are these tests' report")]
 
 use std::{
