@@ -3,6 +3,9 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
+.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display aarch64 image needs python
+.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python boot-test boot-compare
+.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python aarch64 deb boot-test boot-compare
 .PHONY: help demo test check bench proof-kill-display aarch64 image deb boot-test boot-compare needs python
 
 help: ## Tells what there is
@@ -27,6 +30,13 @@ check: ## Format, lints for all features and each alone, documentation
 bench: needs ## Measures: push to shown, fan-out, memory, start, size (minutes; leave the machine alone)
 	cargo build --release --target-dir target/display --no-default-features --features display
 	cargo bench --profile fast --bench figures -- $(ARGS)
+
+provision-roots: needs ## Makes whole Debian systems kiosks, bookworm and trixie, also as Raspberry Pi OS has them (20 minutes)
+	PIKIOSK_ROOTS=all cargo test --test provision_roots -- --nocapture
+
+bench-provision: needs ## Measures: provision twice, beside ansible doing the same on the same root (5 minutes)
+	cargo build --release --bin pikiosk
+	@benches/provision.sh
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed

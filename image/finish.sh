@@ -17,6 +17,7 @@ put files/fstab etc/fstab
 put files/raspi-firmware etc/default/raspi-firmware
 put files/initramfs.conf etc/initramfs-tools/conf.d/pikiosk
 put files/initramfs-modules etc/initramfs-tools/modules
+put files/initramfs-hook etc/initramfs-tools/hooks/pikiosk 0755
 put files/grow-root usr/lib/pikiosk/grow-root 0755
 install -D --mode=0644 "$project/systemd/pikiosk-grow-root.service" "$root/usr/lib/systemd/system/pikiosk-grow-root.service"
 mkdir -p "$root/etc/systemd/system/sysinit.target.wants"

@@ -1,5 +1,6 @@
 //! `pikiosk flash` as a technician uses it, on cards that are files.
 #![cfg(feature = "tools")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +15,6 @@ use pikiosk::io::block::FileDevice;
 use pikiosk::io::system::Observe;
 use pikiosk::io::system::image::ImageSystem;
 
-#[allow(dead_code)]
 #[path = "support/golden.rs"]
 mod golden;
 

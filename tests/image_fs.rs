@@ -1,4 +1,5 @@
 //! Images are changed without a mount, and what other programs then find in them is right.
+#![cfg(feature = "tools")]
 
 #[path = "support/golden.rs"]
 mod golden;

@@ -1,4 +1,5 @@
 //! What an image's file systems do not use is left out when it is written to a card, and nothing else is.
+#![cfg(feature = "tools")]
 
 #[path = "support/golden.rs"]
 mod golden;

@@ -1,4 +1,5 @@
 //! `pikiosk image`, on small images that the tests make.
+#![cfg(feature = "tools")]
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,7 +1,8 @@
 """The page on the glass: a great field of one colour, a clock for people, and the same clock as 16 squares for the test.
 
-The squares, white for 1 and black for 0, are the page's age in seconds as a binary number. Two pictures tell whether
-the page lives, and a smaller number than before tells that it was loaded anew.
+The squares along the bottom, white for 1 and black for 0, are the page's age in seconds as a binary number between two
+that are always white: so a page that does not reach the edges of the glass is not taken for one that does. Two pictures
+tell whether the page lives, and a smaller number than before tells that it was loaded anew.
 """
 
 import threading
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from .screen import Shot
 
 COLOUR = (0x00, 0x55, 0xAA)
-BITS = 16
+SQUARES = 16
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>boot test</title>
@@ -29,8 +30,9 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>boot test</title>
   const two = (n) => String(n).padStart(2, "0");
   const began = performance.now();
   const tick = () => {
-    const age = Math.floor((performance.now() - began) / 1000) & 65535;
-    for (let i = 0; i < 16; i++) bits.children[i].style.background = (age >> (15 - i)) & 1 ? "#ffffff" : "#000000";
+    const age = Math.floor((performance.now() - began) / 1000) & 16383;
+    const squares = 32769 | (age << 1);
+    for (let i = 0; i < 16; i++) bits.children[i].style.background = (squares >> (15 - i)) & 1 ? "#ffffff" : "#000000";
     clock.textContent = two(Math.floor(age / 3600)) + ":" + two(Math.floor(age / 60) % 60) + ":" + two(age % 60);
   };
   tick();
@@ -42,13 +44,17 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>boot test</title>
 def age(shot: Shot) -> int | None:
     """The page's age in seconds, as it stands on the glass. None: the page is not painted, or not whole."""
     number = 0
-    for bit in range(BITS):
-        colour = shot.pixel((bit + 0.5) / BITS, 0.94)
+    for square in range(SQUARES):
+        colour = shot.pixel((square + 0.5) / SQUARES, 0.94)
         if colour not in (WHITE, BLACK):
             return None
         number = number * 2 + (colour == WHITE)
-    # The field beside the clock: nothing else on a Pi's screen is of this colour.
-    return number if shot.share(COLOUR, top=0.45, bottom=0.86) > 0.5 else None
+    first_and_last = 1 << (SQUARES - 1) | 1
+    if number & first_and_last != first_and_last:
+        return None
+    # The field below the clock, from edge to edge: nothing else on a Pi's screen is of this colour.
+    whole = shot.share(COLOUR, top=0.45, bottom=0.86) > 0.5 and shot.pixel(1, 0.5) == shot.pixel(1, 0.02) == COLOUR
+    return (number & ~first_and_last) >> 1 if whole else None
 
 
 class Site:

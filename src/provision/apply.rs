@@ -212,7 +212,9 @@ impl Run<'_> {
     fn take_back(&self, system: &mut dyn System) -> Vec<PathBuf> {
         let mut not_undone = Vec::new();
         for step in self.plan.steps[..self.begun].iter().rev() {
-            if step::take_back(system, step).is_err() {
+            // The receipt is in it; it goes with the receipt.
+            let holds_receipt = step.found == State::Absent && self.receipt.made.contains(&step.path);
+            if !holds_receipt && step::take_back(system, step).is_err() {
                 not_undone.push(step.path.clone());
             }
         }

@@ -22,8 +22,10 @@ pub(super) fn make(system: &mut dyn System, receipt: &mut Receipt) -> io::Result
         let there = system.stat(above)?.is_some();
         // A run that was cut before it could write its receipt leaves a directory that is ours by its name.
         let ours = new && above == Path::new(ABOVE) && system.list(above)?.iter().all(|name| name == "provision");
-        if !there || ours {
+        if !there || ours && is_half_made(system, above)? {
             system.make_dir(above, 0o755, owner)?;
+        }
+        if !there || ours {
             receipt.made.insert(above.to_owned());
         }
     }
@@ -109,6 +111,11 @@ fn remove_made<'a>(system: &mut dyn System, made: impl Iterator<Item = &'a PathB
         }
     }
     system.sync()
+}
+
+/// A cut between making a directory and giving it its mode leaves it closed to others.
+fn is_half_made(system: &dyn Observe, path: &Path) -> io::Result<bool> {
+    Ok(system.stat(path)?.is_some_and(|stat| stat.mode == 0o700))
 }
 
 /// Whoever owns `/` is root here.

@@ -309,7 +309,7 @@ impl Planner<'_> {
             return Err(PlanError::InTheWay { path: path.clone(), wanted: item.noun(), found });
         }
         if put != State::Absent {
-            self.make_parents(path, why)?;
+            self.make_parents(path)?;
         }
         let drifted = self.receipt.entries.get(path).is_some_and(|entry| is_drift(entry, &found, &put));
         let content = match (&found, &put) {
@@ -331,7 +331,7 @@ impl Planner<'_> {
     }
 
     /// Directories above a path that are not there.
-    fn make_parents(&mut self, path: &Path, why: &str) -> Result<(), PlanError> {
+    fn make_parents(&mut self, path: &Path) -> Result<(), PlanError> {
         let mut missing = Vec::new();
         for above in path.ancestors().skip(1) {
             let found = self.now(above).clone();
@@ -353,7 +353,7 @@ impl Planner<'_> {
         }
         for (above, found, put) in missing.into_iter().rev() {
             let drifted = self.receipt.entries.get(&above).is_some_and(|entry| is_drift(entry, &found, &put));
-            let why = format!("holds what {why}");
+            let why = format!("holds {}", path.display());
             self.push(Step { path: above, found, put, content: None, why, secret: false, drifted, undoes: false });
         }
         Ok(())

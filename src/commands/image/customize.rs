@@ -9,6 +9,7 @@ use super::super::{output, provision};
 use super::{CustomizeArgs, ImageFault, opened};
 use crate::flash::stream::CHUNK;
 use crate::io::block::BlockDevice;
+use crate::io::store;
 
 /// What is compared with zero at once, in bytes: a hole of a file is made of its file system's blocks.
 const HOLE: usize = 4096;
@@ -25,7 +26,8 @@ pub fn run(args: &CustomizeArgs) -> Result<Exit, Failure> {
     let part = PathBuf::from(format!("{}.part", to.display()));
     let made = copy(&*device, &part).map_err(|source| Failure::File { path: part.clone(), source }).and_then(|()| {
         let exit = provision::onto_image(part.clone(), args.config.clone(), args.binary.clone())?;
-        fs::rename(&part, &to).map_err(|source| Failure::File { path: to.clone(), source })?;
+        let named = File::open(&part).and_then(|file| store::move_durably(&file, &part, &to));
+        named.map_err(|source| Failure::File { path: to.clone(), source })?;
         Ok(exit)
     });
     if made.is_err() {

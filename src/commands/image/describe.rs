@@ -1,7 +1,7 @@
 //! `pikiosk image describe`: reads an image once, and writes what travels beside it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use crate::image::manifest::{Entry, Manifest};
 use crate::image::packages::Package;
 use crate::image::sbom::{Subject, cyclonedx};
 use crate::io::block::BlockDevice;
+use crate::io::store;
 
 pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
     let failed = |source: ImageFault| Failure::Image { doing: "describe the image", source };
@@ -139,8 +140,7 @@ fn pretty(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 /// Whole or not at all: a hash that is cut would be taken for a wrong image.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let part = beside(path, "part");
-    let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+    let written = store::write_durably(path, text.as_bytes(), 0o644);
     written.map_err(|source| Failure::File { path: path.to_owned(), source })
 }
 

@@ -74,6 +74,7 @@ pub(super) fn bring(target: &mut Target, settings: &KioskSettings, args: &Args) 
     }
     let applied = apply::apply(&mut *target.system, &plan, &mut |it| progress.tell(it));
     applied.map_err(|source| target.failed(source.into()))?;
+    target.finish()?;
     if args.json.json {
         output::json(&Outcome { target: &target.name, changed: changes, summary, plan: shown })?;
     } else if changes {

@@ -41,6 +41,8 @@ pub enum ProvisionError {
     Apply(#[from] ApplyError),
     #[error("undo")]
     Undo { source: UndoError },
+    #[error("write the changes into it")]
+    Write { source: io::Error },
     #[error("its processor is {wanted}, and there is no pikiosk for it here")]
     NoProgram { wanted: String },
     #[error("{} is built for {found}, and its processor is {wanted}", path.display())]
@@ -72,6 +74,7 @@ impl ProvisionError {
             Self::Plan { .. } => Exit::Undone,
             Self::Apply(error) if error.not_undone.is_empty() => Exit::Undone,
             Self::Apply(_) | Self::Undo { .. } => Exit::UndoIncomplete,
+            Self::Write { .. } => Exit::UndoIncomplete,
             Self::Open { .. }
             | Self::Facts { .. }
             | Self::Observe { .. }
@@ -87,6 +90,9 @@ impl ProvisionError {
     pub fn hint(&self) -> String {
         match self {
             Self::NotRoot => "try again with sudo".to_owned(),
+            Self::Write { source } => {
+                format!("it may hold a part of them: take a fresh copy of it; {}", io_hint(source))
+            }
             Self::Open { source } | Self::Program { source, .. } | Self::Show { source } => io_hint(source),
             #[cfg(feature = "tools")]
             Self::Image { .. } => {

@@ -21,7 +21,7 @@ use crate::provision::{
 const FAT: [&str; 2] = ["/boot/firmware", "/boot"];
 
 #[derive(Serialize)]
-struct Result_<'a> {
+struct Told<'a> {
     ok: bool,
     did: Summary,
     error: Option<&'a str>,
@@ -83,8 +83,7 @@ fn leave_result(target: &mut Target, did: &Summary, failure: Option<&Failure>) {
             did.words()
         ),
     };
-    let result =
-        Result_ { ok: error.is_none(), did: *did, error: error.as_deref(), pikiosk: env!("CARGO_PKG_VERSION") };
+    let result = Told { ok: error.is_none(), did: *did, error: error.as_deref(), pikiosk: env!("CARGO_PKG_VERSION") };
     let json = serde_json::to_string_pretty(&result).unwrap_or_default();
     for (name, content) in [("pikiosk-result.txt", text.replace('\n', "\r\n")), ("pikiosk-result.json", json)] {
         let path = Path::new(fat).join(name);

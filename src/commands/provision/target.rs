@@ -1,11 +1,18 @@
 //! Which system is meant, opened.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "tools")]
+use std::sync::Arc;
 
 use super::{Args, ProvisionError};
 use crate::commands::Failure;
 use crate::config::{KioskSettings, Sources};
 use crate::io::system::{Mounted, Observe, Real, System};
+#[cfg(feature = "tools")]
+use crate::io::{
+    block::{FileDevice, overlay::Overlay},
+    system::image::ImageSystem,
+};
 
 /// A system to provision, with its name for sentences.
 pub(super) struct Target {
@@ -13,9 +20,22 @@ pub(super) struct Target {
     pub name: String,
     /// Where its own settings are below; `None`: they cannot be read as files of this machine.
     layers: Option<PathBuf>,
+    /// An image's changes, until all of them are there.
+    #[cfg(feature = "tools")]
+    image: Option<Arc<Overlay<FileDevice>>>,
 }
 
 impl Target {
+    fn of(system: Box<dyn System>, name: String, layers: Option<PathBuf>) -> Self {
+        Self {
+            system,
+            name,
+            layers,
+            #[cfg(feature = "tools")]
+            image: None,
+        }
+    }
+
     /// A failure that names this system.
     pub fn failed(&self, source: ProvisionError) -> Failure {
         failed(&self.name, source)
@@ -35,6 +55,14 @@ impl Target {
     pub fn observe(&self) -> &dyn Observe {
         &*self.system
     }
+
+    /// Writes what was changed in an image into its file: until here, the file is as it was.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        let written = self.system.sync();
+        #[cfg(feature = "tools")]
+        let written = written.and_then(|()| self.image.as_ref().map_or(Ok(()), |image| image.commit().map(drop)));
+        written.map_err(|source| self.failed(ProvisionError::Write { source }))
+    }
 }
 
 pub(super) fn open(args: &Args) -> Result<Target, Failure> {
@@ -48,7 +76,7 @@ pub(super) fn open(args: &Args) -> Result<Target, Failure> {
             let name = root.display().to_string();
             may_change(&name, args.check)?;
             let system = Mounted::open(root).map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-            Ok(Target { system: Box::new(system), name, layers: Some(root.clone()) })
+            Ok(Target::of(Box::new(system), name, Some(root.clone())))
         }
     }
 }
@@ -58,16 +86,12 @@ pub(super) fn this_pi(only_look: bool) -> Result<Target, Failure> {
     let name = "this Pi".to_owned();
     may_change(&name, only_look)?;
     let system = Real::open().map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-    Ok(Target { system: Box::new(system), name, layers: Some(PathBuf::from("/")) })
+    Ok(Target::of(Box::new(system), name, Some(PathBuf::from("/"))))
 }
 
 /// The seam to the image's own file systems: FAT and ext4 in user space.
 #[cfg(feature = "tools")]
 fn image(file: &Path, only_look: bool) -> Result<Target, Failure> {
-    use std::sync::Arc;
-
-    use crate::io::{block::FileDevice, system::image::ImageSystem};
-
     let name = file.display().to_string();
     let opened = std::fs::OpenOptions::new().read(true).write(!only_look).open(file);
     let device = opened.and_then(|opened| {
@@ -75,9 +99,9 @@ fn image(file: &Path, only_look: bool) -> Result<Target, Failure> {
         Ok(FileDevice::new(opened, len))
     });
     let device = device.map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-    let system =
-        ImageSystem::open(Arc::new(device)).map_err(|source| failed(&name, ProvisionError::Image { source }))?;
-    Ok(Target { system: Box::new(system), name, layers: None })
+    let image = Arc::new(Overlay::new(device));
+    let system = ImageSystem::open(image.clone()).map_err(|source| failed(&name, ProvisionError::Image { source }))?;
+    Ok(Target { image: Some(image), ..Target::of(Box::new(system), name, None) })
 }
 
 /// Said before anything is looked at: half of a system's files cannot even be read by others.

@@ -41,7 +41,9 @@ pub(super) fn run(target: &mut Target, args: &Args) -> Result<Exit, Failure> {
     }
     let mut progress = Teller::default();
     let undone = undo::undo(&mut *target.system, args.packages, &mut |it| progress.tell(it));
-    match undone.map_err(|source| target.failed(ProvisionError::Undo { source }))? {
+    let undone = undone.map_err(|source| target.failed(ProvisionError::Undo { source }))?;
+    target.finish()?;
+    match undone {
         None => nothing(&target.name, args),
         Some(undone) => tell(&target.name, &undone, args),
     }

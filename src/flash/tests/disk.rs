@@ -34,9 +34,9 @@ pub(super) enum Wrong {
     /// From this write on it is not there.
     Gone { from: u64 },
     /// This bit is always read wrong.
-    BitReadWrong(u64),
+    MisreadsBit(u64),
     /// This bit is read wrong at first.
-    BitReadWrongOnce(u64),
+    MisreadsBitOnce(u64),
     /// Every second read gives other bits here.
     Flickers(u64),
     /// This write never returns.
@@ -110,10 +110,10 @@ impl Disk {
 
     /// Where a byte is in memory; `None`: nowhere.
     fn place(&self, offset: u64) -> Option<u64> {
-        self.wrong.iter().fold(Some(offset), |place, wrong| match wrong {
-            Wrong::Wraps(size) => place.map(|place| place % size),
-            Wrong::Swallows(size) => place.filter(|place| place < size),
-            _ => place,
+        self.wrong.iter().try_fold(offset, |place, wrong| match wrong {
+            Wrong::Wraps(size) => Some(place % size),
+            Wrong::Swallows(size) => (place < *size).then_some(place),
+            _ => Some(place),
         })
     }
 
@@ -163,8 +163,8 @@ impl BlockDevice for Disk {
         for wrong in &self.wrong {
             match *wrong {
                 Wrong::ReadFails(from, to) if touches(&range, from, to) => return Err(errno(Errno::EIO)),
-                Wrong::BitReadWrong(byte) if range.contains(&byte) => into[(byte - offset) as usize] ^= 4,
-                Wrong::BitReadWrongOnce(byte) if range.contains(&byte) && !state.release => {
+                Wrong::MisreadsBit(byte) if range.contains(&byte) => into[(byte - offset) as usize] ^= 4,
+                Wrong::MisreadsBitOnce(byte) if range.contains(&byte) && !state.release => {
                     into[(byte - offset) as usize] ^= 4;
                     state.release = true;
                 }

@@ -112,7 +112,7 @@ fn a_worn_card_that_keeps_nothing_is_seen_at_once() {
 fn a_card_that_stops_keeping_half_way_is_told_from_one_with_a_weak_spot() {
     let (fault, _) = refused(16 * MIB, &[Wrong::KeepsNothing { from: 14 }]);
     assert!(matches!(fault, CardFault::Differs { verdict: Verdict::StoppedKeeping, .. }), "{fault:?}");
-    let (fault, _) = refused(16 * MIB, &[Wrong::BitReadWrong(2 * MIB + 5000)]);
+    let (fault, _) = refused(16 * MIB, &[Wrong::MisreadsBit(2 * MIB + 5000)]);
     assert!(matches!(fault, CardFault::Differs { offset, .. } if offset == 2 * MIB + 4096), "{fault:?}");
 }
 
@@ -125,7 +125,7 @@ fn a_reader_that_gives_something_else_each_time_is_told_from_a_bad_card() {
 #[test]
 fn one_bit_read_wrong_once_is_read_again_and_noted() {
     let image = TestImage::new(9 << 20);
-    let disk = Disk::new(old(16 * MIB), &[Wrong::BitReadWrongOnce(2 * MIB + 5000)]);
+    let disk = Disk::new(old(16 * MIB), &[Wrong::MisreadsBitOnce(2 * MIB + 5000)]);
     let receipt = write_to(&disk, &image).result.unwrap();
     assert_eq!(receipt.retries.into_iter().collect::<Vec<_>>(), [(2 * MIB, 1)]);
 }

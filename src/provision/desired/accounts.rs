@@ -93,7 +93,7 @@ impl Edit {
     fn account(&mut self, account: &Account) -> Result<Owner, DesiredError> {
         let owner = match self.passwd.find(account.name) {
             Some(row) => self.known(row, account)?,
-            None => self.new(account),
+            None => self.add(account),
         };
         for group in account.groups {
             if self.group.find(group).is_none() {
@@ -122,7 +122,7 @@ impl Edit {
         Ok(owner)
     }
 
-    fn new(&mut self, account: &Account) -> Owner {
+    fn add(&mut self, account: &Account) -> Owner {
         let id = match self.group.id_of(account.name) {
             Some(gid) => Owner { uid: self.free(), gid },
             None => {
