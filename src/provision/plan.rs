@@ -131,7 +131,10 @@ impl Plan {
     pub fn only_drifted(mut self, desired: &Desired) -> Self {
         self.steps.retain(|step| step.drifted);
         let changed: Vec<&Path> = self.steps.iter().map(|step| step.path.as_path()).collect();
-        self.commands = desired.after.iter().filter(|after| watches(after, &changed)).map(Command::from).collect();
+        // Of those that can be run here: a root that is not booted has no services to restart.
+        let wanted: Vec<Command> =
+            desired.after.iter().filter(|after| watches(after, &changed)).map(Command::from).collect();
+        self.commands.retain(|command| wanted.contains(command));
         self.packages.clear();
         self.first_boot = None;
         self.kept.clear();

@@ -31,7 +31,7 @@ use crate::flash::disks::{self, Rules};
 use crate::flash::job::{Cancel, Mode};
 use crate::flash::source;
 
-/// Writes an image to one or many cards, each with its own identity, and reads back what it wrote.
+/// Writes an image to cards, each a display of its own, and reads it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "IMAGE is a file (.img, .img.xz, .img.gz, .img.zst, .zip), an http(s) address,
 or os:NAME for a name in the list of Raspberry Pi OS.
