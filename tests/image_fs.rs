@@ -399,6 +399,30 @@ fn any_changes_of_the_boot_partition_leave_it_clean() {
     }
 }
 
+/// A card that was not new: what is free on it is anything but zero.
+#[test]
+fn old_contents_of_a_card_never_become_names_on_its_boot_partition() {
+    let golden = golden::image(Format::Bookworm);
+    let overlay = Arc::new(Overlay::new(device(&golden)));
+    let mut usage = pikiosk::flash::usage::Usage::new(None);
+    usage.feed(0, &std::fs::read(&golden.path).expect("it is read"));
+    for offset in (Layout::BOOT_START..golden.layout.root_start()).step_by(512) {
+        if usage.state(&(offset..offset + 512)) == pikiosk::flash::usage::State::Free {
+            overlay.write_at(offset, &[0x41; 512]).expect("old contents");
+        }
+    }
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    let boot = |index: usize| PathBuf::from(format!("/boot/firmware/a name that needs many entries {index}"));
+    for index in 1..100 {
+        image.write(&boot(index), b"x", 0o644, Owner::ROOT).expect("a file comes");
+    }
+    assert_eq!(image.list(Path::new("/boot/firmware")).expect("it is listed").len(), 99 + 5);
+    image.sync().expect("all is written");
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&golden);
+}
+
 /// Random changes below /boot/firmware, in a copy, against a map of names.
 fn boot_changes(golden: &Golden, seed: u64) {
     let top = Path::new("/boot/firmware");
