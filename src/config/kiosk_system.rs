@@ -71,7 +71,7 @@ pub(super) struct SystemFile {
     /// Public keys that may log in as root by ssh; passwords may not any more. Empty: ssh stays as it is, which on a
     /// new card is off.
     #[schemars(extend("examples" =
-        [["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB technician"]]))]
+        [["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB"]]))]
     ssh_keys: Vec<String>,
     /// The Pi starts again when its system stood still for so many seconds. 0: it does not.
     #[schemars(range(min = 0, max = 15))]

@@ -103,16 +103,16 @@ listen = 80
 hang_seconds = 1
 prefs = { "a" = [1] }
 
-[screen]
-rotate = 90
+[schedule]
+rules = []
 "#;
     insta::assert_snapshot!(refused::<KioskSettings>(text), @"
-    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser)
+    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, network, system)
            kiosk.toml:5: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
            kiosk.toml:12: page.listen: expected text in quotes, found the number 80; write it in double quotes
            kiosk.toml:15: browser.hang_seconds: 1 is out of range; write a whole number from 2 to 600
            kiosk.toml:16: browser.prefs.a: found a list; write text in quotes, a whole number, or true or false
-           kiosk.toml:18: screen: this version of pikiosk does not have it yet; take it out
+           kiosk.toml:18: schedule: this version of pikiosk does not have it yet; take it out
     ");
 }
 
@@ -133,6 +133,107 @@ listen = "0.0.0.0:80"
            kiosk.toml:7: page.listen: "0.0.0.0:80" could be reached from other machines; write 127.0.0.1 and a port, such as 127.0.0.1:80
     "#);
     assert!(!refused::<KioskSettings>(text).contains("secret"));
+}
+
+#[test]
+fn what_a_raspberry_pi_cannot_be_is_told_with_what_to_write() {
+    let text = r#"[screen]
+mode = "full hd"
+rotate = 45
+"#;
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
+    kiosk.toml:2: screen.mode: "full hd" is no size of a picture; write width x height @ hertz, such as 1920x1080@60
+           kiosk.toml:3: screen.rotate: 45 is no quarter turn; write 0, 90, 180 or 270
+    "#);
+    let text = r#"[network]
+wifi_ssid = "a name that is far too long for a Wi-Fi"
+wifi_password = "1234567"
+wifi_country = "ch"
+address = "192.168.1.20"
+gateway = "192.168.1.1"
+dns = ["router"]
+"#;
+    let said = refused::<KioskSettings>(text);
+    assert!(!said.contains("\"1234567\""), "{said}");
+    insta::assert_snapshot!(said, @r#"
+    kiosk.toml:5: network.address: "192.168.1.20" is no address with its network; write it with the bits of its network, such as 192.168.1.20/24
+           kiosk.toml:7: network.dns[0]: "router" is no address; write the number of a name server, such as 192.168.1.1
+           kiosk.toml:2: network.wifi_ssid: this is no name of a Wi-Fi; write its name as the router shows it, at most 32 letters
+           kiosk.toml:3: network.wifi_password: a password of a Wi-Fi has 8 to 63 characters, this one has 7; write it as the router shows it, or take the line out for a Wi-Fi without one
+           kiosk.toml:4: network.wifi_country: "ch" is no country; write the two capital letters of the country in which the display stands, such as CH
+    "#);
+    let text = r#"[network]
+wifi_password = "12345678"
+address = "192.168.1.20/24"
+gateway = "192.168.2.1"
+"#;
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
+    kiosk.toml:4: network.gateway: the gateway is not in the network of 192.168.1.20/24; write the router's address in the same network
+           kiosk.toml:2: network.wifi_password: there is no Wi-Fi to use it for; write network.wifi_ssid as well
+    "#);
+    let text = r#"[system]
+hostname = "Lobby 1"
+timezone = "Zurich"
+locale = "german"
+keyboard = "German (Switzerland)"
+ssh_keys = ["-----BEGIN OPENSSH PRIVATE KEY-----", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8F", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB"]
+packages = ["vim; reboot"]
+watchdog_seconds = 60
+"#;
+    let said = refused::<KioskSettings>(text);
+    assert!(said.contains("60 is out of range; write a whole number from 0 to 15"), "{said}");
+    insta::assert_snapshot!(refused::<KioskSettings>(&text.replace("watchdog_seconds = 60\n", "")), @r#"
+    kiosk.toml:2: system.hostname: "Lobby 1" is no name of a machine; write small letters, digits and dashes, at most 63, with a letter or digit at both ends
+           kiosk.toml:3: system.timezone: "Zurich" is no time zone; write a continent and a large city, such as Europe/Zurich, or UTC
+           kiosk.toml:4: system.locale: "german" is no locale of UTF-8; write language_COUNTRY.UTF-8, such as de_CH.UTF-8, or C.UTF-8
+           kiosk.toml:5: system.keyboard: "German (Switzerland)" is no layout; write a layout such as gb or de, with a variant in brackets such as ch(fr)
+           kiosk.toml:7: system.packages[0]: "vim; reboot" is no package; write the name of a Debian package, such as fonts-noto-cjk
+           kiosk.toml:6: system.ssh_keys[0]: this is a private key: it belongs to nobody but its owner; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+           kiosk.toml:6: system.ssh_keys[1]: the key is not whole: a part of the line is missing; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+           kiosk.toml:6: system.ssh_keys[2]: the key is not whole: a part of the line is missing; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+    "#);
+}
+
+#[test]
+fn a_wifi_takes_a_password_or_a_key_and_forgets_the_end_of_the_line() {
+    let secret = |text: &str| {
+        let text = format!("[network]\nwifi_ssid = \"a\"\nwifi_country = \"CH\"\nwifi_password = \"{text}\"\n");
+        KioskSettings::from_text(&text).unwrap().network.wifi.unwrap().secret.unwrap()
+    };
+    assert_eq!(secret("12345678\\r\\n"), WifiSecret::Passphrase("12345678".into()));
+    assert_eq!(secret(&"0A".repeat(32)), WifiSecret::Key([10; 32]));
+    assert_eq!(secret(&"x".repeat(63)), WifiSecret::Passphrase("x".repeat(63)));
+    let open = KioskSettings::from_text("[network]\nwifi_ssid = \"a\"\nwifi_country = \"CH\"\n").unwrap();
+    assert_eq!(open.network.wifi.unwrap().secret, None);
+}
+
+#[test]
+fn the_file_for_the_display_says_the_same_without_the_password() {
+    let text = r#"
+[display]
+id = "lobby"
+[server]
+url = "http://push"
+enrollment = "code"
+[browser]
+hang_seconds = 8
+prefs = { "a.b" = 1 }
+[network]
+wifi_ssid = "a"
+wifi_country = "CH"
+wifi_password = "wall and paper"
+[system]
+zram = true
+journal = "disk"
+"#;
+    let settings = KioskSettings::from_text(text).unwrap();
+    assert!(settings.has_password() && !format!("{settings:?}").contains("wall and paper"));
+    let own = settings.for_the_display();
+    assert!(!own.contains("wall and paper") && !own.contains("zram") && !own.contains("hang"), "{own}");
+    let again = KioskSettings::from_text(&own).unwrap();
+    assert_eq!(again.for_the_display(), own);
+    assert_eq!(again.system, settings.system);
+    assert_eq!((again.server, again.browser), (settings.server, settings.browser));
 }
 
 #[test]

@@ -118,7 +118,8 @@ fn conf(lay: &mut Lay, settings: &KioskSettings) {
         Journal::Disk => "Storage=persistent\nSystemMaxUse=100M\nSyncIntervalSec=5min\n",
     };
     let text = format!("# Written by pikiosk provision.\n[Journal]\n{text}ForwardToSyslog=no\n");
-    lay.file("/etc/systemd/journald.conf.d/90-pikiosk.conf", text, "where the log is kept, and how much of it");
+    // Debian has one that is called syslog.conf.
+    lay.file("/etc/systemd/journald.conf.d/zz-pikiosk.conf", text, "where the log is kept, and how much of it");
     let text = "# Written by pikiosk provision.\n[Login]\nNAutoVTs=0\nReserveVT=0\nKillUserProcesses=yes\nKillOnlyUsers=kiosk\n";
     lay.file(
         "/etc/systemd/logind.conf.d/90-pikiosk.conf",

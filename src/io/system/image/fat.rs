@@ -1,10 +1,12 @@
 //! The boot partition: names and bytes. Every call opens the file system and leaves it clean.
 //!
-//! fatfs 0.3 writes `.` and `..` wrongly into new directories, so none are made; a file is made beside the one it
-//! replaces, and takes its name when it is whole.
+//! A file is made beside the one it replaces, and takes its name when it is whole. fatfs 0.3 writes the `.` and `..` of
+//! a new directory as long names, and `..` of one at the top with a cluster that shall be 0: both are put right here.
 
 use std::{
+    cell::RefCell,
     io::{self, Read, Seek, SeekFrom, Write},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -114,17 +116,48 @@ impl Fat {
         if path.is_empty() {
             return Ok(());
         }
-        match self.with(|top| find(&top, path))? {
-            Some(Kind::Directory) => Ok(()),
+        let (parent, name) = split(path)?;
+        let writes = Rc::default();
+        let made = self.logged(&writes, |top| match find(&top, path)? {
+            Some(Kind::Directory) => Ok(false),
             Some(_) => Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("{path} is on the boot partition, and is not a directory"),
             )),
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("{path}: directories cannot be made on the boot partition of an image"),
-            )),
+            None => directory(&top, parent)?.create_dir(name).map(|_| true).map_err(full),
+        })?;
+        if made {
+            self.mend_dots(&writes.borrow(), parent.is_empty())?;
         }
+        Ok(())
+    }
+
+    /// Rewrites the first entries of the directory that these writes made: `.`, `..`, end.
+    fn mend_dots(&self, writes: &[(u64, usize)], at_top: bool) -> io::Result<()> {
+        const ENTRY: usize = 32;
+        const DOT: &[u8; 11] = b".          ";
+        const DOTS: &[u8; 11] = b"..         ";
+        // Low and high half of the first cluster of an entry.
+        const CLUSTER: [std::ops::Range<usize>; 2] = [20..22, 26..28];
+        for &(offset, _) in writes.iter().rev().filter(|(_, len)| *len == DOT.len()) {
+            // Its long name is one entry before it.
+            let Some(start) = offset.checked_sub(ENTRY as u64) else { continue };
+            let mut entries = [0; 4 * ENTRY];
+            self.device.read_at(start, &mut entries)?;
+            let (dot, dots) = (&entries[ENTRY..][..ENTRY], &entries[3 * ENTRY..][..ENTRY]);
+            if dot.starts_with(DOT) && dots.starts_with(DOTS) {
+                let mut right = [0; 4 * ENTRY];
+                right[..ENTRY].copy_from_slice(dot);
+                right[ENTRY..2 * ENTRY].copy_from_slice(dots);
+                if at_top {
+                    for half in CLUSTER {
+                        right[ENTRY..][half].fill(0);
+                    }
+                }
+                return self.device.write_at(start, &right);
+            }
+        }
+        Err(io::Error::other("the new directory of the boot partition is not where it was written"))
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {
@@ -146,13 +179,21 @@ impl Fat {
 
     /// Opens the file system, does something in it, and leaves it clean.
     fn with<T>(&self, what: impl FnOnce(Directory<'_>) -> io::Result<T>) -> io::Result<T> {
-        let stream = Stream { device: self.device.clone(), at: 0 };
+        self.logged(&Rc::default(), what)
+    }
+
+    /// The same, and keeps where and how much was written.
+    fn logged<T>(&self, writes: &Writes, what: impl FnOnce(Directory<'_>) -> io::Result<T>) -> io::Result<T> {
+        let stream = Stream { device: self.device.clone(), at: 0, writes: Rc::clone(writes) };
         let fs = FileSystem::new(stream, FsOptions::new().update_accessed_date(false))?;
         let done = what(fs.root_dir());
         fs.unmount()?;
         done
     }
 }
+
+/// Offset and length of every write, in order.
+type Writes = Rc<RefCell<Vec<(u64, usize)>>>;
 
 fn split(path: &str) -> io::Result<(&str, &str)> {
     match path.rsplit_once('/') {
@@ -234,6 +275,7 @@ fn date_time(now: u64) -> DateTime {
 struct Stream {
     device: Window<Arc<dyn BlockDevice>>,
     at: u64,
+    writes: Writes,
 }
 
 impl Stream {
@@ -255,6 +297,7 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.left(bytes.len());
         self.device.write_at(self.at, &bytes[..len])?;
+        self.writes.borrow_mut().push((self.at, len));
         self.at += len as u64;
         Ok(len)
     }
