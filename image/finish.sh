@@ -24,9 +24,11 @@ mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
 ln -sf /usr/lib/systemd/system/pikiosk-grow-root.service "$root/etc/systemd/system/sysinit.target.wants/"
 # Nobody can log in until a kiosk.toml names keys: no port is open until then. provision switches it on.
 rm -f "$root/etc/systemd/system/multi-user.target.wants/ssh.service" "$root/etc/systemd/system/sshd.service"
-# mmdebstrap left this machine's own names in these two.
+# mmdebstrap left this machine's own name.
 printf 'pikiosk\n' >"$root/etc/hostname"
-ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+# Only while it is built: kiosk.toml may name packages that the tree does not hold.
+rm -f "$root/etc/resolv.conf"
+cp --dereference /etc/resolv.conf "$root/etc/resolv.conf"
 # The day on which an account's password was last set, which is the day of the build: the image's day instead.
 day=$((SOURCE_DATE_EPOCH / 86400))
 awk -F : -v OFS=: -v day="$day" '{ $3 = day; print }' "$root/etc/shadow" >"$root/etc/shadow.new"
@@ -42,6 +44,8 @@ inside "$root" env DEB_MAINT_PARAMS=configure /etc/kernel/postinst.d/z50-raspi-f
 say '         laying down the kiosk (pikiosk provision)'
 provision=("$pikiosk" provision --root "$root" --config "$config" --binary "$binary")
 "${provision[@]}" --yes >&2
+
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 
 # -- one initramfs -----------------------------------------------------------------------------------------------------
 say "         the initramfs of $kernel; about a minute, emulated"

@@ -13,7 +13,6 @@ Never stop (SIGSTOP) QEMU while it runs: the guest's SD driver times out and its
 
 import os
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -191,8 +190,3 @@ def _when_there(connect, ended):
                 raise MachineError(f"QEMU did not start: {error}") from error
             time.sleep(0.1)
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

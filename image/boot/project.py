@@ -16,12 +16,13 @@ class Project:
     """An event server of its own on a free port of loopback, with its own data; ends with `close`."""
 
     def __init__(self, binary: Path, data: Path):
-        self.binary, self.data = binary, data
         data.mkdir(parents=True, exist_ok=True)
+        # Whole paths: flash leaves its receipts where it is called, so commands are called in `data`.
+        self.binary, self.data = binary.resolve(), data.resolve()
         # Nothing that this machine's user configured may reach in.
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(data), "LANG": "C.UTF-8"}
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.data), "LANG": "C.UTF-8"}
         self.environment |= {name: os.environ[name] for name in ("TMPDIR",) if name in os.environ}
-        command = [str(binary), "server", "--listen", "127.0.0.1:0", "--data", str(data), "--json"]
+        command = [str(self.binary), "server", "--listen", "127.0.0.1:0", "--data", str(self.data), "--json"]
         self.log = (data / "server.log").open("w")
         self.server = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True
@@ -38,7 +39,13 @@ class Project:
         command = [str(self.binary), *map(str, words)]
         try:
             done = subprocess.run(
-                command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within
+                command,
+                env=self.environment,
+                cwd=self.data,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=within,
             )
         except subprocess.TimeoutExpired:
             raise ProjectError(f"`pikiosk {' '.join(command[1:])}` was not done in {within:.0f} s") from None
@@ -88,5 +95,6 @@ def flash(project: Project, image: Path, card: Path, config: Path) -> float:
     card.touch()
     os.truncate(card, size)
     began = time.monotonic()
-    print(project.run("flash", image, "--to", card, "--config", config, "--yes", within=1800).rstrip(), flush=True)
+    words = ("flash", image.resolve(), "--to", card.resolve(), "--config", config.resolve(), "--yes")
+    print(project.run(*words, within=1800).rstrip(), flush=True)
     return time.monotonic() - began

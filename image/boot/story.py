@@ -1,5 +1,7 @@
 """What both scripts tell: every wait has a deadline, every stage its times, and a failure says where to look."""
 
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,15 +14,21 @@ from .shell import ShellError
 
 POLL = 1.0  # seconds between two looks; the only sleep there is
 SPLASH = (0xFF, 0x5C, 0x8A)  # the line along the top of the display's own local page
-FAILURES = (MachineError, ProjectError, ScreenError, ShellError, OSError)
+FAILURES = (MachineError, ProjectError, ScreenError, ShellError, subprocess.SubprocessError, OSError)
 
 
 class Failed(Exception):
     """What the test is about is not so; the text says which part."""
 
 
+def begin(log: Path) -> None:
+    """All that is said goes to a file as well, and who is told to end takes QEMU and the server along."""
+    sys.stdout = Log(log)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class Log:
-    """Everything goes to the terminal and to a file."""
+    """The terminal, and a file."""
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)

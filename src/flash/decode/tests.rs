@@ -229,7 +229,8 @@ fn a_changed_byte_is_refused_or_changes_nothing() {
 #[test]
 fn a_zip_holds_exactly_one_image() {
     let card = card(5000);
-    let cases: [(&[(&str, &[u8])], &str); 4] = [
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Files<'_>, &str); 4] = [
         (&[("a.img", &card), ("b.img", &card)], "two images, a.img and b.img"),
         (&[("a.txt", b"hello")], "none of its 1 files"),
         (&[], "none of its 0 files"),
@@ -403,4 +404,39 @@ proptest! {
         prop_assert_eq!(&unpack(Format::Gzip, &join(&gz, b""), block, room).unwrap(), &all);
         prop_assert_eq!(&unpack(Format::Zstd, &join(&zst, b""), block, room).unwrap(), &all);
     }
+}
+
+/// Run alone on an idle machine: `cargo test --profile fast --lib unpacking_speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+#[expect(clippy::print_stdout, reason = "what it is for")]
+fn unpacking_speed() {
+    let mut plain = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    plain.truncate(96 << 20);
+    let size = plain.len() as f64 / f64::from(1 << 20);
+    let one = Means { threads: 1, ..means() };
+    let all = Means { threads: Means::of_this_machine().threads, ..means() };
+    let several = xz_blocks(&plain, 12 << 20);
+    for (name, format, packed, means) in [
+        ("xz, one thread", Format::Xz, several.clone(), one),
+        ("xz, all threads", Format::Xz, several, all),
+        ("gzip", Format::Gzip, gz(&plain), all),
+        ("zstd", Format::Zstd, zst(&plain), all),
+        ("zip", Format::Zip, zip_of(&[("x.img", &[&card(512)[..], &plain].concat())], true, true), all),
+    ] {
+        let (since, before) = (std::time::Instant::now(), cpu_seconds());
+        let mut input = input_of(&packed, 1 << 20);
+        let mut codec = codec(format, means);
+        let mut into = vec![0; 4 << 20];
+        while codec.decode(&mut input, &mut into).unwrap() > 0 {}
+        let (wall, cpu) = (since.elapsed().as_secs_f64(), cpu_seconds() - before);
+        println!("{name:16} {:6.0} MiB per second, {:6.0} MiB per CPU-second", size / wall, size / cpu);
+    }
+}
+
+/// User and system time of this process, as proc_pid_stat(5) counts it: in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use url::Url;
 
-use super::{Lookup, Patience, Sha256, Source, SourceError, Told, fetch::small};
+use super::{
+    Lookup, Patience, Sha256, Source, SourceError, Told,
+    ask::{SHORT, small},
+};
 use crate::flash::bmap::{self, Bmap};
 
 /// A list of checksums is refused if it is longer.
@@ -29,7 +32,7 @@ pub(super) fn of_file(path: &Path, source: &mut Source) -> Result<(), SourceErro
 }
 
 pub(super) fn of_url(url: &Url, lookup: &Lookup, source: &mut Source) -> Result<(), SourceError> {
-    let patience = Patience { idle: lookup.patience.idle.min(std::time::Duration::from_secs(10)), ..lookup.patience };
+    let patience = Patience { idle: lookup.patience.idle.min(SHORT), ..lookup.patience };
     let name = source.name.clone();
     // Once nobody answers, nobody is asked again; the image itself may be in the cache.
     let silent = std::cell::Cell::new(false);

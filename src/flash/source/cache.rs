@@ -7,7 +7,7 @@
 //!   part/HASH         the beginning of a file, and HASH.json: what it is the beginning of
 //! ```
 //!
-//! Files that were not used for longest go first when they are larger together than the limit.
+//! Files and parts that were not used for longest go first when they are larger together than the limit.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Hasher, Sha256, SourceError};
+use super::{Cancel, Hasher, Sha256, SourceError};
 use crate::io::store;
 
 /// Bytes of all complete files together, unless somebody says otherwise: about 20 images.
@@ -68,10 +68,10 @@ impl Cache {
     }
 
     /// The complete file with this hash. It is read and hashed once more, and removed if it is no longer what it was.
-    pub fn complete(&self, sha256: Sha256) -> Option<PathBuf> {
+    pub fn complete(&self, sha256: Sha256, cancel: &Cancel) -> Option<PathBuf> {
         let path = self.blob(sha256);
         let file = File::open(&path).ok()?;
-        if hash_of(&file).ok()? != sha256 {
+        if hash_of(&file, cancel).ok()? != sha256 {
             tracing::warn!(path = %path.display(), "a kept file has changed on the disk: it is fetched again");
             let _ = fs::remove_file(&path);
             return None;
@@ -123,9 +123,15 @@ impl Cache {
     /// Removes what was not used for longest, down to the limit. `keep` stays whatever its size.
     fn make_room(&self, keep: &Path) -> io::Result<()> {
         let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(self.dir.join("sha256"))?.flatten() {
-            let metadata = entry.metadata()?;
-            files.push((metadata.modified()?, metadata.len(), entry.path()));
+        for folder in ["sha256", "part"] {
+            for entry in fs::read_dir(self.dir.join(folder))?.flatten() {
+                let metadata = entry.metadata()?;
+                // What another process is fetching just now stays.
+                let free = folder == "sha256" || File::open(entry.path())?.try_lock().is_ok();
+                if free {
+                    files.push((metadata.modified()?, metadata.len(), entry.path()));
+                }
+            }
         }
         files.sort();
         let mut sum: u64 = files.iter().map(|(_, len, _)| len).sum();
@@ -208,13 +214,16 @@ impl Part {
     }
 }
 
-/// The SHA-256 of all bytes of a file.
-pub fn hash_of(mut file: &File) -> io::Result<Sha256> {
+/// The SHA-256 of all bytes of a file; an error of the kind `Interrupted` if it is cancelled.
+pub fn hash_of(mut file: &File, cancel: &Cancel) -> io::Result<Sha256> {
     use std::io::{Read, Seek};
     file.rewind()?;
     let mut hasher = Hasher::default();
     let mut block = vec![0; 1 << 20];
     loop {
+        if cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         match file.read(&mut block)? {
             0 => return Ok(hasher.finish()),
             read => hasher.update(&block[..read]),

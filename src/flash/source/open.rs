@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
+use super::ask::{Still, still};
 use super::cache::{Remembered, hash_of};
-use super::fetch::{self, Order, Patience, Still, still};
+use super::fetch::{self, Order, Patience};
 use super::{Boot, Cache, Cancel, Head, Place, Progress, Sha256, Source, SourceError, Told, file, judge};
 use crate::flash::decode::{Decoded, Expected, Job, Limit, Means, start, unpacked_length};
 use crate::flash::stream::{CHUNK, SlowPart};
@@ -158,7 +159,7 @@ impl Source {
         };
         let Some(cache) = &options.cache else { return (Nearest::Url(url.clone()), Cached::No) };
         let told = self.packed_sha256.as_ref().or(self.either_sha256.as_ref());
-        if let Some(path) = told.and_then(|told| cache.complete(told.value)) {
+        if let Some(path) = told.and_then(|told| cache.complete(told.value, &options.cancel)) {
             return (Nearest::File(path), Cached::Yes);
         }
         let (sha256, cached) = match cache.remembered(url) {
@@ -171,7 +172,7 @@ impl Source {
             },
             _ => (None, Cached::No),
         };
-        match sha256.and_then(|sha256: Sha256| cache.complete(sha256)) {
+        match sha256.and_then(|sha256: Sha256| cache.complete(sha256, &options.cancel)) {
             Some(path) => (Nearest::File(path), cached),
             None => (Nearest::Url(url.clone()), Cached::No),
         }
@@ -216,7 +217,10 @@ impl Source {
         if self.packed_sha256.is_none() && self.either_sha256.is_none() {
             return Ok(());
         }
-        let found = hash_of(file).map_err(unreadable)?;
+        let found = match hash_of(file, &options.cancel) {
+            Err(_) if options.cancel.is_cancelled() => return Err(SourceError::Cancelled),
+            hashed => hashed.map_err(unreadable)?,
+        };
         match &self.packed_sha256 {
             Some(told) if told.value != found => Err(SourceError::WrongHash {
                 what: "the file",
