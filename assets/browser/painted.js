@@ -26,5 +26,8 @@
   new PerformanceObserver((list) => {
     if (list.getEntriesByName("first-contentful-paint").length > 0) ready();
   }).observe({ type: "paint", buffered: true });
-  window.addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(ready)), { once: true });
+  const loaded = () => requestAnimationFrame(() => requestAnimationFrame(ready));
+  // A document that was there before us has loaded already.
+  if (document.readyState === "complete") loaded();
+  else window.addEventListener("load", loaded, { once: true });
 }

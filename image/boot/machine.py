@@ -151,8 +151,10 @@ class Machine:
         own = [word for word in line if not word.startswith("console=")]
         return " ".join(
             own
-            + ["console=ttyAMA0,115200", "console=tty0", "modprobe.blacklist=vc4"]
+            + ["console=ttyAMA0,115200", "console=tty0", "modprobe.blacklist=vc4,bcm2835_wdt"]
             + ["systemd.debug_shell=ttyAMA0", "systemd.mask=serial-getty@ttyAMA0.service"]
+            # QEMU's watchdog resets the machine at once when it is set.
+            + ["systemd.watchdog_sec=0"]
         )
 
     def _device_tree(self) -> Path:

@@ -32,8 +32,9 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 9] = [
+static ASSETS: [Asset; 10] = [
     asset!("/", "splash.html", HTML, CLOSED),
+    asset!("/start", "splash.html", HTML, CLOSED),
     asset!("/splash", "splash.html", HTML, CLOSED),
     asset!("/offline", "offline.html", HTML, CLOSED),
     asset!("/blank", "blank.html", HTML, CLOSED),

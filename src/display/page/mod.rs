@@ -100,6 +100,9 @@ impl Drop for Page {
     }
 }
 
+/// The path of [`Urls::start`].
+const START: &str = "/start";
+
 /// The addresses of the local pages, with the secret in the fragment: for the browser, never for a log.
 #[derive(Clone)]
 pub struct Urls {
@@ -125,6 +128,11 @@ impl Urls {
     /// `http://127.0.0.1:PORT`, as `location.origin` has it.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// What a browser is started with: the splash, or straight on to the wanted site if that is there by then.
+    pub fn start(&self) -> String {
+        format!("{}{START}#k={}", self.origin, self.secret)
     }
 
     pub fn splash(&self) -> String {

@@ -9,8 +9,8 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
@@ -97,7 +97,12 @@ async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiv
         Some(_) => Err(super::guard::Refusal::ForeignHost),
         None => guard.judge(request.method(), uri.path(), uri.query(), request.headers()),
     };
+    let mut location = None;
     let (status, content_type, csp, body) = match judged {
+        Ok(Route::Asset(asset)) if asset.path == super::START && state.borrow().state.leads_to.is_some() => {
+            location = state.borrow().state.leads_to.as_deref().and_then(led_to);
+            (StatusCode::FOUND, "text/plain; charset=utf-8", NOTHING, Bytes::new())
+        }
         Ok(Route::Asset(asset)) => {
             let body =
                 if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(asset.body.as_bytes()) };
@@ -113,10 +118,20 @@ async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiv
     *response.status_mut() = status;
     let headers = response.headers_mut();
     harden(headers, content_type, csp);
+    if let Some(location) = location {
+        headers.insert(LOCATION, location);
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+/// With a fragment, if only an empty one: a redirect without one would take ours along, and with it the secret (Fetch,
+/// "HTTP-redirect fetch", step 4).
+fn led_to(url: &str) -> Option<HeaderValue> {
+    let url = if url.contains('#') { url.to_owned() } else { format!("{url}#") };
+    HeaderValue::try_from(url).ok()
 }
 
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";

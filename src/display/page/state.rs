@@ -25,6 +25,8 @@ pub struct PageState {
     pub phase: Phase,
     /// The site that should be on the glass and is not.
     pub outage: Option<Outage>,
+    /// Where a browser that has just started is led from `/start`. It is no part of what the pages read.
+    pub leads_to: Option<String>,
 }
 
 /// What the display is doing before there is anything to show.

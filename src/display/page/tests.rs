@@ -109,6 +109,28 @@ async fn a_page_from_before_a_restart_of_the_supervisor_is_answered_at_once() {
     assert!(answer.body.contains(r#""rev":1"#), "{}", answer.body);
 }
 
+#[tokio::test]
+async fn a_browser_that_starts_gets_the_splash_or_is_led_on_without_our_secret() {
+    let page = page().await;
+    assert_eq!(page.urls().start(), format!("{}/start#k={}", page.urls().origin(), secret()));
+    let splash = get(&page, "/start", "").await;
+    assert_eq!(splash.status, 200);
+    assert_eq!(splash.body, get(&page, "/splash", "").await.body);
+    for (url, location) in [
+        ("https://example.org/menu?x=1", "https://example.org/menu?x=1#"),
+        ("https://example.org/#today", "https://example.org/#today"),
+    ] {
+        page.update(|state| state.leads_to = Some(url.to_owned()));
+        let led = get(&page, "/start", "").await;
+        assert_eq!((led.status, led.body.as_str()), (302, ""));
+        // Without a fragment of its own the browser would take ours along.
+        assert!(led.head.contains(&format!("\r\nlocation: {location}\r\n")), "{}", led.head);
+        assert_eq!(get(&page, "/splash", "").await.status, 200, "only a start is led on");
+    }
+    let foreign = get(&page, "/start", "Origin: https://evil.example\r\n").await;
+    assert_eq!(foreign.status, 403, "nobody else learns where");
+}
+
 /// A page at another origin, as Firefox sends its requests (`no-cors` fetch, `cors` fetch with and without the header
 /// that needs a preflight, image, script, form, beacon, frame, WebSocket, EventSource).
 #[tokio::test]

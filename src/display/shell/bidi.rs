@@ -79,6 +79,15 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         }
         // `ignoreCache` is "not supported yet": the cache is turned off around it.
         Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
+        Ask::Adopt { pages } => {
+            let adopt = format!("(tell) => {{ ({PAINTED})(tell, {}); return document.documentURI; }}", json!(pages));
+            let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
+            let target = json!({ "context": context, "sandbox": SANDBOX });
+            call(
+                "script.callFunction",
+                json!({ "functionDeclaration": adopt, "arguments": channel, "target": target, "awaitPromise": false }),
+            )
+        }
         Ask::Overlay { script, argument } => function(context, Some(SANDBOX), script, argument),
         Ask::Zoom { percent } => function(context, Some(SANDBOX), ZOOM, &json!(percent)),
         Ask::PageEvent { name, data } => {
@@ -112,6 +121,9 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     Ok(match ask {
         Ask::Navigate { .. } | Ask::Reload { .. } => {
             Answer::Navigated { navigation: result["navigation"].as_str().map(str::to_owned) }
+        }
+        Ask::Adopt { .. } => {
+            Answer::Document { uri: result["result"]["value"].as_str().unwrap_or_default().to_owned() }
         }
         _ => Answer::Done,
     })

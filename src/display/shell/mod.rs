@@ -167,7 +167,7 @@ impl Shell {
         let configured = kiosk.display.id.clone();
         let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
         let socket = runtime.join(wire::SOCKET);
-        let (pages, open) = (page.urls().origin().to_owned(), page.urls().splash());
+        let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
         let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);

@@ -127,6 +127,7 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
             state.clock_trusted = sensors::clock_is_trusted();
         }
         state.phase = phase;
+        state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         state.outage = supervisor.content().trouble().map(|trouble| Outage {
             url: trouble.url.clone(),
             fault: trouble.fault.clone(),

@@ -16,7 +16,8 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded},
+    early::Early,
+    load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
     port::{Answer, Ask, AskError, AskId, Effect, Painted},
     retry::retry_after,
@@ -36,6 +37,9 @@ const TRY_FOR_REAL: u32 = 10;
 /// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
 const CRASHES_MAX: usize = 3;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
+
+/// A browser that does not tell by then what it shows is told what to show.
+const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
 /// So often in a row may the local page fail before the browser is restarted.
 const OWN_LOST_MAX: u32 = 2;
@@ -86,6 +90,9 @@ pub struct Content {
     /// Whose receipts wait for the paint.
     due: Vec<EventKey>,
     phase: Phase,
+    early: Early,
+    /// Asks whether the browser shows already what is wanted.
+    adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
     /// How often in a row our own page, which needs no network, was not painted in time.
@@ -103,6 +110,8 @@ impl Content {
             show,
             due: Vec::new(),
             phase: Phase::Dark,
+            early: Early::default(),
+            adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
             own_lost: 0,
@@ -120,7 +129,10 @@ impl Content {
         self.show = show;
         self.trouble = None;
         self.crashes.clear();
-        if self.phase != Phase::Dark {
+        if self.phase == Phase::Dark {
+            let site = self.site().map(str::to_owned);
+            self.early.want(site.as_deref(), out.now);
+        } else {
             self.begin(out);
         }
     }
@@ -141,12 +153,39 @@ impl Content {
         }
     }
 
+    /// There is a session. A browser that was led to the wanted site already is only asked whether it is there.
     pub fn attached(&mut self, out: &mut Out) {
-        self.begin(out);
+        match self.early.attached() {
+            Some(url) if self.site() == Some(url.as_str()) => {
+                let ask = out.ask(Ask::Adopt { pages: self.urls.origin().to_owned() }, ADOPT_WITHIN);
+                self.adopting = Some(ask);
+                self.phase = Phase::Loading(Load::new(url, ask, out.now));
+            }
+            _ => self.begin(out),
+        }
     }
 
-    pub fn detached(&mut self) {
+    pub fn detached(&mut self, now: Instant) {
         self.phase = Phase::Dark;
+        self.adopting = None;
+        // A session that fails to come is told again and again, and the site is not asked more often for it.
+        if self.early == Early::default() {
+            let site = self.site().map(str::to_owned);
+            self.early.want(site.as_deref(), now);
+        }
+    }
+
+    /// Where the browser's first request is to be led; `None`: to the splash.
+    pub fn leads_to(&self) -> Option<&str> {
+        self.early.there()
+    }
+
+    /// What is wanted of the network, if it is one site.
+    fn site(&self) -> Option<&str> {
+        match &self.show {
+            Show::Url(url) => Some(url),
+            Show::Splash | Show::Playlist(_) => None,
+        }
     }
 
     /// True while there is a document of ours on the glass or on its way: nothing to wait for.
@@ -234,6 +273,20 @@ impl Content {
             Phase::Loading(load) | Phase::Away { page: Some(load), .. } if load.ask == ask => load,
             _ => return false,
         };
+        if self.adopting.take() == Some(ask) {
+            match answer {
+                Ok(Answer::Document { uri }) if same_document(uri, &load.url) => {
+                    let uri = uri.clone();
+                    load.committed(None, &uri, out.now);
+                    let loaded = load.navigated(None, out.now);
+                    self.loaded(loaded, out);
+                }
+                Err(AskError::Gone) => {}
+                // The splash, an error, something else: it is loaded as ever.
+                Ok(_) | Err(AskError::Refused(_) | AskError::TimedOut) => self.load(out),
+            }
+            return true;
+        }
         let loaded = match answer {
             Ok(Answer::Navigated { navigation }) => load.navigated(navigation.clone(), out.now),
             Ok(_) => load.navigated(None, out.now),
@@ -261,6 +314,9 @@ impl Content {
 
     /// True if the question was this machine's.
     pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
+        if self.early.probed(ask, result.is_ok(), out.now) {
+            return true;
+        }
         let Phase::Away { again, .. } = &mut self.phase else { return false };
         if *again != Again::Probing(ask) {
             return false;
@@ -299,7 +355,8 @@ impl Content {
     /// The next moment at which [`due`](Self::due) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let own = match &self.phase {
-            Phase::Dark | Phase::Shown => None,
+            Phase::Dark => self.early.deadline(),
+            Phase::Shown => None,
             Phase::Loading(load) => Some(load.deadline()),
             Phase::Away { page, again } => {
                 let again = match again {
@@ -331,7 +388,8 @@ impl Content {
                     self.trouble.as_mut().into_iter().for_each(|trouble| trouble.retry_at = None);
                 }
             }
-            Phase::Dark | Phase::Loading(_) | Phase::Shown | Phase::Away { .. } => {}
+            Phase::Dark => self.early.due(out),
+            Phase::Loading(_) | Phase::Shown | Phase::Away { .. } => {}
         }
         let turns = self.turns.as_ref().filter(|_| self.phase != Phase::Dark);
         if turns.and_then(Turns::deadline).is_some_and(|at| at <= now) {

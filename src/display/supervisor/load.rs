@@ -175,7 +175,7 @@ impl Load {
 }
 
 /// Whether two URLs name one document: all but the fragment.
-fn same_document(a: &str, b: &str) -> bool {
+pub fn same_document(a: &str, b: &str) -> bool {
     let without = |url: &str| url.split_once('#').map_or(url.len(), |(document, _)| document.len());
     a[..without(a)] == b[..without(b)]
 }

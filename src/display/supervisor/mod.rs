@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod content;
+mod early;
 mod intake;
 mod jobs;
 mod load;
@@ -271,7 +272,7 @@ impl Supervisor {
         }
         self.attached = false;
         self.detached_why = Some(why);
-        self.content.detached();
+        self.content.detached(now);
         self.overlays.detached();
         self.jobs.detached();
     }

@@ -99,6 +99,11 @@ pub enum Ask {
     Reload {
         ignore_cache: bool,
     },
+    /// What document is there? If it has been painted, it tells so, as one that is loaded would. `pages` is the origin of
+    /// our own.
+    Adopt {
+        pages: String,
+    },
     /// A function expression with one argument, run in our sandbox; its promise ends at paint.
     Overlay {
         script: &'static str,
@@ -144,6 +149,10 @@ pub enum Answer {
     /// A navigation is under way.
     Navigated {
         navigation: Option<String>,
+    },
+    /// `document.documentURI`.
+    Document {
+        uri: String,
     },
     /// SHA-256 of the PNG of the glass.
     FrameHash(String),
