@@ -323,8 +323,9 @@ fn right(root: &Root) {
 /// The files of the home are run by the shells that will run them, with stand-ins for the programs they start.
 fn the_session_starts_x_on_tty1_only(root: &Root) {
     let stand_in = |name: &str, text: &str| {
-        let path = root.at("/opt/stand-ins").join(name);
-        root.put(&format!("/opt/stand-ins/{name}"), &format!("#!/bin/sh\n{text}\n"));
+        // Where /etc/profile looks first.
+        let path = root.at("/usr/local/bin").join(name);
+        root.put(&format!("/usr/local/bin/{name}"), &format!("#!/bin/sh\n{text}\n"));
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     };
     stand_in("tty", "echo ${TTY_OF_TEST}");
@@ -340,7 +341,7 @@ fn the_session_starts_x_on_tty1_only(root: &Root) {
     root.must(restore);
     assert!(!root.at("/home/kiosk/left-behind").exists() && root.at("/home/kiosk/.xsessionrc").exists());
     let login = |tty: &str| {
-        let environment = format!("HOME=/home/kiosk USER=kiosk TTY_OF_TEST={tty} PATH=/opt/stand-ins:/usr/bin:/bin");
+        let environment = format!("HOME=/home/kiosk USER=kiosk TTY_OF_TEST={tty} PATH=/usr/local/bin:/usr/bin:/bin");
         root.must(&format!(
             "rm -f /home/kiosk/ran; cd /home/kiosk; setpriv --reuid=kiosk --regid=kiosk --init-groups env -i {environment} \
              bash --login -c 'echo shell'; cat /home/kiosk/ran 2>/dev/null || :"
@@ -352,7 +353,7 @@ fn the_session_starts_x_on_tty1_only(root: &Root) {
     // As /etc/X11/Xsession reads it: with -e.
     let session = root.must(
         "rm -f /home/kiosk/ran; cd /home/kiosk; setpriv --reuid=kiosk --regid=kiosk --init-groups env -i HOME=/home/kiosk \
-         PATH=/opt/stand-ins:/usr/bin:/bin sh -e -c '. ./.xsessionrc'; sleep 0.2; sort /home/kiosk/ran",
+         PATH=/usr/local/bin:/usr/bin:/bin sh -e -c '. ./.xsessionrc'; sleep 0.2; sort /home/kiosk/ran",
     );
     for line in [
         "xset s off",
@@ -362,7 +363,7 @@ fn the_session_starts_x_on_tty1_only(root: &Root) {
     ] {
         assert!(session.contains(line), "{line}\n{session}");
     }
-    root.must("rm -rf /opt/stand-ins; sh -n /home/kiosk/.xserverrc");
+    root.must("rm -f /usr/local/bin/*; sh -n /home/kiosk/.xserverrc");
     root.must(restore);
 }
 

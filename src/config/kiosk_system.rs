@@ -66,7 +66,7 @@ pub(super) struct SystemFile {
     #[schemars(extend("examples" = ["de_CH.UTF-8"]))]
     locale: Option<String>,
     /// The keyboard's layout, with its variant in brackets if it has one. Without it, as the system has it.
-    #[schemars(extend("examples" = ["ch(de)"]))]
+    #[schemars(extend("examples" = ["ch(fr)"]))]
     keyboard: Option<String>,
     /// Public keys that may log in as root by ssh; passwords may not any more. Empty: ssh stays as it is, which on a
     /// new card is off.

@@ -1,9 +1,9 @@
 use std::io::{Error as IoError, ErrorKind};
 
 use super::*;
+use crate::config::{KioskSettings, Sources};
 #[cfg(any(feature = "display", feature = "tools"))]
 use crate::provision::{apply::ApplyError, step::StepError};
-use crate::config::{KioskSettings, Sources};
 #[cfg(feature = "tools")]
 use crate::{
     image::{inspect::InspectError, recipe::RecipeError},

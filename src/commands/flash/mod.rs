@@ -99,6 +99,12 @@ pub struct Args {
     /// The SHA-256 that the image must have, packed or unpacked.
     #[arg(long, value_name = "HEX", help_heading = "The image")]
     sha256: Option<String>,
+    /// The block map of the image, where it does not lie beside it.
+    #[arg(long, value_name = "FILE", help_heading = "The image")]
+    bmap: Option<PathBuf>,
+    /// Another list of images than that of Raspberry Pi: an address or a file.
+    #[arg(long, value_name = "URL|FILE", help_heading = "The image")]
+    os_list: Option<String>,
     /// Neither reads nor keeps downloads.
     #[arg(long, help_heading = "The image")]
     no_cache: bool,

@@ -95,6 +95,12 @@ impl Edit {
             Some(row) => self.known(row, account)?,
             None => self.add(account),
         };
+        // A run that was cut may have written one file of the four and not the next.
+        // No password fits; and no date of a last change, which would make two cards differ.
+        self.shadow.add(&[account.name, "!*", "", "", "", "", "", "", ""]);
+        if self.group.find(account.name).is_some() {
+            self.gshadow.add(&[account.name, "!*", "", ""]);
+        }
         for group in account.groups {
             if self.group.find(group).is_none() {
                 let gid = self.free();
@@ -119,6 +125,12 @@ impl Edit {
             return Err(refused(format!("its home is {} and not {}", fields[5], account.home)));
         }
         fields[6] = account.shell.to_owned();
+        // passwd is laid down first: a run that was cut right after it owes the group, by the same number.
+        let has_group =
+            |row: &Vec<String>| row.len() > 1 && (row[0] == account.name || row[2] == owner.gid.to_string());
+        if !self.group.rows.iter().any(has_group) {
+            self.new_group(account.name, owner.gid);
+        }
         Ok(owner)
     }
 
@@ -133,8 +145,6 @@ impl Edit {
         };
         let row = [account.name, "x", &id.uid.to_string(), &id.gid.to_string(), account.comment, account.home];
         self.passwd.add(&[&row[..], &[account.shell]].concat());
-        // No password fits; and no date of a last change, which would make two cards differ.
-        self.shadow.add(&[account.name, "!*", "", "", "", "", "", "", ""]);
         id
     }
 
