@@ -127,7 +127,7 @@ impl Edit {
         fields[6] = account.shell.to_owned();
         // passwd is laid down first: a run that was cut right after it owes the group, by the same number.
         let has_group =
-            |row: &Vec<String>| row.len() > 1 && (row[0] == account.name || row[2] == owner.gid.to_string());
+            |row: &Vec<String>| row[0] == account.name || row.get(2).is_some_and(|id| *id == owner.gid.to_string());
         if !self.group.rows.iter().any(has_group) {
             self.new_group(account.name, owner.gid);
         }
