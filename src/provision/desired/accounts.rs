@@ -125,6 +125,12 @@ impl Edit {
             return Err(refused(format!("its home is {} and not {}", fields[5], account.home)));
         }
         fields[6] = account.shell.to_owned();
+        // passwd is laid down first: a run that was cut right after it owes the group, by the same number.
+        let has_group =
+            |row: &Vec<String>| row[0] == account.name || row.get(2).is_some_and(|id| *id == owner.gid.to_string());
+        if !self.group.rows.iter().any(has_group) {
+            self.new_group(account.name, owner.gid);
+        }
         Ok(owner)
     }
 
