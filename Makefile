@@ -7,6 +7,10 @@ PIKIOSK := target/debug/pikiosk
 .PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python boot-test boot-compare
 .PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python aarch64 deb boot-test boot-compare
 .PHONY: help demo test check bench proof-kill-display aarch64 image deb boot-test boot-compare needs python
+.PHONY: help demo test check bench proof-kill-display aarch64 image needs python
+.PHONY: help demo test check bench proof-kill-display needs python boot-test boot-compare
+.PHONY: help demo test check bench proof-kill-display needs python aarch64 deb boot-test boot-compare
+.PHONY: bench-flash proof-kill-flash proof-bad-cards
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +44,17 @@ bench-provision: needs ## Measures: provision twice, beside ansible doing the sa
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
+
+bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root, 8 minutes; leave the machine alone)
+	cargo build --release --no-default-features --features tools --target-dir target/tools
+	PIKIOSK=target/tools/release/pikiosk benches/flash.sh
+
+proof-kill-flash: ## Kills a flash 200 times at random moments (2 minutes; `make test` does 20)
+	PIKIOSK_KILLS=200 cargo test --test flash_cards killed -- --nocapture
+
+proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and FUSE
+	@command -v qemu-storage-daemon >/dev/null || sudo apt-get install --yes --no-install-recommends qemu-utils qemu-system-common
+	cargo test --test flash_cards below_the_kernel -- --ignored --nocapture
 
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
 	@image/aarch64

@@ -386,3 +386,318 @@ fn hundreds_of_files_and_thirty_mebibytes_leave_a_clean_file_system() {
         golden::assert_ext4_clean(&card, golden.layout.root_start());
     }
 }
+
+#[test]
+fn any_changes_of_the_boot_partition_leave_it_clean() {
+    for (layout, seeds) in
+        [(Layout::pi_gen(), 0..6), (Layout { cluster: 4, boot_mib: 160, ..Layout::pi_gen() }, 10..13)]
+    {
+        let golden = golden::image_with(Format::Trixie, layout);
+        for seed in seeds {
+            boot_changes(&golden, seed);
+        }
+    }
+}
+
+/// A card that was not new: what is free on it is anything but zero.
+#[test]
+fn old_contents_of_a_card_never_become_names_on_its_boot_partition() {
+    let golden = golden::image(Format::Bookworm);
+    let overlay = Arc::new(Overlay::new(device(&golden)));
+    let mut usage = pikiosk::flash::usage::Usage::new(None);
+    usage.feed(0, &std::fs::read(&golden.path).expect("it is read"));
+    for offset in (Layout::BOOT_START..golden.layout.root_start()).step_by(512) {
+        if usage.state(&(offset..offset + 512)) == pikiosk::flash::usage::State::Free {
+            overlay.write_at(offset, &[0x41; 512]).expect("old contents");
+        }
+    }
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    let boot = |index: usize| PathBuf::from(format!("/boot/firmware/a name that needs many entries {index}"));
+    for index in 1..100 {
+        image.write(&boot(index), b"x", 0o644, Owner::ROOT).expect("a file comes");
+    }
+    assert_eq!(image.list(Path::new("/boot/firmware")).expect("it is listed").len(), 99 + 5);
+    image.sync().expect("all is written");
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&golden);
+}
+
+/// Random changes below /boot/firmware, in a copy, against a map of names.
+fn boot_changes(golden: &Golden, seed: u64) {
+    let top = Path::new("/boot/firmware");
+    let copy = Golden {
+        path: golden.folder.path().join("boot-changes.img"),
+        layout: golden.layout.clone(),
+        folder: tempfile::tempdir().expect("a folder"),
+    };
+    std::fs::copy(&golden.path, &copy.path).expect("a copy");
+    let overlay = Arc::new(Overlay::new(device(&copy)));
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut folders = vec![top.to_owned(), top.join("overlays")];
+    let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+    let mut count = 0;
+    for index in 0..250 {
+        let folder = folders[rng.usize(..folders.len())].clone();
+        let known: Vec<PathBuf> = files.keys().cloned().collect();
+        match rng.u8(..10) {
+            0 if folders.len() < 20 => {
+                let name = folder.join(format!("a directory with a long name {index}"));
+                image.make_dir(&name, 0o755, Owner::ROOT).expect("a directory");
+                image.make_dir(&name, 0o755, Owner::ROOT).expect("it is there already");
+                folders.push(name);
+            }
+            1..=2 if !known.is_empty() => {
+                let name = &known[rng.usize(..known.len())];
+                image.remove(name).expect("a file goes");
+                files.remove(name);
+            }
+            3 if !known.is_empty() => {
+                let name = known[rng.usize(..known.len())].clone();
+                let bytes = vec![index as u8; rng.usize(..100_000)];
+                image.write(&name, &bytes, 0o644, KIOSK).expect("a file is replaced");
+                files.insert(name, bytes);
+            }
+            _ => {
+                let len = rng.usize(..60);
+                let long: String = std::iter::repeat_with(|| rng.lowercase()).take(len).collect();
+                let name = folder.join(format!("{index}{long}.Txt"));
+                let bytes = vec![index as u8; rng.usize(..20_000)];
+                image.write(&name, &bytes, 0o644, KIOSK).expect("a file comes");
+                files.insert(name, bytes);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 100, "{count} files came");
+    for folder in &folders {
+        let mut names: Vec<_> = files.keys().chain(&folders).filter(|path| path.parent() == Some(folder)).collect();
+        names.sort();
+        let names: Vec<_> =
+            names.iter().map(|path| path.file_name().expect("a name").to_str().expect("UTF-8")).collect();
+        let mut listed = image.list(folder).expect("it is listed");
+        listed.retain(|name| names.contains(&name.as_str()));
+        assert_eq!(listed, names, "{}", folder.display());
+        assert!(image.remove(folder).is_err() || names.is_empty(), "a directory that is not empty stays");
+    }
+    for (path, bytes) in &files {
+        assert!(&image.read(path).expect("it is read") == bytes, "{}", path.display());
+    }
+    image.sync().expect("all is written");
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&copy);
+    // mtools share no code with what wrote it.
+    for (path, bytes) in files.iter().step_by(7) {
+        let name = format!("::/{}", path.strip_prefix(top).expect("below").display());
+        let fat = format!("{}@@{}", copy.path.display(), Layout::BOOT_START);
+        let output = golden::tool("mtype").args(["-i", &fat, &name]).output().expect("mtype runs");
+        assert!(&output.stdout == bytes, "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_full_file_system_refuses_and_keeps_what_it_holds() {
+    let layout = Layout { root_mib: 40, boot_mib: 40, ..Layout::pi_gen() };
+    let golden = golden::image_with(Format::Bookworm, layout);
+    let overlay = Arc::new(Overlay::new(device(&golden)));
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    for (folder, keep) in [("/opt", "/etc/hostname"), ("/boot/firmware", "/boot/firmware/config.txt")] {
+        let before = image.read(Path::new(keep)).expect("it is read");
+        let mut index = 0;
+        let error = loop {
+            let name = PathBuf::from(format!("{folder}/fill {index}"));
+            match image.write(&name, &vec![7; 3_000_000], 0o644, Owner::ROOT) {
+                Ok(()) => index += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        assert!(index > 3, "{index} files fitted");
+        let error = image.write(Path::new(keep), &vec![8; 3_000_000], 0o644, Owner::ROOT).expect_err("it is full");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        assert_eq!(image.read(Path::new(keep)).expect("it is read"), before, "what was there is there");
+        let names = image.list(Path::new(folder)).expect("it is listed");
+        assert!(!names.iter().any(|name| name.contains("pikiosk")), "nothing half is left: {names:?}");
+        // Smaller ones until none fits.
+        for small in 0.. {
+            let name = PathBuf::from(format!("{folder}/small {small}"));
+            if image.write(&name, &[7; 100_000], 0o644, Owner::ROOT).is_err() {
+                break;
+            }
+        }
+        image.remove(Path::new(&format!("{folder}/fill 0"))).expect("room can be made");
+        image.write(Path::new(keep), b"again", 0o644, Owner::ROOT).expect("and used");
+    }
+    image.sync().expect("all is written");
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&golden);
+}
+
+#[test]
+fn thousands_of_files_and_a_file_in_a_thousand_pieces_stay_right() {
+    let golden = golden::image_with(Format::Debian, Layout { root_mib: 60, ..Layout::bookworm() });
+    let overlay = Arc::new(Overlay::new(device(&golden)));
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    let folder = |index: usize| PathBuf::from(format!("/srv/{}", index / 100));
+    let name = |index: usize| folder(index).join(format!("{index} with a name of some length, as they are"));
+    image.make_dir(Path::new("/srv"), 0o755, Owner::ROOT).expect("a directory");
+    for index in 0..3_000 {
+        if index % 100 == 0 {
+            image.make_dir(&folder(index), 0o755, Owner::ROOT).expect("a directory");
+        }
+        image.write(&name(index), &[index as u8; 5_000], 0o644, Owner::ROOT).expect("a file comes");
+    }
+    // Every other one goes: what is free is in pieces of two blocks.
+    for index in (0..3_000).step_by(2) {
+        image.remove(&name(index)).expect("a file goes");
+    }
+    let mut bytes = vec![0; 10 << 20];
+    fastrand::Rng::with_seed(5).fill(&mut bytes);
+    let free = image.free().expect("it is known");
+    let filler = vec![1; usize::try_from(free).expect("a small image") - (11 << 20)];
+    image.write(Path::new("/opt/filler"), &filler, 0o644, Owner::ROOT).expect("a file comes");
+    image.write(Path::new("/opt/pieces"), &bytes, 0o755, Owner::ROOT).expect("a file in pieces");
+    image.sync().expect("all is written");
+    let view = view(Arc::clone(&overlay) as Arc<dyn BlockDevice>, &golden.layout);
+    assert!(view.read("/opt/pieces").expect("another program reads it") == bytes);
+    for index in (1..3_000).step_by(2) {
+        let name = name(index);
+        assert_eq!(view.read(name.to_str().expect("UTF-8")).expect("it is found"), [index as u8; 5_000]);
+    }
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&golden);
+}
+
+/// The crate underneath gives a directory four extents and no more. What matters is that it says so and harms nothing.
+#[test]
+fn a_directory_that_cannot_grow_any_more_is_told_and_stays_right() {
+    let golden = golden::image_with(Format::Debian, Layout { root_mib: 60, ..Layout::bookworm() });
+    let overlay = Arc::new(Overlay::new(device(&golden)));
+    let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+    image.make_dir(Path::new("/srv"), 0o755, Owner::ROOT).expect("a directory");
+    let name = |index: usize| PathBuf::from(format!("/srv/{index} with a name of some length, as they are"));
+    let (made, error) = (0..2_000)
+        .find_map(|index| Some((index, image.write(&name(index), &[1; 5_000], 0o644, Owner::ROOT).err()?)))
+        .expect("pieces of a directory run out");
+    assert!(made > 250, "{made} files were made");
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+    assert_eq!(image.list(Path::new("/srv")).expect("it is listed").len(), made);
+    image.write(Path::new("/etc/hostname"), b"lobby", 0o644, Owner::ROOT).expect("all else goes on");
+    image.sync().expect("all is written");
+    drop(image);
+    overlay.commit().expect("the image is written");
+    assert_clean(&golden);
+}
+
+#[test]
+fn an_image_that_cannot_be_changed_safely_is_refused_in_words_and_left_alone() {
+    use pikiosk::io::{partitions::PartitionsError, system::image::ImageError};
+    let golden = golden::image(Format::Bookworm);
+    let pristine = std::fs::read(&golden.path).expect("it is read");
+    let root = usize::try_from(golden.layout.root_start()).expect("a small image");
+    let open = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = pristine.clone();
+        change(&mut bytes);
+        let memory = Arc::new(Memory(RwLock::new(bytes)));
+        let before = memory.0.read().expect("no panic").clone();
+        let refused =
+            ImageSystem::open_at(Arc::clone(&memory) as Arc<dyn BlockDevice>, NOW).expect_err("it is refused");
+        assert!(*memory.0.read().expect("no panic") == before, "nothing was written");
+        assert!(!refused.hint().is_empty());
+        refused
+    };
+    let at = |offset: usize| root + 1024 + offset;
+    let cases: [(&str, Box<dyn Fn(&mut Vec<u8>)>, fn(&ImageError) -> bool); 9] = [
+        ("no table", Box::new(|bytes| bytes[..512].fill(0)), |error| {
+            matches!(error, ImageError::Partitions(PartitionsError::None))
+        }),
+        ("cut short", Box::new(|bytes| bytes.truncate(100 << 20)), |error| {
+            matches!(error, ImageError::Partitions(PartitionsError::Truncated { number: 2, .. }))
+        }),
+        ("no root", Box::new(move |bytes| bytes[at(0x38)] = 0), |error| matches!(error, ImageError::NoRoot)),
+        ("journal", Box::new(move |bytes| bytes[at(0x60)] |= 0x4), |error| {
+            matches!(error, ImageError::Unclean { number: 2 })
+        }),
+        ("mounted", Box::new(move |bytes| bytes[at(0x3a)] = 0), |error| {
+            matches!(error, ImageError::Unclean { number: 2 })
+        }),
+        ("errors", Box::new(move |bytes| bytes[at(0x3a)] = 3), |error| matches!(error, ImageError::Errors { .. })),
+        (
+            "encrypt",
+            Box::new(move |bytes| bytes[at(0x62)] |= 1),
+            |error| matches!(error, ImageError::Features { features } if features == "encrypt"),
+        ),
+        (
+            "quota and one of tomorrow",
+            Box::new(move |bytes| (bytes[at(0x65)], bytes[at(0x67)]) = (1, 0x40)),
+            |error| matches!(error, ImageError::Features { features } if features.starts_with("quota, read-only feature 0x")),
+        ),
+        ("ext3", Box::new(move |bytes| bytes[at(0x60)] &= !0x40), |error| {
+            matches!(error, ImageError::NotExt4 { found: "ext3" })
+        }),
+    ];
+    for (what, change, is_right) in cases {
+        let refused = open(&change);
+        assert!(is_right(&refused), "{what}: {refused:?}");
+    }
+    // Damage that only a checksum shows.
+    let refused = open(&|bytes| bytes[at(0x100)] ^= 1);
+    assert!(matches!(refused, ImageError::Root { .. }), "{refused:?}");
+}
+
+#[test]
+fn the_kernel_finds_what_was_written() {
+    let golden = golden::image_with(Format::Ours, Layout::trixie());
+    let mut image = ImageSystem::open_at(device(&golden), NOW).expect("it opens");
+    let bytes: Vec<u8> = (0..3_000_000).map(|index: u32| (index / 3) as u8).collect();
+    image.write(Path::new("/usr/bin/kiosk"), &bytes, 0o4755, KIOSK).expect("a file");
+    let long = "./".repeat(100) + "usr";
+    image.link(Path::new("/long"), &long, KIOSK).expect("a link");
+    image.sync().expect("all is written");
+    drop(image);
+    let at = golden.folder.path().join("mount");
+    std::fs::create_dir(&at).expect("a folder");
+    let options = format!("loop,ro,offset={},sizelimit={}", golden.layout.root_start(), golden.layout.root_len());
+    let mounted = golden::tool("mount").args(["-t", "ext4", "-o", &options]).arg(&golden.path).arg(&at).output();
+    if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
+        // Only root may, and not in every container: the other tests read with two other programs.
+        return;
+    }
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::read(at.join("usr/bin/kiosk"));
+    let metadata = std::fs::metadata(at.join("usr/bin/kiosk"));
+    let link = std::fs::read_link(at.join("long"));
+    let unmounted = golden::tool("umount").arg(&at).output().expect("umount runs");
+    assert!(unmounted.status.success(), "{}", golden::said(&unmounted));
+    assert!(found.expect("the kernel reads it") == bytes);
+    let metadata = metadata.expect("the kernel reads it");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o4755, KIOSK.uid, KIOSK.gid));
+    assert_eq!(link.expect("the kernel reads it").to_str(), Some(long.as_str()));
+}
+
+#[test]
+fn the_same_changes_give_the_same_bytes() {
+    let golden = golden::image(Format::Ours);
+    let base = Arc::new(Memory::of(&golden.path));
+    let changed = || {
+        let overlay = Arc::new(Overlay::new(Arc::clone(&base)));
+        let mut image = ImageSystem::open_at(Arc::clone(&overlay) as Arc<dyn BlockDevice>, NOW).expect("it opens");
+        image.write(Path::new("/etc/hostname"), b"lobby\n", 0o644, KIOSK).expect("a file");
+        image.make_dir(Path::new("/etc/kiosk.d"), 0o755, KIOSK).expect("a directory");
+        image.link(Path::new("/etc/localtime"), "/usr/share/zoneinfo/UTC", Owner::ROOT).expect("a link");
+        image.write(Path::new("/boot/firmware/ssh"), b"", 0o644, KIOSK).expect("a file");
+        image.sync().expect("all is written");
+        drop(image);
+        let read = |extent: pikiosk::io::block::overlay::Extent| {
+            let mut bytes = vec![0; usize::try_from(extent.len).expect("a small image")];
+            overlay.read_at(extent.offset, &mut bytes).expect("it is in memory");
+            (extent, bytes)
+        };
+        overlay.extents().into_iter().map(read).collect::<Vec<_>>()
+    };
+    assert!(changed() == changed(), "the same extents, with the same bytes");
+}

@@ -425,7 +425,7 @@ fn repair_puts_right_what_drifted_and_brings_nothing_new() {
         vec![file("/etc/one", "1"), file("/etc/two", "newer"), file("/etc/three", "3"), packages(&["firefox-esr"])],
         vec![after("/etc/one", "reload-one", false), after("/etc/three", "reload-three", false)],
     );
-    let repair = planned(&system, &newer).unwrap().only_drifted(&newer);
+    let repair = planned(&system, &newer).unwrap().only_drifted(&newer, system.abilities);
     let paths: Vec<_> = repair.steps.iter().map(|step| step.path.to_str().unwrap()).collect();
     assert_eq!(paths, ["/etc/one"]);
     assert!(repair.packages.is_empty());
@@ -482,7 +482,13 @@ fn what_cannot_be_done_on_a_card_is_left_for_its_first_boot_in_the_same_form() {
     // The card is in the Pi.
     let mut booted = with_apt(live(copy(&card)), true);
     apply::install(&mut booted, &left, &mut |_| {}).unwrap();
-    let rest = Plan { packages: vec![], first_boot: Some(FirstBoot::Drop), ..left };
+    // A command that fails leaves the plan for another try.
+    let rest = planned(&booted, &desired).unwrap();
+    assert_eq!(rest.first_boot, Some(FirstBoot::Drop));
+    let mut broken = copy(&booted);
+    broken.on_run(Box::new(|_, _, _| Ok(Ran { success: false, status: String::new(), output: String::new() })));
+    apply(&mut broken, &rest).unwrap_err();
+    assert!(broken.stat(Path::new(FIRST_BOOT)).unwrap().is_some());
     apply(&mut booted, &rest).unwrap();
     assert!(booted.stat(Path::new(FIRST_BOOT)).unwrap().is_none());
     assert!(ran(&booted).contains(&"locale-gen"));

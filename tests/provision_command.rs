@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Every path with what it is: content or target, mode, owner.
-type Tree = BTreeMap<PathBuf, (Vec<u8>, u32, u32, u32)>;
+type Tree = BTreeMap<PathBuf, Node>;
+type Node = (Vec<u8>, u32, u32, u32);
 
 /// A directory with as much of Debian as provisioning looks at, and a kiosk.toml.
 struct Root {
@@ -75,6 +76,16 @@ impl Root {
         self.command(flags).output().unwrap()
     }
 
+    /// A file that was not there before, by the receipt.
+    fn a_file_of_ours(&self) -> PathBuf {
+        let receipt = fs::read(self.path().join("var/lib/pikiosk/provision/receipt.json")).unwrap();
+        let receipt: Value = serde_json::from_slice(&receipt).unwrap();
+        let entries = receipt["entries"].as_object().unwrap();
+        let ours = |it: &Value| it["before"]["is"] == "absent" && it["left"]["is"] == "file";
+        let (path, _) = entries.iter().find(|(path, it)| path.starts_with("/etc/systemd/") && ours(it)).unwrap();
+        self.path().join(path.trim_start_matches('/'))
+    }
+
     fn tree(&self) -> Tree {
         let mut tree = Tree::new();
         collect(&self.path(), &mut tree);
@@ -104,8 +115,10 @@ fn without_receipt(tree: Tree) -> Tree {
 }
 
 fn same(is: &Tree, should: &Tree) {
-    let differ =
-        |a: &Tree, b: &Tree| a.iter().filter(|it| b.get(it.0) != Some(it.1)).map(|it| it.0.clone()).collect::<Vec<_>>();
+    let in_words = |(path, (content, mode, uid, gid)): (&PathBuf, &Node)| {
+        format!("{} {mode:o} {uid}:{gid} {:?}", path.display(), String::from_utf8_lossy(content))
+    };
+    let differ = |a: &Tree, b: &Tree| a.iter().filter(|it| b.get(it.0) != Some(it.1)).map(in_words).collect::<Vec<_>>();
     assert_eq!((differ(is, should), differ(should, is)), (vec![], vec![]), "(is, should be)");
 }
 
@@ -152,21 +165,22 @@ fn a_root_becomes_a_kiosk_stays_one_and_is_undone_to_the_byte() {
 fn a_file_that_was_changed_by_hand_is_named_with_its_cure_and_repaired_when_asked() {
     let Some(root) = Root::new() else { return };
     ends(&root.provision(&["--yes"]), 0);
-    let hosts = root.path().join("etc/systemd/journald.conf.d/90-pikiosk.conf");
-    let ours = fs::read(&hosts).unwrap();
-    fs::write(&hosts, "by hand\n").unwrap();
+    let changed = root.a_file_of_ours();
+    let ours = fs::read(&changed).unwrap();
+    fs::write(&changed, "by hand\n").unwrap();
     let check = root.provision(&["--check"]);
     ends(&check, 3);
     assert!(told(&check).contains("changed since the last run"), "{}", told(&check));
     ends(&root.provision(&["--repair"]), 0);
-    assert_eq!(fs::read(&hosts).unwrap(), ours);
+    assert_eq!(fs::read(&changed).unwrap(), ours);
 
-    fs::write(&hosts, "by hand\n").unwrap();
+    fs::write(&changed, "by hand\n").unwrap();
     let undo = root.provision(&["--undo", "--yes"]);
     ends(&undo, 15);
-    assert!(told(&undo).contains("90-pikiosk.conf: somebody changed it since"), "{}", told(&undo));
-    assert_eq!(fs::read(&hosts).unwrap(), b"by hand\n");
-    fs::remove_file(&hosts).unwrap();
+    let name = changed.file_name().unwrap().to_str().unwrap();
+    assert!(told(&undo).contains(&format!("{name}: somebody changed it since")), "{}", told(&undo));
+    assert_eq!(fs::read(&changed).unwrap(), b"by hand\n");
+    fs::remove_file(&changed).unwrap();
     ends(&root.provision(&["--undo", "--yes"]), 0);
 }
 

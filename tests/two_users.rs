@@ -184,7 +184,7 @@ fn two_users_show_a_page_together_and_neither_comes_at_what_is_the_others() {
         let shown =
             || screen.frame().share(GREEN) > 0.8 && pi.status().is_some_and(|it| it["health"]["showing"] == true);
         let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until("the page is on the glass, and anybody may know", COLD, || shown().then_some(()));
+            until("the page is on the glass, and anybody may know", COLD * 3, || shown().then_some(()));
         }));
         assert!(shown.is_ok(), "{}", logs());
     };

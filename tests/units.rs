@@ -78,6 +78,7 @@ fn put(root: &Path, name: &str, text: &str) {
         let command = line.split_once('=').unwrap().1.trim_start_matches(['-', '+', '!', ':', '@']);
         if let Some(program) = command.split_whitespace().next() {
             let program = root.join(program.trim_start_matches('/'));
+            fs::create_dir_all(program.parent().unwrap()).unwrap();
             fs::write(&program, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         }

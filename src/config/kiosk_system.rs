@@ -66,12 +66,12 @@ pub(super) struct SystemFile {
     #[schemars(extend("examples" = ["de_CH.UTF-8"]))]
     locale: Option<String>,
     /// The keyboard's layout, with its variant in brackets if it has one. Without it, as the system has it.
-    #[schemars(extend("examples" = ["ch(de)"]))]
+    #[schemars(extend("examples" = ["ch(fr)"]))]
     keyboard: Option<String>,
     /// Public keys that may log in as root by ssh; passwords may not any more. Empty: ssh stays as it is, which on a
     /// new card is off.
     #[schemars(extend("examples" =
-        [["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB technician"]]))]
+        [["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB"]]))]
     ssh_keys: Vec<String>,
     /// The Pi starts again when its system stood still for so many seconds. 0: it does not.
     #[schemars(range(min = 0, max = 15))]

@@ -141,7 +141,10 @@ fn what_a_raspberry_pi_cannot_be_is_told_with_what_to_write() {
 mode = "full hd"
 rotate = 45
 "#;
-    insta::assert_snapshot!(refused::<KioskSettings>(text), @"");
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
+    kiosk.toml:2: screen.mode: "full hd" is no size of a picture; write width x height @ hertz, such as 1920x1080@60
+           kiosk.toml:3: screen.rotate: 45 is no quarter turn; write 0, 90, 180 or 270
+    "#);
     let text = r#"[network]
 wifi_ssid = "a name that is far too long for a Wi-Fi"
 wifi_password = "1234567"
@@ -152,13 +155,22 @@ dns = ["router"]
 "#;
     let said = refused::<KioskSettings>(text);
     assert!(!said.contains("\"1234567\""), "{said}");
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    kiosk.toml:5: network.address: "192.168.1.20" is no address with its network; write it with the bits of its network, such as 192.168.1.20/24
+           kiosk.toml:7: network.dns[0]: "router" is no address; write the number of a name server, such as 192.168.1.1
+           kiosk.toml:2: network.wifi_ssid: this is no name of a Wi-Fi; write its name as the router shows it, at most 32 letters
+           kiosk.toml:3: network.wifi_password: a password of a Wi-Fi has 8 to 63 characters, this one has 7; write it as the router shows it, or take the line out for a Wi-Fi without one
+           kiosk.toml:4: network.wifi_country: "ch" is no country; write the two capital letters of the country in which the display stands, such as CH
+    "#);
     let text = r#"[network]
 wifi_password = "12345678"
 address = "192.168.1.20/24"
 gateway = "192.168.2.1"
 "#;
-    insta::assert_snapshot!(refused::<KioskSettings>(text), @"");
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
+    kiosk.toml:4: network.gateway: the gateway is not in the network of 192.168.1.20/24; write the router's address in the same network
+           kiosk.toml:2: network.wifi_password: there is no Wi-Fi to use it for; write network.wifi_ssid as well
+    "#);
     let text = r#"[system]
 hostname = "Lobby 1"
 timezone = "Zurich"
@@ -170,7 +182,16 @@ watchdog_seconds = 60
 "#;
     let said = refused::<KioskSettings>(text);
     assert!(said.contains("60 is out of range; write a whole number from 0 to 15"), "{said}");
-    insta::assert_snapshot!(refused::<KioskSettings>(&text.replace("watchdog_seconds = 60\n", "")), @"");
+    insta::assert_snapshot!(refused::<KioskSettings>(&text.replace("watchdog_seconds = 60\n", "")), @r#"
+    kiosk.toml:2: system.hostname: "Lobby 1" is no name of a machine; write small letters, digits and dashes, at most 63, with a letter or digit at both ends
+           kiosk.toml:3: system.timezone: "Zurich" is no time zone; write a continent and a large city, such as Europe/Zurich, or UTC
+           kiosk.toml:4: system.locale: "german" is no locale of UTF-8; write language_COUNTRY.UTF-8, such as de_CH.UTF-8, or C.UTF-8
+           kiosk.toml:5: system.keyboard: "German (Switzerland)" is no layout; write a layout such as gb or de, with a variant in brackets such as ch(fr)
+           kiosk.toml:7: system.packages[0]: "vim; reboot" is no package; write the name of a Debian package, such as fonts-noto-cjk
+           kiosk.toml:6: system.ssh_keys[0]: this is a private key: it belongs to nobody but its owner; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+           kiosk.toml:6: system.ssh_keys[1]: the key is not whole: a part of the line is missing; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+           kiosk.toml:6: system.ssh_keys[2]: the key is not whole: a part of the line is missing; write the one line of the .pub file, such as ssh-ed25519 AAAA… name
+    "#);
 }
 
 #[test]

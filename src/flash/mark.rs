@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use ring::digest::{SHA256, digest};
 
-use super::{schedule::BLOCK, stream::Chunk};
+use super::{
+    schedule::{self, BLOCK, is_zero},
+    stream::Chunk,
+};
 
 /// A run of bytes that was, or shall be, written, and what it is.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Mark {
     /// Bytes; no more than a chunk.
     pub len: usize,
     pub sha256: [u8; 32],
+    /// All of it is zero.
+    pub zero: bool,
     /// CRC-32 of each block: tells which block of it is bad, and where else its bytes are.
     blocks: Arc<[u32]>,
 }
@@ -21,7 +26,7 @@ pub struct Mark {
 impl Mark {
     pub fn of(offset: u64, bytes: &[u8]) -> Self {
         let blocks = bytes.chunks(BLOCK as usize).map(crc32fast::hash).collect();
-        Self { offset, len: bytes.len(), sha256: sha256(bytes), blocks }
+        Self { offset, len: bytes.len(), sha256: sha256(bytes), zero: is_zero(bytes), blocks }
     }
 
     pub fn end(&self) -> u64 {
@@ -58,7 +63,13 @@ pub struct Piece {
 impl Piece {
     /// `extents` are ranges of bytes of the image, inside the chunk.
     pub fn new(chunk: Chunk, extents: Vec<Range<u64>>, done: u64, total: Option<u64>) -> Self {
-        let marks = extents.into_iter().map(|extent| Arc::new(Mark::of(extent.start, part(&chunk, &extent)))).collect();
+        let mut marks = Vec::new();
+        for extent in extents {
+            let bytes = part(&chunk, &extent);
+            for part in schedule::parts(bytes) {
+                marks.push(Arc::new(Mark::of(extent.start + part.start as u64, &bytes[part])));
+            }
+        }
         Self { chunk, marks, done, total }
     }
 

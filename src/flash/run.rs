@@ -94,7 +94,7 @@ pub fn flash(
     let mut outcomes: Vec<Option<CardOutcome>> = Vec::new();
     let mut runs = Vec::new();
     for (index, job) in jobs.into_iter().enumerate() {
-        match fits(&job, needed, stream.length()) {
+        match fits(&job, needed, stream.length(), shared.writes()) {
             Ok(()) => {
                 runs.push(CardRun::new(index, job, Arc::clone(&shared)));
                 outcomes.push(None);
@@ -323,9 +323,9 @@ impl Feed {
     }
 }
 
-/// Whether a card can take the image; makes a file long enough.
-fn fits(job: &CardJob, needed: Option<u64>, length: Option<u64>) -> Result<(), CardFault> {
-    if let Some(end) = length.max(needed) {
+/// Whether a card can take the image; makes a file long enough, if it is to be written.
+fn fits(job: &CardJob, needed: Option<u64>, length: Option<u64>, writes: bool) -> Result<(), CardFault> {
+    if let Some(end) = length.max(needed).filter(|_| writes) {
         job.card.make_room(end).map_err(|error| CardFault::of(super::events::Doing::Write, 0, error))?;
     }
     let (len, needed) = (job.card.len(), needed.unwrap_or(schedule::FIRST));

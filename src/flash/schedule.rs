@@ -52,6 +52,25 @@ pub fn differing(one: &[u8], other: &[u8]) -> Vec<Range<usize>> {
     joined(ranges, JOIN).into_iter().map(|range| range.start as usize..range.end as usize).collect()
 }
 
+/// Cuts a run of bytes so that long runs of zeros are parts of their own.
+pub fn parts(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut parts: Vec<(Range<usize>, bool)> = Vec::new();
+    let mut at = 0;
+    for piece in bytes.chunks(JOIN as usize) {
+        let (zero, end) = (is_zero(piece), at + piece.len());
+        match parts.last_mut() {
+            Some((last, same)) if *same == zero => last.end = end,
+            _ => parts.push((at..end, zero)),
+        }
+        at = end;
+    }
+    parts.into_iter().map(|(part, _)| part).collect()
+}
+
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 /// How much one write hands to the kernel, in bytes: whole requests of the disk, so that none is cut in two parts of
 /// unequal length, and no more than `most`.
 pub fn write_size(largest_request: Option<u64>, most: u64) -> u64 {
@@ -114,6 +133,16 @@ mod tests {
     fn the_first_mebibyte_is_never_among_what_is_written_first() {
         assert_eq!(extents(&[0..10, 700_000..FIRST + 1], &(0..4 << 20)), [FIRST..FIRST + BLOCK]);
         assert!(extents(&[0..FIRST], &(0..4 << 20)).is_empty());
+    }
+
+    #[test]
+    fn long_runs_of_zeros_are_parts_of_their_own() {
+        let kib = |from: usize, to: usize| from * 1024..to * 1024;
+        let mut bytes = vec![0; 4 << 20];
+        assert_eq!(parts(&bytes), [kib(0, 4096)]);
+        bytes[700 * 1024] = 1;
+        assert_eq!(parts(&bytes), [kib(0, 512), kib(512, 768), kib(768, 4096)]);
+        assert_eq!(parts(&bytes[..4096]), [kib(0, 4)]);
     }
 
     #[test]

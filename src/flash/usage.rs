@@ -11,7 +11,8 @@
 //! unmounted cleanly, or has features that are not known here, is in use as a whole; so is all outside of partitions.
 //!
 //! Rejected: to believe a `.bmap` that was found beside an image. Nobody signed it, and what it leaves out is whatever
-//! was a hole in somebody's file: blocks that a file system needs to be zero are among that.
+//! was a hole in somebody's file: blocks that a file system needs to be zero are among that. The journal is: a card that
+//! had the same image before would keep its old transactions, whose checksums fit, where the new journal runs on.
 
 mod ext4;
 mod fat;

@@ -17,13 +17,10 @@ use nix::{
     sys::stat::{major, minor},
 };
 
-use super::{
-    aligned::{AlignedBuffer, PAGE},
-    block::BlockDevice,
-};
+use super::{aligned::AlignedBuffer, block::BlockDevice};
 
-/// Offsets and lengths that are multiples of this go straight through: every card's and every loop device's sector.
-pub const SECTOR: u64 = 512;
+/// The sector of a file, and of nearly every card and loop device, in bytes.
+const SECTOR: u64 = 512;
 
 /// A device node or regular file opened with O_DIRECT. A regular file whose filesystem does not know O_DIRECT is
 /// written through the page cache, and [`BlockDevice::flush`] makes the kernel forget what it holds of it.
@@ -33,6 +30,8 @@ pub struct DirectDevice {
     len: AtomicU64,
     device: Option<u64>,
     cached: bool,
+    /// Offsets and lengths that are multiples of this go straight through, in bytes.
+    sector: u64,
 }
 
 impl DirectDevice {
@@ -45,7 +44,9 @@ impl DirectDevice {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a block device"));
         }
         let len = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, len: AtomicU64::new(len), device: Some(metadata.rdev()), cached: false })
+        let device = metadata.rdev();
+        let sector = queue_number(device, "logical_block_size").unwrap_or(SECTOR);
+        Ok(Self { file, len: AtomicU64::new(len), device: Some(device), cached: false, sector })
     }
 
     /// Opens a regular file, made if there is none, and locks it against other processes that do so:
@@ -66,7 +67,7 @@ impl DirectDevice {
             Err(std::fs::TryLockError::WouldBlock) => return Err(io::Error::from_raw_os_error(Errno::EBUSY as i32)),
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
         }
-        Ok(Self { file, len: AtomicU64::new(metadata.len()), device: None, cached })
+        Ok(Self { file, len: AtomicU64::new(metadata.len()), device: None, cached, sector: SECTOR })
     }
 
     /// Makes a regular file this long; what is added is zeros that take no room.
@@ -78,10 +79,7 @@ impl DirectDevice {
 
     /// The largest request of this disk in bytes (`max_sectors_kb` of sysfs); `None` for files.
     pub fn largest_request(&self) -> Option<u64> {
-        let device = self.device?;
-        let path = format!("/sys/dev/block/{}:{}/queue/max_sectors_kb", major(device), minor(device));
-        let kib: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
-        Some(kib * 1024)
+        Some(queue_number(self.device?, "max_sectors_kb")? * 1024)
     }
 
     /// The device number of a disk.
@@ -101,6 +99,19 @@ impl DirectDevice {
         }
         Ok(())
     }
+
+    /// Whether O_DIRECT takes this as it is.
+    fn straight(&self, offset: u64, bytes: &[u8]) -> bool {
+        let whole = |number: u64| number.is_multiple_of(self.sector);
+        self.cached || whole(offset) && whole(bytes.len() as u64) && AlignedBuffer::is_aligned(bytes)
+    }
+
+    /// The sectors around a run of bytes: where they begin, and how long they are.
+    fn around(&self, offset: u64, len: usize) -> (u64, usize) {
+        let from = offset - offset % self.sector;
+        let to = (offset + len as u64).next_multiple_of(self.sector);
+        (from, (to - from) as usize)
+    }
 }
 
 mod ioctl {
@@ -118,10 +129,10 @@ impl BlockDevice for DirectDevice {
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        if self.cached || straight(offset, into) {
+        if self.straight(offset, into) {
             return self.file.read_exact_at(into, offset);
         }
-        let (from, len) = around(offset, into.len());
+        let (from, len) = self.around(offset, into.len());
         let mut bounce = AlignedBuffer::zeroed(len);
         self.file.read_exact_at(&mut bounce, from)?;
         let lead = (offset - from) as usize;
@@ -130,10 +141,10 @@ impl BlockDevice for DirectDevice {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.cached || straight(offset, bytes) {
+        if self.straight(offset, bytes) {
             return self.file.write_all_at(bytes, offset);
         }
-        let (from, len) = around(offset, bytes.len());
+        let (from, len) = self.around(offset, bytes.len());
         let mut bounce = AlignedBuffer::zeroed(len);
         if len != bytes.len() {
             self.file.read_exact_at(&mut bounce, from)?;
@@ -162,19 +173,11 @@ fn open(path: &Path, flags: OFlag, create: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// Whether O_DIRECT takes this as it is.
-fn straight(offset: u64, bytes: &[u8]) -> bool {
-    offset.is_multiple_of(SECTOR) && (bytes.len() as u64).is_multiple_of(SECTOR) && AlignedBuffer::is_aligned(bytes)
+/// A number that sysfs tells of a disk's queue.
+fn queue_number(device: u64, name: &str) -> Option<u64> {
+    let path = format!("/sys/dev/block/{}:{}/queue/{name}", major(device), minor(device));
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
-
-/// The sectors around a run of bytes: where they begin, and how long they are.
-fn around(offset: u64, len: usize) -> (u64, usize) {
-    let from = offset - offset % SECTOR;
-    let to = (offset + len as u64).next_multiple_of(SECTOR);
-    (from, (to - from) as usize)
-}
-
-const _: () = assert!((PAGE as u64).is_multiple_of(SECTOR));
 
 #[cfg(test)]
 mod tests {

@@ -78,7 +78,10 @@ pub fn apply(system: &mut dyn System, plan: &Plan, progress: &mut dyn FnMut(Prog
     if plan.steps.is_empty() && plan.commands.is_empty() && plan.first_boot.is_none() && !unfinished {
         return Ok(());
     }
-    let mut run = Run { receipt: stored.clone().unwrap_or_else(Receipt::new), stored, begun: 0, ran: 0, plan };
+    let left_before = receipt::read(system, Path::new(FIRST_BOOT));
+    let left_before = left_before.map_err(|source| failed("look at what was left before", source.into()))?;
+    let receipt = stored.clone().unwrap_or_else(Receipt::new);
+    let mut run = Run { plan, stored, receipt, begun: 0, ran: 0, left_before };
     match run.all(system, progress) {
         Ok(()) => Ok(()),
         Err((doing, source)) => {
@@ -119,6 +122,8 @@ struct Run<'a> {
     begun: usize,
     /// How many commands were run, whatever became of them.
     ran: usize,
+    /// What was left for the first boot before this run.
+    left_before: Option<Vec<u8>>,
 }
 
 impl Run<'_> {
@@ -140,12 +145,12 @@ impl Run<'_> {
                 (doing(step), source)
             })?;
         }
-        self.leave_first_boot(system).map_err(|source| (format!("write {FIRST_BOOT}"), source))?;
         for command in &self.plan.commands {
             progress(Progress::Command(command));
             self.ran += 1;
             run(system, command, progress).map_err(|source| (format!("run {}", command.line()), source))?;
         }
+        self.leave_first_boot(system).map_err(|source| (format!("write {FIRST_BOOT}"), source))?;
         self.settle(system).map_err(|source| ("write down what was done".to_owned(), source))
     }
 
@@ -230,6 +235,11 @@ impl Run<'_> {
 
     fn forget(&self, system: &mut dyn System) -> Result<(), StepError> {
         let Some(stored) = &self.stored else { return Ok(home::remove(system, &self.receipt)?) };
+        match &self.left_before {
+            _ if self.plan.first_boot.is_none() => {}
+            Some(bytes) => system.write(Path::new(FIRST_BOOT), bytes, 0o600, Owner::ROOT)?,
+            None => system.remove(Path::new(FIRST_BOOT))?,
+        }
         home::save(system, stored)?;
         home::tidy(system, stored)?;
         Ok(())

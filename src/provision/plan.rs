@@ -128,10 +128,12 @@ impl Plan {
 
     /// Only what is not as the last run left it: what is repaired at boot.
     #[must_use]
-    pub fn only_drifted(mut self, desired: &Desired) -> Self {
+    pub fn only_drifted(mut self, desired: &Desired, abilities: Abilities) -> Self {
         self.steps.retain(|step| step.drifted);
         let changed: Vec<&Path> = self.steps.iter().map(|step| step.path.as_path()).collect();
-        self.commands = desired.after.iter().filter(|after| watches(after, &changed)).map(Command::from).collect();
+        let due = desired.after.iter().filter(|after| watches(after, &changed));
+        let due: Vec<(&After, Command)> = due.map(|after| (after, Command::from(after))).collect();
+        self.commands = divide(&due, Vec::new(), abilities).0.commands;
         self.packages.clear();
         self.first_boot = None;
         self.kept.clear();

@@ -2,6 +2,8 @@ use std::io::{Error as IoError, ErrorKind};
 
 use super::*;
 use crate::config::{KioskSettings, Sources};
+#[cfg(any(feature = "display", feature = "tools"))]
+use crate::provision::{apply::ApplyError, step::StepError};
 #[cfg(feature = "tools")]
 use crate::{
     image::{inspect::InspectError, recipe::RecipeError},
@@ -26,6 +28,30 @@ fn every_failure() -> Vec<Failure> {
         Failure::FileThere { path: path.clone() },
         Failure::Unwritable { source: io(ErrorKind::InvalidInput) },
         Failure::Missing { count: 2 },
+        Failure::Unread { path: path.clone(), source: io(ErrorKind::NotFound) },
+        Failure::Interrupted,
+        #[cfg(feature = "tools")]
+        Failure::Disks { source: io(ErrorKind::NotFound) },
+        #[cfg(feature = "tools")]
+        Failure::UnsafeDisk {
+            path: "/dev/sda".into(),
+            says: "this machine runs from it (/)".into(),
+            cure: "see which cards there are: pikiosk flash --list".into(),
+        },
+        #[cfg(feature = "tools")]
+        Failure::CardUnopened { path: "/dev/sdb".into(), source: io(ErrorKind::PermissionDenied) },
+        #[cfg(feature = "tools")]
+        Failure::Source { source: SourceError::Missing { path: "pikiosk.img".into() } },
+        #[cfg(feature = "tools")]
+        cards(CardFault::KeepsNothing),
+        #[cfg(feature = "tools")]
+        cards(CardFault::Customise { source: std::sync::Arc::new(io(ErrorKind::StorageFull)) }),
+        #[cfg(any(feature = "display", feature = "tools"))]
+        provision(ProvisionError::NotRoot),
+        #[cfg(any(feature = "display", feature = "tools"))]
+        provision(apply_failed(Vec::new())),
+        #[cfg(any(feature = "display", feature = "tools"))]
+        provision(apply_failed(vec!["/etc/hostname".into()])),
         Failure::NotShown { bad: 2, pending: vec![] },
         Failure::NotShown { bad: 0, pending: (1..=7).map(|n| format!("shop-{n}")).collect() },
         Failure::NotShown { bad: 1, pending: vec!["lobby".into()] },
@@ -78,6 +104,23 @@ fn image(source: ImageFault) -> Failure {
 }
 
 #[cfg(feature = "tools")]
+fn cards(fault: CardFault) -> Failure {
+    Failure::Cards { bad: 1, of: 4, fault: Box::new(fault) }
+}
+
+#[cfg(any(feature = "display", feature = "tools"))]
+fn provision(source: ProvisionError) -> Failure {
+    Failure::Provision { target: "this Pi".into(), source }
+}
+
+#[cfg(any(feature = "display", feature = "tools"))]
+fn apply_failed(not_undone: Vec<PathBuf>) -> ProvisionError {
+    let source = StepError::Io(IoError::from(ErrorKind::StorageFull));
+    let doing = "write /etc/hostname".to_owned();
+    ProvisionError::Apply(ApplyError { doing, source, not_undone, installed: Vec::new() })
+}
+
+#[cfg(feature = "tools")]
 fn server(source: ClientError) -> Failure {
     Failure::Server { doing: "push", source }
 }
@@ -102,7 +145,16 @@ fn every_failure_says_what_failed_why_and_what_to_do() {
 fn every_exit_code_of_the_table_is_one_that_something_ends_with() {
     let used: Vec<_> = every_failure().iter().map(Failure::exit).collect();
     for exit in Exit::ALL {
-        let server_only = matches!(exit, Exit::CredentialsRefused | Exit::Unreachable) && cfg!(not(feature = "tools"));
+        let of_tools = [
+            Exit::CredentialsRefused,
+            Exit::Unreachable,
+            Exit::DiskUnsafe,
+            Exit::ImageRefused,
+            Exit::WriteFailed,
+            Exit::Undone,
+            Exit::UndoIncomplete,
+        ];
+        let server_only = of_tools.contains(&exit) && cfg!(not(feature = "tools"));
         assert!(exit == Exit::Done || used.contains(&exit) || server_only, "{exit:?}");
         assert!(Exit::table().contains(exit.meaning()));
     }

@@ -22,7 +22,15 @@ pub fn found(args: &Args, room: u64, arm64: bool, cancel: &Cancel) -> Result<Fou
     let sha256 = args.sha256.as_deref().map(str::parse::<Sha256>).transpose();
     let sha256 = sha256.map_err(|error| refused(error.into()))?;
     let cache = if args.no_cache { None } else { Cache::of_this_user() };
-    let lookup = Lookup { sha256, cache: cache.clone(), cancel: cancel.clone(), ..Lookup::default() };
+    let usual = Lookup::default();
+    let lookup = Lookup {
+        os_list: args.os_list.clone().unwrap_or_else(|| usual.os_list.clone()),
+        sha256,
+        bmap: args.bmap.clone(),
+        cache: cache.clone(),
+        cancel: cancel.clone(),
+        ..usual
+    };
     if !args.json.json {
         output::remark(&format!("Looking at {text} …"));
     }

@@ -31,7 +31,7 @@ use crate::flash::disks::{self, Rules};
 use crate::flash::job::{Cancel, Mode};
 use crate::flash::source;
 
-/// Writes an image to one or many cards, each with its own identity, and reads back what it wrote.
+/// Writes an image to cards, each a display of its own, and reads it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "IMAGE is a file (.img, .img.xz, .img.gz, .img.zst, .zip), an http(s) address,
 or os:NAME for a name in the list of Raspberry Pi OS.
@@ -99,6 +99,12 @@ pub struct Args {
     /// The SHA-256 that the image must have, packed or unpacked.
     #[arg(long, value_name = "HEX", help_heading = "The image")]
     sha256: Option<String>,
+    /// The block map of the image, where it does not lie beside it.
+    #[arg(long, value_name = "FILE", help_heading = "The image")]
+    bmap: Option<PathBuf>,
+    /// Another list of images than that of Raspberry Pi: an address or a file.
+    #[arg(long, value_name = "URL|FILE", help_heading = "The image")]
+    os_list: Option<String>,
     /// Neither reads nor keeps downloads.
     #[arg(long, help_heading = "The image")]
     no_cache: bool,

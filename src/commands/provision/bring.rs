@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Args, ProvisionError, program, target::Target};
 use crate::commands::{Exit, Failure, output};
 use crate::config::KioskSettings;
-use crate::io::system::Observe;
+use crate::io::system::{Abilities, Observe};
 use crate::provision::{
     apply::{self, Progress},
     desired::{self, PROGRAM, desired},
@@ -89,11 +89,12 @@ pub(super) fn bring(target: &mut Target, settings: &KioskSettings, args: &Args) 
 struct Made {
     desired: Desired,
     plan: Plan,
+    abilities: Abilities,
 }
 
 impl Made {
     fn planned(self, args: &Args) -> Plan {
-        if args.repair { self.plan.only_drifted(&self.desired) } else { self.plan }
+        if args.repair { self.plan.only_drifted(&self.desired, self.abilities) } else { self.plan }
     }
 }
 
@@ -110,7 +111,7 @@ fn look(system: &dyn Observe, settings: &KioskSettings, args: &Args) -> Result<M
     let receipt = Receipt::load(system).map_err(|source| failed(source.into()))?;
     let observed = observe(system, &desired, receipt.as_ref()).map_err(failed)?;
     let plan = plan(&desired, &observed, receipt.as_ref()).map_err(|source| ProvisionError::Plan { source })?;
-    Ok(Made { desired, plan })
+    Ok(Made { desired, plan, abilities: observed.abilities })
 }
 
 fn agreed(target: &Target, summary: &Summary, args: &Args) -> Result<bool, Failure> {

@@ -9,13 +9,7 @@ use super::{Args, ProvisionError, bring, target, target::Target};
 use crate::commands::cli::Json;
 use crate::commands::{Exit, Failure, output};
 use crate::io::system::Owner;
-use crate::provision::{
-    apply,
-    item::Desired,
-    observe::observe,
-    plan::{FirstBoot, Plan},
-    report::Summary,
-};
+use crate::provision::{apply, item::Desired, observe::observe, plan::Plan, report::Summary};
 
 /// Where the Pi's FAT partition is, since Debian bookworm and before.
 const FAT: [&str; 2] = ["/boot/firmware", "/boot"];
@@ -44,13 +38,10 @@ pub(super) fn run() -> Result<Exit, Failure> {
 
 fn finish(target: &mut Target, left: Plan) -> Result<Exit, Failure> {
     let mut progress = Teller::default();
-    let mut all = |target: &mut Target| {
-        apply::install(&mut *target.system, &left, &mut |it| progress.tell(it))?;
-        let rest = Plan { packages: Vec::new(), first_boot: Some(FirstBoot::Drop), ..left.clone() };
-        apply::apply(&mut *target.system, &rest, &mut |it| progress.tell(it))
-    };
-    all(target).map_err(|source| target.failed(source.into()))?;
-    // Packages bring accounts and files: what was laid down on the card may not fit any more.
+    apply::install(&mut *target.system, &left, &mut |it| progress.tell(it))
+        .map_err(|source| target.failed(source.into()))?;
+    // Packages bring accounts and files: what was laid down on the card may not fit any more. What is planned now also
+    // has the commands that were left, and drops the plan once they were run.
     let args = Args {
         root: None,
         #[cfg(feature = "tools")]

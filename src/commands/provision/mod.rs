@@ -24,7 +24,7 @@ mod undo;
 
 pub use error::ProvisionError;
 
-/// Makes a Debian or Raspberry Pi OS system a kiosk; --check says what would change, --undo takes it back.
+/// Makes a Debian or Raspberry Pi OS system a kiosk, or takes that back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo pikiosk provision --config kiosk.toml --check

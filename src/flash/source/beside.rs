@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     Lookup, Patience, Sha256, Source, SourceError, Told,
-    fetch::{SHORT, small},
+    ask::{SHORT, small},
 };
 use crate::flash::bmap::{self, Bmap};
 

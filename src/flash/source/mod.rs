@@ -8,6 +8,7 @@
 //!
 //! Rejected: an image from standard input. It cannot be looked at before a card is touched, nor taken up again.
 
+mod ask;
 mod beside;
 mod boot;
 mod cache;
@@ -24,12 +25,12 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::flash) use ask::small;
 pub use boot::{Boot, Head, judge, partitions_end};
 pub use cache::Cache;
 pub use digest::{Hasher, NotASha256, Sha256};
 pub use error::SourceError;
 pub use fetch::Patience;
-pub(in crate::flash) use fetch::small;
 pub use find::Lookup;
 pub use open::{Cached, Opened, Options, Wanted};
 pub use progress::{Cancel, Progress, Slowest};

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
+use super::ask::{Still, still};
 use super::cache::{Remembered, hash_of};
-use super::fetch::{self, Order, Patience, Still, still};
+use super::fetch::{self, Order, Patience};
 use super::{Boot, Cache, Cancel, Head, Place, Progress, Sha256, Source, SourceError, Told, file, judge};
 use crate::flash::decode::{Decoded, Expected, Job, Limit, Means, start, unpacked_length};
 use crate::flash::stream::{CHUNK, SlowPart};

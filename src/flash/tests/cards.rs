@@ -187,4 +187,8 @@ fn verify_only_tells_what_differs_and_writes_nothing() {
     assert_eq!(outcome.differs.unexpected.len(), 2, "what was customised is not as it was customised");
     assert_eq!(outcome.holds, Holds::Untouched);
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+
+    std::fs::write(&path, &bytes[..7 * MIB]).unwrap();
+    assert!(outcome_of(&image, card(), verify(Vec::new())).result.is_err());
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 7 * MIB as u64, "a file that was cut is not made longer");
 }

@@ -49,6 +49,21 @@ fn a_good_card_is_done() {
 }
 
 #[test]
+fn zeros_that_are_used_are_written_unless_they_are_there() {
+    let mut image = TestImage::new(9 << 20);
+    Arc::make_mut(&mut image.bytes)[4 << 20..5 << 20].fill(0);
+    let written = [old(16 * MIB), vec![0; 16 << 20]].map(|before| {
+        let disk = Disk::new(before, &[]);
+        // The marks of the probe are not zero.
+        let options = Options { probe: false, ..Options::default() };
+        let outcome = flash_all(vec![Card::of("/dev/sdx", Arc::clone(&disk) as _)], &image, options).remove(0);
+        assert!(image.is_on(&disk.medium()));
+        outcome.result.unwrap().written.bytes
+    });
+    assert_eq!(written, [5 * MIB, 4 * MIB]);
+}
+
+#[test]
 fn a_thousand_sectors_that_cannot_be_written_are_named_by_the_first() {
     let bad = 4 * MIB + 123 * 4096;
     let (fault, holds) = refused(16 * MIB, &[Wrong::WriteFails(bad, bad + 1000 * 512)]);

@@ -95,6 +95,12 @@ impl Edit {
             Some(row) => self.known(row, account)?,
             None => self.add(account),
         };
+        // A run that was cut may have written one file of the four and not the next.
+        // No password fits; and no date of a last change, which would make two cards differ.
+        self.shadow.add(&[account.name, "!*", "", "", "", "", "", "", ""]);
+        if self.group.find(account.name).is_some() {
+            self.gshadow.add(&[account.name, "!*", "", ""]);
+        }
         for group in account.groups {
             if self.group.find(group).is_none() {
                 let gid = self.free();
@@ -133,8 +139,6 @@ impl Edit {
         };
         let row = [account.name, "x", &id.uid.to_string(), &id.gid.to_string(), account.comment, account.home];
         self.passwd.add(&[&row[..], &[account.shell]].concat());
-        // No password fits; and no date of a last change, which would make two cards differ.
-        self.shadow.add(&[account.name, "!*", "", "", "", "", "", "", ""]);
         id
     }
 

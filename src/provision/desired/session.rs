@@ -41,8 +41,9 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner)
         "the window manager takes no keys: none of its own closes or changes anything",
     );
     lay.file("/opt/pikiosk/keys.xmodmap", XMODMAP, "keys that keyboards have for browsers and mail do nothing");
+    // Of two sections of flags, X takes the last one alone.
     lay.file(
-        "/etc/X11/xorg.conf.d/10-pikiosk.conf",
+        "/etc/X11/xorg.conf.d/90-pikiosk.conf",
         xorg(settings.screen.rotate),
         "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs",
     );

@@ -269,6 +269,13 @@ fn told(what: &str, error: Error) -> io::Error {
         Error::NoSpaceLeftOnDevice => io::ErrorKind::StorageFull,
         Error::InvalidArgument(_) => io::ErrorKind::InvalidInput,
         Error::Unsupported(_) => io::ErrorKind::Unsupported,
+        // What the crate says where a directory would need a fifth extent; it stops before it writes anything.
+        Error::CorruptExtentTree(_) => {
+            return io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{what}: its directory is in too many pieces to take more, or it is damaged"),
+            );
+        }
         _ => io::ErrorKind::InvalidData,
     };
     match error {

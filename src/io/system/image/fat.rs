@@ -1,10 +1,13 @@
 //! The boot partition: names and bytes. Every call opens the file system and leaves it clean.
 //!
-//! fatfs 0.3 writes `.` and `..` wrongly into new directories, so none are made; a file is made beside the one it
-//! replaces, and takes its name when it is whole.
+//! A file is made beside the one it replaces, and takes its name when it is whole. fatfs 0.3 writes the `.` and `..` of
+//! a new directory as long names, and `..` of one at the top with a cluster that shall be 0; and it lets the top grow into
+//! a cluster without clearing it, so that old contents become names. All of that is put right here.
 
 use std::{
+    cell::RefCell,
     io::{self, Read, Seek, SeekFrom, Write},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -25,13 +28,26 @@ const MODE: u32 = 0o755;
 pub(super) struct Fat {
     device: Window<Arc<dyn BlockDevice>>,
     now: DateTime,
+    /// `None` for FAT12 and FAT16, whose top does not grow.
+    table: Option<Table>,
+}
+
+/// Where a FAT32 keeps which clusters are taken. Bytes of the partition.
+#[derive(Debug, Clone, Copy)]
+struct Table {
+    start: u64,
+    end: u64,
+    /// Where cluster 2 begins.
+    data: u64,
+    cluster: u64,
 }
 
 type Directory<'a> = Dir<'a, Stream>;
 
 impl Fat {
     pub(super) fn open(device: Window<Arc<dyn BlockDevice>>, now: u64) -> io::Result<Self> {
-        let fat = Self { device, now: date_time(now) };
+        let table = Table::read(&device)?;
+        let fat = Self { device, now: date_time(now), table };
         fat.with(|_| Ok(()))?;
         Ok(fat)
     }
@@ -114,17 +130,48 @@ impl Fat {
         if path.is_empty() {
             return Ok(());
         }
-        match self.with(|top| find(&top, path))? {
-            Some(Kind::Directory) => Ok(()),
+        let (parent, name) = split(path)?;
+        let writes = Rc::default();
+        let made = self.logged(&writes, |top| match find(&top, path)? {
+            Some(Kind::Directory) => Ok(false),
             Some(_) => Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("{path} is on the boot partition, and is not a directory"),
             )),
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("{path}: directories cannot be made on the boot partition of an image"),
-            )),
+            None => directory(&top, parent)?.create_dir(name).map(|_| true).map_err(full),
+        })?;
+        if made {
+            self.mend_dots(&writes.borrow(), parent.is_empty())?;
         }
+        Ok(())
+    }
+
+    /// Rewrites the first entries of the directory that these writes made: `.`, `..`, end.
+    fn mend_dots(&self, writes: &[(u64, usize)], at_top: bool) -> io::Result<()> {
+        const ENTRY: usize = 32;
+        const DOT: &[u8; 11] = b".          ";
+        const DOTS: &[u8; 11] = b"..         ";
+        // Low and high half of the first cluster of an entry.
+        const CLUSTER: [std::ops::Range<usize>; 2] = [20..22, 26..28];
+        for &(offset, _) in writes.iter().rev().filter(|(_, len)| *len == DOT.len()) {
+            // Its long name is one entry before it.
+            let Some(start) = offset.checked_sub(ENTRY as u64) else { continue };
+            let mut entries = [0; 4 * ENTRY];
+            self.device.read_at(start, &mut entries)?;
+            let (dot, dots) = (&entries[ENTRY..][..ENTRY], &entries[3 * ENTRY..][..ENTRY]);
+            if dot.starts_with(DOT) && dots.starts_with(DOTS) {
+                let mut right = [0; 4 * ENTRY];
+                right[..ENTRY].copy_from_slice(dot);
+                right[ENTRY..2 * ENTRY].copy_from_slice(dots);
+                if at_top {
+                    for half in CLUSTER {
+                        right[ENTRY..][half].fill(0);
+                    }
+                }
+                return self.device.write_at(start, &right);
+            }
+        }
+        Err(io::Error::other("the new directory of the boot partition is not where it was written"))
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {
@@ -146,13 +193,21 @@ impl Fat {
 
     /// Opens the file system, does something in it, and leaves it clean.
     fn with<T>(&self, what: impl FnOnce(Directory<'_>) -> io::Result<T>) -> io::Result<T> {
-        let stream = Stream { device: self.device.clone(), at: 0 };
+        self.logged(&Rc::default(), what)
+    }
+
+    /// The same, and keeps where and how much was written.
+    fn logged<T>(&self, writes: &Writes, what: impl FnOnce(Directory<'_>) -> io::Result<T>) -> io::Result<T> {
+        let stream = Stream { device: self.device.clone(), at: 0, writes: Rc::clone(writes), table: self.table };
         let fs = FileSystem::new(stream, FsOptions::new().update_accessed_date(false))?;
         let done = what(fs.root_dir());
         fs.unmount()?;
         done
     }
 }
+
+/// Offset and length of every write, in order.
+type Writes = Rc<RefCell<Vec<(u64, usize)>>>;
 
 fn split(path: &str) -> io::Result<(&str, &str)> {
     match path.rsplit_once('/') {
@@ -234,9 +289,44 @@ fn date_time(now: u64) -> DateTime {
 struct Stream {
     device: Window<Arc<dyn BlockDevice>>,
     at: u64,
+    writes: Writes,
+    table: Option<Table>,
+}
+
+impl Table {
+    fn read(device: &dyn BlockDevice) -> io::Result<Option<Self>> {
+        let mut boot = [0; 512];
+        device.read_at(0, &mut boot)?;
+        let short = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+        let (sector, reserved) = (short(11), short(14));
+        let len = (short(36) | short(38) << 16) * sector;
+        if short(22) != 0 || len == 0 {
+            return Ok(None);
+        }
+        let start = reserved * sector;
+        let data = start + u64::from(boot[16]) * len;
+        Ok(Some(Self { start, end: start + len, data, cluster: u64::from(boot[13]) * sector }))
+    }
 }
 
 impl Stream {
+    /// Clears the cluster that writing `bytes` here takes, if it does.
+    fn clear_taken(&self, bytes: &[u8]) -> io::Result<()> {
+        const ENTRY: u64 = 4;
+        let Some(table) = self.table.filter(|table| (table.start..table.end).contains(&self.at)) else { return Ok(()) };
+        let mut before = vec![0; bytes.len()];
+        self.device.read_at(self.at, &mut before)?;
+        let is_free = |entry: &[u8; 4]| u32::from_le_bytes(*entry) & 0x0fff_ffff == 0;
+        let entries = before.as_chunks::<4>().0.iter().zip(bytes.as_chunks::<4>().0);
+        for (number, (old, new)) in ((self.at - table.start) / ENTRY..).zip(entries) {
+            if number >= 2 && is_free(old) && !is_free(new) {
+                let zeros = vec![0; usize::try_from(table.cluster).expect("a cluster is in memory")];
+                self.device.write_at(table.data + (number - 2) * table.cluster, &zeros)?;
+            }
+        }
+        Ok(())
+    }
+
     fn left(&self, wanted: usize) -> usize {
         usize::try_from(self.device.len().saturating_sub(self.at)).map_or(wanted, |left| left.min(wanted))
     }
@@ -254,7 +344,9 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.left(bytes.len());
+        self.clear_taken(&bytes[..len])?;
         self.device.write_at(self.at, &bytes[..len])?;
+        self.writes.borrow_mut().push((self.at, len));
         self.at += len as u64;
         Ok(len)
     }
