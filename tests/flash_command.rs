@@ -68,10 +68,14 @@ impl Desk {
 
     /// What is in a file of the system on a card.
     fn on_card(&self, card: &str, path: &str) -> String {
+        String::from_utf8(self.bytes_on_card(card, path)).unwrap()
+    }
+
+    fn bytes_on_card(&self, card: &str, path: &str) -> Vec<u8> {
         let file = File::open(self.file(card)).unwrap();
         let len = file.metadata().unwrap().len();
         let system = ImageSystem::open(Arc::new(FileDevice::new(file, len))).unwrap();
-        String::from_utf8(system.read(Path::new(path)).unwrap()).unwrap()
+        system.read(Path::new(path)).unwrap()
     }
 }
 
@@ -112,6 +116,20 @@ fn two_cards_of_one_run_are_two_displays_with_a_receipt_and_a_label_each() {
     kept.sort();
     let kinds: Vec<_> = kept.iter().map(|name| name.to_str().unwrap().rsplit('.').next().unwrap()).collect();
     assert_eq!(kinds, ["json", "svg", "json", "svg"], "{kept:?}");
+}
+
+#[test]
+fn an_image_that_holds_pikiosk_keeps_it_whatever_a_card_is_told_to_be() {
+    let desk = Desk::new();
+    // As `make image` makes it: provisioned, with a receipt that knows the program.
+    let made = desk.flash(&[CONFIGURED, &["--to", "base.img", "--id", "base"]].concat());
+    assert_eq!(code(&made), Some(0), "{}", golden::said(&made));
+    let base = desk.file("base.img");
+    let output = desk.command(&base, &["--to", "made.img", "--set", "display.id=lobby"]).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", golden::said(&output));
+    let program = |card: &str| desk.bytes_on_card(card, "/usr/bin/pikiosk");
+    assert!(program("made.img") == fs::read(desk.file("pikiosk-for-the-pi")).unwrap());
+    assert_eq!(desk.on_card("made.img", "/etc/hostname").trim(), "lobby");
 }
 
 #[test]

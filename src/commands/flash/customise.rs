@@ -70,13 +70,16 @@ fn customise(settings: KioskSettings, program: Option<Arc<Vec<u8>>>) -> Customis
 pub fn lay(system: &mut dyn System, settings: &KioskSettings, program: Option<&[u8]>) -> Result<(), StreamError> {
     let facts = facts::facts(system)?;
     let mut desired = desired::desired(settings, &facts)?;
-    match program {
-        Some(bytes) => desired.items.push(desired::program(bytes.to_vec())),
-        None if system.stat(Path::new(desired::PROGRAM))?.is_some() => {}
+    let there = Path::new(desired::PROGRAM);
+    let program = match program {
+        Some(bytes) => bytes.to_vec(),
+        // What a plan does not name any more is taken away: the image's own program is named.
+        None if system.stat(there)?.is_some() => system.read(there)?,
         None => {
             return Err("the image holds no pikiosk yet: give --binary target/aarch64/pikiosk (make aarch64)".into());
         }
-    }
+    };
+    desired.items.push(desired::program(program));
     let receipt = receipt::Receipt::load(system)?;
     let observed = observe::observe(system, &desired, receipt.as_ref())?;
     let plan = plan::plan(&desired, &observed, receipt.as_ref())?;
