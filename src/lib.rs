@@ -20,7 +20,8 @@
 //! 0  event/                         what travels: pure, no I/O, no clock
 //! ```
 //!
-//! **Flows.** *Push*: publish -> store (on disk) -> hub -> socket -> display -> painted -> receipt -> ledger -> the
+//! **Flows.** *Card*: image -> which disk is safe -> written, the first MiB last, and read back -> its own settings laid
+//! down by `provision` -> receipt. *Push*: publish -> store (on disk) -> hub -> socket -> display -> painted -> receipt -> ledger -> the
 //! publisher's wait ends. *Display*: `run` serves the page, `browser` keeps Firefox alive, the two meet on a socket.
 
 pub mod event;

@@ -5,6 +5,15 @@
 //!   source -> decode (once) -> hash -> skip what is free -+-> one writer per card -> read back -> customise -> first MiB
 //! ```
 //!
+//! Where to look:
+//!
+//! - which disk: `disks/`; whose card: `identity`
+//! - the image: `source/` (file, address, `os_list`), `decode/` (xz, gz, zst, zip), `bmap`, `usage` (what of it matters),
+//!   `stream` (what writers ask of it)
+//! - one job for all cards: `job`, `run`, `ring` (one decode, many writers), `events`
+//! - one card: `card`, `probe`, `schedule`, `write`, `again`, `verify`, `mark`, `watch`, `finish`, `fault`
+//! - the record: `receipt`, `label`
+//!
 //! Rejected: writing through the page cache and one sync at the end. The progress lies, and the read-back reads memory.
 
 mod again;
