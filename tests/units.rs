@@ -235,3 +235,37 @@ fn every_session_begins_with_the_home_as_it_was_laid_down() {
     assert!(restoring(folder.path(), "no-such", "pristine").status.success());
     assert!(at("home/kept").exists() && at("around/kept").exists() && at("pristine/.bash_profile").exists());
 }
+
+/// On a Pi the window manager was once a child of the browser loop, and went with the first Firefox that was killed: the
+/// next one had a window of nine tenths of the screen.
+#[test]
+fn the_window_manager_outlives_what_the_browser_loop_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let script = include_str!("../assets/provision/xsessionrc").replace("@CURSOR@", "no");
+    fs::write(at("xsessionrc"), script).unwrap();
+    let program = |name: &str, text: &str| {
+        fs::write(at(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // X is there until the test says that it is gone.
+    program("xset", r#"test ! -e "$HERE/gone""#);
+    program("xmodmap", "");
+    program("matchbox-window-manager", r#"mkfifo "$HERE/managed" && cat "$HERE/managed""#);
+    program("systemd-cat", r#"shift; exec "$@""#);
+    // As the browser loop does when Firefox ends: it ends all that is below it.
+    program(
+        "pikiosk",
+        r#"until test -p "$HERE/managed"; do sleep 0.01; done
+           below() { for child in $(ps -o pid= --ppid "$1"); do below "$child"; kill -9 "$child" 2>/dev/null; done; }
+           below $$
+           pgrep -f "cat $HERE/managed" >"$HERE/alive"
+           touch "$HERE/gone"; : >"$HERE/managed""#,
+    );
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let mut session = Command::new("sh");
+    session.args(["-e", "-c", r#". "$HERE/xsessionrc""#]).env("PATH", path).env("HERE", folder.path());
+    let ended = session.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(!fs::read_to_string(at("alive")).unwrap().is_empty(), "the window manager is gone");
+}
