@@ -260,7 +260,7 @@ fn the_window_manager_outlives_what_the_browser_loop_ends() {
            below() { for child in $(ps -o pid= --ppid "$1"); do below "$child"; kill -9 "$child" 2>/dev/null; done; }
            below $$
            pgrep -f "cat $HERE/managed" >"$HERE/alive"
-           touch "$HERE/gone"; : >"$HERE/managed""#,
+           touch "$HERE/gone"; if test -s "$HERE/alive"; then : >"$HERE/managed"; fi"#,
     );
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
     let mut session = Command::new("sh");
