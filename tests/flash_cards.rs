@@ -271,10 +271,10 @@ fn cards_that_fail_below_the_kernel_are_never_done() {
     // Sectors are of 512 bytes, and an error without one is of any.
     let cases: [(&str, &str, &[&str]); 5] = [
         ("a good card", "", &[]),
-        ("10 MiB cannot be written", "write_aio", &["\"sector\": 20480"]),
-        ("10 MiB cannot be read", "read_aio", &["\"sector\": 20480"]),
-        ("one write fails", "write_aio", &["\"once\": true", "\"sector\": 30000"]),
-        ("nothing can be flushed", "flush_to_disk", &[]),
+        ("10 MiB cannot be written", "write", &["\"sector\": 20480"]),
+        ("10 MiB cannot be read", "read", &["\"sector\": 20480"]),
+        ("one write fails", "write", &["\"once\": true", "\"sector\": 30000"]),
+        ("nothing can be flushed", "flush", &[]),
     ];
     for (name, event, details) in cases {
         let medium = directory.path().join("medium");
@@ -336,7 +336,8 @@ impl Daemon {
         let inject = match event {
             "" => String::new(),
             event => {
-                let mut error = vec![format!("\"event\": \"{event}\""), "\"errno\": 5".to_owned()];
+                let mut error =
+                    vec![format!("\"event\": \"none\", \"iotype\": \"{event}\""), "\"errno\": 5".to_owned()];
                 error.extend(details.iter().map(|detail| (*detail).to_owned()));
                 format!(", \"inject-error\": [{{ {} }}]", error.join(", "))
             }
