@@ -3,14 +3,8 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display aarch64 image needs python
-.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python boot-test boot-compare
-.PHONY: help demo test check bench provision-roots bench-provision proof-kill-display needs python aarch64 deb boot-test boot-compare
-.PHONY: help demo test check bench proof-kill-display aarch64 image deb boot-test boot-compare needs python
-.PHONY: help demo test check bench proof-kill-display aarch64 image needs python
-.PHONY: help demo test check bench proof-kill-display needs python boot-test boot-compare
-.PHONY: help demo test check bench proof-kill-display needs python aarch64 deb boot-test boot-compare
-.PHONY: bench-flash proof-kill-flash proof-bad-cards
+.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-flash bench-provision \
+	provision-roots proof-kill-display proof-kill-flash proof-bad-cards needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +47,7 @@ proof-kill-flash: ## Kills a flash 200 times at random moments (2 minutes; `make
 	PIKIOSK_KILLS=200 cargo test --test flash_cards killed -- --nocapture
 
 proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and FUSE
-	@command -v qemu-storage-daemon >/dev/null || sudo apt-get install --yes --no-install-recommends qemu-utils qemu-system-common
+	@command -v qemu-storage-daemon >/dev/null || $$([ $$(id -u) = 0 ] || echo sudo) apt-get install --yes --no-install-recommends qemu-utils qemu-system-common
 	cargo test --test flash_cards below_the_kernel -- --ignored --nocapture
 
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
@@ -63,10 +57,11 @@ aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an 
 image: aarch64 ## Builds the image of a Pi 3 into target/image/, as root (12 minutes; 4 if the packages of today are there)
 	cargo build --bin pikiosk
 	@image/build.sh $(ARGS)
+
 deb: aarch64 ## Packs it for Debian and Raspberry Pi OS, into target/deb/
 	@image/deb
 
-boot-test: ## Boots the image of `make image` in QEMU as a Pi 3 would: page, message, kill -9 Firefox (10 minutes, idle)
+boot-test: ## Boots the image of `make image` in QEMU as a Pi 3 would: page, message, kill -9 Firefox (6 minutes, idle)
 	@image/boot/needs
 	cargo build --bin pikiosk
 	@image/boot-test $(ARGS)
