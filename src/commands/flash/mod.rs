@@ -73,7 +73,7 @@ pub struct Args {
     /// The settings that each card gets. Without any setting the image is written as it is.
     #[arg(long, value_name = "FILE", help_heading = "What the cards become")]
     config: Option<PathBuf>,
-    /// One setting for all cards, over those of the file, such as display.url=https://example.org/
+    /// One setting for all cards, over those of the file, such as system.timezone=Europe/Berlin
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "What the cards become")]
     set: Vec<(String, String)>,
     /// The display ids, counted: lobby-#, or lobby-### for lobby-007.

@@ -36,7 +36,7 @@ pub fn node_of(path: &Path) -> Node {
 /// Where an image is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A disk of the machine; whether it may be written is [`super::judge`]'s answer.
+    /// A disk of the machine; whether it may be written is [`super::judge()`]'s answer.
     Disk(Box<Disk>),
     /// A regular file, there or to be made: a card as an image.
     File(PathBuf),
