@@ -171,9 +171,9 @@ async fn in_process(
     (address, store, stop, tokio::spawn(server::serve(listener, settings, parts, shutdown)))
 }
 
-fn minted(store: &Store, user: &str) -> String {
+async fn minted(store: &Store, user: &str) -> String {
     let grant = pikiosk::auth::ticket::Grant { user: user.parse().unwrap(), display: None };
-    store.mint_ticket(&grant, server::now_ms()).unwrap().key
+    store.mint_ticket(&grant, server::now_ms()).await.unwrap().key
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn a_client_that_answers_pings_stays_and_a_silent_one_is_given_up() {
     runtime().block_on(async {
         let settings = Settings { heartbeat_ms: 200, ..Settings::default() };
         let (address, store, _stop, _server) = in_process(settings).await;
-        let mut silent = Socket::open(address, &minted(&store, "silent")).await.unwrap();
-        let mut awake = Socket::open(address, &minted(&store, "awake")).await.unwrap();
+        let mut silent = Socket::open(address, &minted(&store, "silent").await).await.unwrap();
+        let mut awake = Socket::open(address, &minted(&store, "awake").await).await.unwrap();
         silent.hello().await.unwrap();
         awake.hello().await.unwrap();
         // tungstenite answers pings while it reads, and only then: the silent one is not read for a while.
@@ -198,7 +198,7 @@ fn a_server_that_ends_closes_its_sockets_with_4000_and_ends() {
         let (address, store, stop, server) = in_process(Settings::default()).await;
         let mut sockets = Vec::new();
         for n in 0..20 {
-            let mut socket = Socket::open(address, &minted(&store, &format!("u{n}"))).await.unwrap();
+            let mut socket = Socket::open(address, &minted(&store, &format!("u{n}")).await).await.unwrap();
             socket.hello().await.unwrap();
             sockets.push(socket);
         }

@@ -20,6 +20,8 @@ pub mod enrollment;
 #[cfg(feature = "server")]
 pub mod jwt;
 #[cfg(feature = "server")]
+pub mod nonce;
+#[cfg(feature = "server")]
 pub mod operator_key;
 pub mod principal;
 pub mod ticket;

@@ -48,7 +48,7 @@ pub enum TicketStore {
 impl TicketStore {
     pub async fn mint(&self, grant: &Grant, now_ms: u64) -> Result<Minted, MintError> {
         match self {
-            TicketStore::Store(store) => Ok(store.mint_ticket(grant, now_ms)?),
+            TicketStore::Store(store) => Ok(store.mint_ticket(grant, now_ms).await?),
             TicketStore::Redis(redis) => redis.mint(grant, now_ms).await,
         }
     }
@@ -59,7 +59,10 @@ impl TicketStore {
             return Err(TicketError::Form.into());
         }
         let value = match self {
-            TicketStore::Store(store) => store.take_ticket(text, now_ms).map(String::into_bytes),
+            TicketStore::Store(store) => {
+                let taken = store.take_ticket(text, now_ms).await;
+                taken.map_err(|error| TakeError::Down(error.to_string()))?.map(String::into_bytes)
+            }
             TicketStore::Redis(redis) => redis.take(text).await?,
         };
         let value = value.ok_or(TicketError::Unknown)?;

@@ -20,7 +20,7 @@ use crate::{
     event::{DisplayId, GroupName, frame::CloseCode, receipt::RESULT_MAX, time::UtcMillis},
     server::{
         App,
-        store::{DisplayPatch, DisplayRow, StoredResult},
+        store::{Control, DisplayPatch, DisplayRow, StoredResult},
     },
 };
 
@@ -79,7 +79,9 @@ pub async fn patch(
     }
     let row = app.store.patch_display(&before.id, DisplayPatch { label: patch.label, groups: patch.groups }).await?;
     if row.groups != before.groups {
-        app.hub.close_display(&row.id, CloseCode::GoingAway, "your groups changed, come back").await?;
+        app.store
+            .announce(Control::cut_display(&row.id, CloseCode::GoingAway, "your groups changed, come back"))
+            .await?;
     }
     let connected = app.hub.connected().await?.contains(&row.id);
     Ok(Json(shown(&row, connected)))
@@ -94,7 +96,8 @@ pub async fn delete(
     request::operator(&app, request.headers())?;
     let row = enrolled(&app, &id).await?;
     app.store.remove_display(&row.id, app.now_ms()).await?;
-    app.hub.close_display(&row.id, CloseCode::DisplayRemoved, CloseCode::DisplayRemoved.reason()).await?;
+    let removed = CloseCode::DisplayRemoved;
+    app.store.announce(Control::cut_display(&row.id, removed, removed.reason())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use super::{Problem, request};
 use crate::{
-    auth::{display_key, enrollment, ticket::Grant},
+    auth::{display_key, enrollment, nonce, ticket::Grant},
     event::{DisplayId, address::UserName, frame::CloseCode, time::UtcMillis},
-    server::{App, store::Redeem},
+    server::{
+        App,
+        store::{Control, Redeem},
+    },
 };
-
-/// How long a nonce is good, in ms.
-const NONCE_LIFE_MS: u64 = 60_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +55,9 @@ pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Jso
     let redeem = Redeem { code: enroll.code, public_key, display: enroll.display };
     let enrolled = app.store.redeem(redeem, app.now_ms()).await?;
     if enrolled.replaced {
-        app.hub.close_display(&enrolled.display, CloseCode::DisplayRemoved, "this display has a new key").await?;
+        app.store
+            .announce(Control::cut_display(&enrolled.display, CloseCode::DisplayRemoved, "this display has a new key"))
+            .await?;
     }
     tracing::info!(display = %enrolled.display, "enrolled");
     Ok(Json(json!({"display": enrolled.display})))
@@ -64,8 +66,10 @@ pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Jso
 /// `GET /v1/nonce` -> {nonce, expires}: for one ticket request, within 60 s.
 pub async fn nonce(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let now_ms = app.now_ms();
-    let nonce = app.store.mint_nonce(now_ms)?;
-    let answer = json!({"nonce": nonce, "expires": UtcMillis(now_ms + NONCE_LIFE_MS)});
+    let mut random = [0; 12];
+    (app.store.randomness())(&mut random);
+    let nonce = nonce::make(&app.store.secret(), random, now_ms);
+    let answer = json!({"nonce": nonce, "expires": UtcMillis(now_ms + nonce::LIFE_MS)});
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
@@ -115,24 +119,26 @@ pub async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Res
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// The nonce is spent first, whatever the signature is worth.
+/// The nonce is spent by a good signature only: what is remembered of it cannot be made to grow by others.
 async fn by_display(app: &App, headers: &HeaderMap, wanted: &ByDisplay, now_ms: u64) -> Result<(), Problem> {
     let refused = |why: &dyn std::fmt::Display| {
         tracing::info!(display = %wanted.display, %why, "a display's ticket request is refused");
         Problem::unauthorized()
     };
-    if !app.store.take_nonce(&wanted.nonce, now_ms) {
-        return Err(refused(&"no such nonce: never given, already used, or over 60 s old"));
-    }
+    let end_ms = nonce::check(&app.store.secret(), &wanted.nonce, now_ms)
+        .ok_or_else(|| refused(&"its nonce was never given, or is over 60 s old"))?;
     let row = app.store.display(&wanted.display).await?.ok_or_else(|| refused(&"it is not enrolled"))?;
     let origins = own_origins(&app.settings.origins, headers);
     let verify = |origin: &String| {
         display_key::verify_ticket_request(&row.public_key, origin, &wanted.display, &wanted.nonce, &wanted.signature)
     };
-    if origins.iter().any(|origin| verify(origin).is_ok()) {
-        return Ok(());
+    if !origins.iter().any(|origin| verify(origin).is_ok()) {
+        return Err(refused(&format!("its signature is not by its key over one of {origins:?}")));
     }
-    Err(refused(&format!("its signature is not by its key over one of {origins:?}")))
+    if !app.store.use_once(&format!("nonce {}", wanted.nonce), end_ms, now_ms).await? {
+        return Err(refused(&"its nonce was used before"));
+    }
+    Ok(())
 }
 
 /// What this server may be called by its displays: the host that the request names, with either scheme, since a proxy in

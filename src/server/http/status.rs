@@ -17,7 +17,7 @@ use crate::{event::time::UtcMillis, server::App};
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
     request::operator(&app, request.headers())?;
     let present = app.hub.present().await?;
-    let one = |present: &crate::server::hub::Present| json!({"name": present.name, "display": present.display, "since": UtcMillis(present.since_ms)});
+    let one = |present: &crate::server::store::Present| json!({"name": present.name, "display": present.display, "since": UtcMillis(present.since_ms)});
     Ok(Json(json!({"sockets": present.iter().map(one).collect::<Vec<_>>()})))
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     event::{Address, DisplayId, frame::CloseCode},
-    server::store::{Committed, Fed, Settled},
+    server::store::{Committed, Control, CutOf, Fed, Present, Settled},
 };
 
 /// Names one socket while the server runs.
@@ -18,7 +18,7 @@ pub trait Outlet: Clone {
     /// Takes an event, or says that the queue is at its bound.
     fn offer(&self, event: &Arc<Committed>) -> bool;
     /// Asks the socket to end. The first reason stays.
-    fn close(&self, code: CloseCode, reason: &'static str);
+    fn close(&self, code: CloseCode, reason: &str);
 }
 
 /// Where receipts of a publish are waited for.
@@ -36,6 +36,10 @@ pub struct Member<O> {
     pub user: Option<Address>,
     pub display: Option<DisplayId>,
     pub addresses: Vec<Address>,
+    /// Random; names the session on every node.
+    pub session: String,
+    /// `jti` of the token it came with.
+    pub token: Option<String>,
     pub since_ms: u64,
     pub outlet: O,
 }
@@ -57,14 +61,6 @@ pub struct Caps {
     pub sockets: usize,
     /// Sockets of one user. A display has one: its newest.
     pub per_user: usize,
-}
-
-/// Who is connected, in the words of `GET /v1/presence`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Present {
-    pub name: String,
-    pub display: Option<DisplayId>,
-    pub since_ms: u64,
 }
 
 /// See the module.
@@ -168,11 +164,42 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         }
     }
 
-    /// Asks a display's socket to end. True if there was one.
-    pub fn close_display(&mut self, id: &DisplayId, code: CloseCode, reason: &'static str) -> bool {
-        let Some(socket) = self.displays.get(id).copied() else { return false };
-        self.end(socket, code, reason);
-        true
+    /// Does what a node told all nodes.
+    pub fn control(&mut self, control: &Control) {
+        match control {
+            Control::Claimed { display, session, .. } => {
+                let other = self
+                    .displays
+                    .get(display)
+                    .copied()
+                    .filter(|socket| self.members.get(socket).is_some_and(|member| member.session != *session));
+                if let Some(socket) = other {
+                    self.end(socket, CloseCode::Replaced, CloseCode::Replaced.reason());
+                }
+            }
+            Control::Cut { of, code, reason } => {
+                let code = CloseCode::from_code(*code).unwrap_or(CloseCode::GoingAway);
+                for socket in self.sockets_of(of) {
+                    self.end(socket, code, reason);
+                }
+            }
+            Control::Changed { .. } => {}
+        }
+    }
+
+    fn sockets_of(&self, of: &CutOf) -> Vec<SocketId> {
+        let mut found: Vec<SocketId> = Vec::new();
+        match of {
+            CutOf::Display(id) => found.extend(self.displays.get(id)),
+            CutOf::Principal(name) => {
+                found.extend(self.members.iter().filter(|(_, member)| member.name == *name).map(|(id, _)| *id));
+            }
+            CutOf::Token(token) => {
+                let by_token = |member: &Member<O>| member.token.as_ref() == Some(token);
+                found.extend(self.members.iter().filter(|(_, member)| by_token(member)).map(|(id, _)| *id));
+            }
+        }
+        found
     }
 
     /// Asks every socket to end, and lets none in any more.
@@ -184,7 +211,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         }
     }
 
-    fn end(&mut self, socket: SocketId, code: CloseCode, reason: &'static str) {
+    fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         if let Some(member) = self.members.get(&socket) {
             member.outlet.close(code, reason);
         }
@@ -198,6 +225,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
             match item {
                 Fed::Event(event) => self.pass_on(event, &mut slow),
                 Fed::Receipt(receipt) => self.settle(receipt),
+                Fed::Control(control) => self.control(control),
             }
         }
         for socket in slow {
@@ -269,6 +297,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
 
     pub fn present(&self) -> Vec<Present> {
         let one = |member: &Member<O>| Present {
+            session: member.session.clone(),
             name: member.name.clone(),
             display: member.display.clone(),
             since_ms: member.since_ms,

@@ -25,7 +25,7 @@ impl Outlet for Socket {
         fits
     }
 
-    fn close(&self, code: CloseCode, _reason: &'static str) {
+    fn close(&self, code: CloseCode, _reason: &str) {
         self.seen.borrow_mut().closed.get_or_insert(code);
     }
 }
@@ -60,6 +60,8 @@ fn member(display: Option<&str>, user: &str, addresses: &[&str], room: usize) ->
         user: Some(format!("user/{user}").parse().unwrap()),
         display: display.map(|id| id.parse().unwrap()),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        session: user.into(),
+        token: None,
         since_ms: 0,
         outlet: Socket { seen: Rc::default(), room },
     }
@@ -145,9 +147,38 @@ fn the_newest_socket_of_a_display_wins() {
     assert!(hub.connected().contains(&"lobby".parse().unwrap()), "the older one's end does not take the newer with it");
     hub.feed(&[event(1, "display/lobby", Some(Kind::Action), &["lobby"])]);
     assert_eq!(after.borrow().events, [1]);
-    assert!(hub.close_display(&"lobby".parse().unwrap(), CloseCode::DisplayRemoved, ""));
+    hub.control(&Control::cut_display(&"lobby".parse().unwrap(), CloseCode::DisplayRemoved, ""));
     assert_eq!(after.borrow().closed, Some(CloseCode::DisplayRemoved));
-    assert!(!hub.close_display(&"lobby".parse().unwrap(), CloseCode::DisplayRemoved, ""));
+    assert!(hub.connected().is_empty());
+}
+
+#[test]
+fn a_display_that_opens_a_socket_on_another_node_loses_its_socket_here_and_not_its_own_claim() {
+    let mut hub = hub();
+    let (_, seen) = enter(&mut hub, Some("lobby"), "lobby", &["display/lobby"]);
+    let claimed = |session: &str| Control::Claimed {
+        display: "lobby".parse().unwrap(),
+        node: "other".into(),
+        session: session.into(),
+    };
+    hub.control(&claimed("lobby"));
+    assert_eq!(seen.borrow().closed, None, "its own claim, come back by the feed");
+    hub.control(&claimed("newer"));
+    assert_eq!(seen.borrow().closed, Some(CloseCode::Replaced));
+}
+
+#[test]
+fn a_revoked_principal_loses_every_socket_and_a_token_only_its_own() {
+    let mut hub = hub();
+    let (_, one) = enter(&mut hub, None, "anna", &["user/anna"]);
+    let (_, two) = enter(&mut hub, None, "anna", &["user/anna"]);
+    let (_, other) = enter(&mut hub, None, "bob", &["user/bob"]);
+    let cut = |of| Control::Cut { of, code: 4501, reason: "revoked".into() };
+    hub.control(&cut(CutOf::Token("no such".into())));
+    assert_eq!(one.borrow().closed, None);
+    hub.control(&cut(CutOf::Principal("anna".into())));
+    assert_eq!((one.borrow().closed, two.borrow().closed), (Some(CloseCode::NotAllowed), Some(CloseCode::NotAllowed)));
+    assert_eq!(other.borrow().closed, None);
 }
 
 #[test]

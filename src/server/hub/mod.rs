@@ -22,11 +22,11 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub use self::core::{CapError, Caps, Present, SocketId};
+pub use self::core::{CapError, Caps, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
     event::{Address, DisplayId, frame::CloseCode},
-    server::store::{Committed, Feed, Settled},
+    server::store::{Committed, Feed, Present, Settled},
 };
 
 /// Requests that wait for the hub; each is answered within a round, so this is a burst of connects.
@@ -39,21 +39,21 @@ const ROUND: usize = 64;
 /// Why a socket is to end, told once.
 #[derive(Debug, Default)]
 pub struct Closing {
-    why: OnceLock<(CloseCode, &'static str)>,
+    why: OnceLock<(CloseCode, String)>,
     told: Notify,
 }
 
 impl Closing {
-    fn tell(&self, code: CloseCode, reason: &'static str) {
-        let _ = self.why.set((code, reason));
+    fn tell(&self, code: CloseCode, reason: &str) {
+        let _ = self.why.set((code, reason.to_owned()));
         self.told.notify_one();
     }
 
     /// Ends when the hub wants the socket to end. For one caller.
-    pub async fn wanted(&self) -> (CloseCode, &'static str) {
+    pub async fn wanted(&self) -> (CloseCode, String) {
         loop {
             if let Some(why) = self.why.get() {
-                return *why;
+                return why.clone();
             }
             self.told.notified().await;
         }
@@ -72,7 +72,7 @@ impl Outlet for SocketOutlet {
         !matches!(self.queue.try_send(event.clone()), Err(mpsc::error::TrySendError::Full(_)))
     }
 
-    fn close(&self, code: CloseCode, reason: &'static str) {
+    fn close(&self, code: CloseCode, reason: &str) {
         self.closing.tell(code, reason);
     }
 }
@@ -92,7 +92,6 @@ enum Ask {
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
-    CloseDisplay(DisplayId, CloseCode, &'static str, oneshot::Sender<bool>),
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
@@ -157,6 +156,10 @@ pub struct Entrant {
     pub user: Option<Address>,
     pub display: Option<DisplayId>,
     pub addresses: Vec<Address>,
+    /// Random; names the session on every node.
+    pub session: String,
+    /// `jti` of the token it came with.
+    pub token: Option<String>,
 }
 
 /// Why a socket did not enter.
@@ -200,6 +203,8 @@ impl HubHandle {
             user: entrant.user,
             display: entrant.display,
             addresses: entrant.addresses,
+            session: entrant.session,
+            token: entrant.token,
             since_ms: now_ms,
             outlet: SocketOutlet { queue: sender, closing: closing.clone() },
         });
@@ -213,11 +218,6 @@ impl HubHandle {
         let for_hub = commits.clone();
         self.ask(|answer| Ask::Watch(for_hub, ReceiptWaiter(sender), answer)).await?;
         Ok(Watch { receipts, commits, hub: self.clone() })
-    }
-
-    /// Asks a display's socket to end. True if it had one.
-    pub async fn close_display(&self, id: &DisplayId, code: CloseCode, reason: &'static str) -> Result<bool, Gone> {
-        self.ask(|answer| Ask::CloseDisplay(id.clone(), code, reason, answer)).await
     }
 
     /// Asks every socket to end, and lets none in any more.
@@ -278,9 +278,6 @@ fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
             let _ = answer.send(());
         }
         Ask::Forget(commits) => hub.forget(&commits, |waiter| waiter.0.is_closed()),
-        Ask::CloseDisplay(id, code, reason, answer) => {
-            let _ = answer.send(hub.close_display(&id, code, reason));
-        }
         Ask::CloseAll(code) => hub.close_all(code),
         Ask::Connected(answer) => {
             let _ = answer.send(hub.connected());

@@ -101,7 +101,10 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         Credential::Jwt(token) => Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?),
     };
     let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;
+    let session = app.store.random_id();
     let entrant = Entrant {
+        session: session.clone(),
+        token: None,
         name: principal.name.clone(),
         user: principal.user.clone(),
         display: display.clone(),
@@ -112,7 +115,7 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;
     let terms = Terms {
-        session: app.store.random_id(),
+        session,
         principal,
         display,
         addresses,

@@ -104,7 +104,7 @@ impl Socket {
             }
             tokio::select! {
                 biased;
-                (code, reason) = self.place.closing.wanted() => return Some((code, reason.to_owned())),
+                (code, reason) = self.place.closing.wanted() => return Some((code, reason)),
                 seen = wire.next(self.jobs.len() < JOBS && self.outbox.len() < OUTBOX) => match seen {
                     Seen::Text(text) => self.step(Input::Frame(text)),
                     Seen::Sign => self.step(Input::Heard),
@@ -126,7 +126,7 @@ impl Socket {
                     if taken == 0 {
                         // The hub let go of this socket, and says why.
                         let (code, reason) = self.place.closing.wanted().await;
-                        return Some((code, reason.to_owned()));
+                        return Some((code, reason));
                     }
                     for event in batch.drain(..) {
                         self.step(Input::Live(event));

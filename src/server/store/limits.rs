@@ -31,6 +31,8 @@ pub struct Limits {
     pub displays: u64,
     /// Enrollment codes that wait to be redeemed.
     pub enrollments: u64,
+    /// Records of the server's own in one collection (operator keys, revocations, the audit log).
+    pub records: u64,
     /// One result (screenshot, log), in bytes. 8 MiB by contract.
     pub result_bytes: usize,
     /// Results kept per display.
@@ -60,6 +62,7 @@ impl Default for Limits {
             expiry_grace_ms: 30_000,
             displays: 10_000,
             enrollments: 10_000,
+            records: 10_000,
             result_bytes: 8 * 1024 * 1024,
             results: 16,
             one_time: 100_000,

@@ -37,7 +37,18 @@ impl OneTime {
 
     /// Keeps a value until `end_ms`.
     pub fn put(&self, key: String, value: String, end_ms: u64, now_ms: u64) -> Result<(), StoreError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_locked(kept, key, value, end_ms, now_ms)
+    }
+
+    fn put_locked(
+        &self,
+        kept: &mut Kept,
+        key: String,
+        value: String,
+        end_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         while kept.ends.front().is_some_and(|(end, _)| *end <= now_ms)
             && let Some((end, key)) = kept.ends.pop_front()
         {
@@ -52,6 +63,15 @@ impl OneTime {
         kept.ends.push_back((end_ms, key.clone()));
         kept.values.insert(key, (end_ms, value));
         Ok(())
+    }
+
+    /// Keeps a key until `end_ms`, if it is not kept already. True if it was not.
+    pub fn put_new(&self, key: String, end_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
+        let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.values.get(&key).is_some_and(|(end, _)| now_ms < *end) {
+            return Ok(false);
+        }
+        self.put_locked(kept, key, String::new(), end_ms, now_ms).map(|()| true)
     }
 
     /// Takes a value out: whoever comes second gets nothing.

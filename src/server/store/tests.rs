@@ -119,7 +119,7 @@ async fn a_store_that_is_closed_ends_for_its_clones_too() {
     let clone = store.clone();
     store.close().await;
     assert_eq!(clone.publish(vec![item("a", "all", "x")], T0).await.unwrap_err(), StoreError::Closed);
-    assert!(!clone.is_ready());
+    assert!(!clone.is_ready().await);
     drop(feed);
     on_disk(&dir);
 }
@@ -373,7 +373,8 @@ async fn a_store_that_is_open_elsewhere_or_newer_or_no_store_is_refused_in_words
     let file = dir.path().join("data/pikiosk.redb");
     let db = redb::Database::open(&file).unwrap();
     let txn = db.begin_write().unwrap();
-    txn.open_table(schema::META).unwrap().insert("schema", schema::SCHEMA + 1).unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    txn.open_table(meta).unwrap().insert("schema", 1_000).unwrap();
     txn.commit().unwrap();
     drop(db);
     let newer = Store::open(options(), random::fill).unwrap_err();
@@ -450,12 +451,29 @@ async fn a_display_that_is_removed_leaves_nothing_behind() {
 async fn tickets_and_nonces_work_once() {
     let (store, _feed) = memory();
     let grant = Grant { user: "anna".parse().unwrap(), display: None };
-    let minted = store.mint_ticket(&grant, T0).unwrap();
-    let value = store.take_ticket(&minted.key, T0 + 20_000).unwrap();
+    let minted = store.mint_ticket(&grant, T0).await.unwrap();
+    let value = store.take_ticket(&minted.key, T0 + 20_000).await.unwrap().unwrap();
     assert_eq!(crate::auth::ticket::judge(value.as_bytes(), T0 + 20_000).unwrap(), grant);
-    assert_eq!(store.take_ticket(&minted.key, T0), None);
-    let nonce = store.mint_nonce(T0).unwrap();
-    assert!(store.take_nonce(&nonce, T0) && !store.take_nonce(&nonce, T0));
+    assert_eq!(store.take_ticket(&minted.key, T0).await.unwrap(), None);
+    assert!(store.use_once("a nonce", T0 + 60_000, T0).await.unwrap());
+    assert!(!store.use_once("a nonce", T0 + 60_000, T0 + 59_999).await.unwrap());
+    assert!(store.use_once("a nonce", T0 + 120_000, T0 + 60_000).await.unwrap(), "it is over");
+}
+
+#[tokio::test]
+async fn records_are_kept_in_the_order_of_their_keys_and_replaced() {
+    let (store, _feed) = memory();
+    let record = |key: &str, value: &str| Record { key: key.into(), value: value.into() };
+    for (key, value) in [("b", "2"), ("a", "1"), ("c", "3"), ("b", "two")] {
+        store.put_record("things", record(key, value)).await.unwrap();
+    }
+    store.put_record("others", record("z", "26")).await.unwrap();
+    let all = store.records("things", "", 10).await.unwrap();
+    assert_eq!(all, [record("a", "1"), record("b", "two"), record("c", "3")]);
+    assert_eq!(store.records("things", "a", 1).await.unwrap(), [record("b", "two")]);
+    assert!(store.remove_record("things", "a").await.unwrap());
+    assert!(!store.remove_record("things", "a").await.unwrap());
+    assert_eq!(store.records("things", "", 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

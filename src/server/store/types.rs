@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::event::{Address, DisplayId, Event, GroupName, Position, Receipt, command, health::Health};
+use crate::event::{
+    Address, DisplayId, Event, GroupName, Position, Receipt, command, frame::CloseCode, health::Health,
+};
 
 /// One event to publish. Its `subject` is set and is its address; `source` and `id` make it idempotent.
 #[derive(Debug, Clone)]
@@ -53,6 +56,55 @@ pub enum Fed {
     /// A final receipt, or the frame hash that followed it: from a display, or the store's own `expired`,
     /// `superseded` and (display removed) `failed`.
     Receipt(Arc<Settled>),
+    /// What one node tells all nodes, itself included.
+    Control(Arc<Control>),
+}
+
+/// What one node tells all nodes, itself included. Not kept: a node that was away reads the records and the displays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Control {
+    /// A socket of this display opened: any other socket of it, on any node, ends with 4003.
+    Claimed { display: DisplayId, node: String, session: String },
+    /// Sockets are to end, on every node.
+    Cut { of: CutOf, code: u16, reason: String },
+    /// Records of this collection changed: read them again.
+    Changed { collection: String },
+}
+
+impl Control {
+    pub fn cut_display(id: &DisplayId, code: CloseCode, reason: &str) -> Control {
+        Control::Cut { of: CutOf::Display(id.clone()), code: code.code(), reason: reason.to_owned() }
+    }
+}
+
+/// Whose sockets are to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOf {
+    Display(DisplayId),
+    /// Everybody of this name: `sub`, or a ticket's user.
+    Principal(String),
+    /// The socket that a token with this `jti` opened.
+    Token(String),
+}
+
+/// A small record of the server's own, in a named collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
+/// A socket that is open somewhere, for `GET /v1/presence`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Random; names the socket's session.
+    pub session: String,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<DisplayId>,
+    pub since_ms: u64,
 }
 
 /// A receipt that is in the ledger.
@@ -160,6 +212,25 @@ impl DisplayRow {
     pub fn addresses(&self) -> Vec<Address> {
         let groups = self.groups.iter().cloned().map(Address::Group);
         [Address::All, Address::Display(self.id.clone())].into_iter().chain(groups).collect()
+    }
+}
+
+/// A display as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDisplay {
+    pub label: String,
+    pub groups: BTreeSet<GroupName>,
+    pub public_key: [u8; 32],
+    pub enrolled_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<u64>,
+}
+
+impl KeptDisplay {
+    /// Every address that reaches this display.
+    pub fn addresses(&self, id: &DisplayId) -> Vec<Address> {
+        let groups = self.groups.iter().cloned().map(Address::Group);
+        [Address::All, Address::Display(id.clone())].into_iter().chain(groups).collect()
     }
 }
 

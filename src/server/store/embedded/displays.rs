@@ -3,10 +3,10 @@
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::{
-    DisplayPatch, EnrollError, Enrolled, Redeem, StoreError,
+    DisplayPatch, EnrollError, Enrolled, KeptDisplay, Redeem, StoreError,
     events::read_id,
     ledger,
-    schema::{self, ADDRESSES, DISPLAYS, HISTORY, KeptDisplay, MEMBERS, OFFERS, OPERATORS, Rows, STATE},
+    schema::{self, ADDRESSES, DISPLAYS, HISTORY, MEMBERS, OFFERS, OPERATORS, Rows, STATE},
     writer::Batch,
 };
 use crate::{
@@ -16,14 +16,6 @@ use crate::{
     },
     event::{Address, DisplayId},
 };
-
-impl KeptDisplay {
-    /// Every address that reaches this display.
-    pub fn addresses(&self, id: &DisplayId) -> Vec<Address> {
-        let groups = self.groups.iter().cloned().map(Address::Group);
-        [Address::All, Address::Display(id.clone())].into_iter().chain(groups).collect()
-    }
-}
 
 pub fn get(rows: &impl Rows, id: &DisplayId) -> Result<Option<KeptDisplay>, StoreError> {
     let displays = rows.rows(DISPLAYS)?;
@@ -63,6 +55,21 @@ pub fn patch(batch: &mut Batch<'_>, id: &DisplayId, patch: DisplayPatch) -> Resu
     }
     put(batch, id, &row)?;
     Ok(row)
+}
+
+/// Takes in a display as it was under another id; false if the id is taken.
+pub fn adopt(batch: &mut Batch<'_>, id: &DisplayId, row: &KeptDisplay) -> Result<bool, StoreError> {
+    if get(batch.txn, id)?.is_some() {
+        return Ok(false);
+    }
+    {
+        let mut members = batch.txn.open_table(MEMBERS)?;
+        for group in &row.groups {
+            members.insert((group.as_str(), id.as_str()), ())?;
+        }
+    }
+    put(batch, id, row)?;
+    Ok(true)
 }
 
 /// Forgets a display. The history of its own address goes too, so a display of the same id begins with a new epoch.

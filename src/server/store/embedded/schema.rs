@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::StoreError;
 use crate::event::{
-    Address, GroupName,
+    Address,
     command::{Kind, Slot},
 };
 
@@ -46,6 +46,7 @@ pub const DISPLAYS: Def<&str, &[u8]> = Def::new("displays");
 pub const MEMBERS: Def<(&str, &str), ()> = Def::new("members");
 pub const OFFERS: Def<[u8; 32], &[u8]> = Def::new("offers");
 pub const OPERATORS: Def<[u8; 32], u64> = Def::new("operators");
+pub const RECORDS: Def<(&str, &str), &[u8]> = Def::new("records");
 
 /// Makes every table, so that readers find them.
 pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
@@ -66,6 +67,7 @@ pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(MEMBERS)?;
     txn.open_table(OFFERS)?;
     txn.open_table(OPERATORS)?;
+    txn.open_table(RECORDS)?;
     Ok(())
 }
 
@@ -130,17 +132,6 @@ pub fn decode_event(row: &[u8]) -> Result<(EventHead, &str), StoreError> {
     let damaged = || StoreError::Damaged("a row of `events`".into());
     let end = row.iter().position(|b| *b == b'\n').ok_or_else(damaged)?;
     Ok((decode(&row[..end])?, std::str::from_utf8(&row[end + 1..]).map_err(|_| damaged())?))
-}
-
-/// A display as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptDisplay {
-    pub label: String,
-    pub groups: std::collections::BTreeSet<GroupName>,
-    pub public_key: [u8; 32],
-    pub enrolled_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen_ms: Option<u64>,
 }
 
 pub fn encode(row: &impl Serialize) -> Vec<u8> {

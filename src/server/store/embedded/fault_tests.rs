@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{embedded, results::Results, *};
+use super::{handle::Embedded as Store, open as embedded, results::Results, *};
 use crate::{
     event::{Event, Receipt, Status, command, command::Kind},
     io::random,

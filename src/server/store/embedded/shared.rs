@@ -44,7 +44,8 @@ pub struct Shared {
     /// The file; None in memory.
     pub file: Option<PathBuf>,
     pub tickets: OneTime,
-    pub nonces: OneTime,
+    /// What was used once and is not to be used again.
+    pub used: OneTime,
     pub results: Results,
     pub operators: RwLock<Vec<KeyHash>>,
     seen: Mutex<HashMap<DisplayId, Seen>>,
@@ -67,7 +68,7 @@ impl Shared {
             random,
             file,
             tickets: OneTime::new("tickets", limits.one_time),
-            nonces: OneTime::new("nonces", limits.one_time),
+            used: OneTime::new("used nonces", limits.one_time),
             results,
             operators: RwLock::new(Vec::new()),
             seen: Mutex::new(HashMap::new()),

@@ -1,11 +1,11 @@
-//! `Store`: what the rest of the server holds. Cheap to clone.
+//! The handle of an embedded store. Cheap to clone.
 
 use std::{
     collections::HashSet,
     fs,
     io::Write,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -15,9 +15,9 @@ use redb::ReadTransaction;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Backlog, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, Limits, Publish,
-    Published, ReceiptOutcome, Redeem, Settled, Stats, StoreError, StoredResult, displays, embedded, events, ledger,
-    schema::KeptDisplay,
+    Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head, History,
+    KeptDisplay, Options, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
+    displays, events, ledger, open, records,
     shared::{Seen, Shared},
     writer::{Batch, Job, Task},
 };
@@ -34,44 +34,32 @@ use crate::{
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// How long one waits for the answer: an SD card may stall for seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// How long a nonce is good, in ms: a display on a slow link asks, signs and sends.
-const NONCE_MS: u64 = 60_000;
-
-/// Where and how a store is opened.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The directory of the file `pikiosk.redb`, made with mode 0700 where it is missing. None: in memory, gone with
-    /// the process.
-    pub data: Option<PathBuf>,
-    pub limits: Limits,
-}
-
-/// The embedded store. See the module for how it works.
+/// See the module.
 #[derive(Clone)]
-pub struct Store {
+pub struct Embedded {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Box<dyn Job>>,
     writer: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.shared.fmt(f)
     }
 }
 
-impl Store {
+impl Embedded {
     /// Opens or makes the store and starts its writer thread. `random` fills bytes from a secure source.
     ///
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
-    pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
-        Ok(Store::from_opened(embedded::open(options, random)?))
+    pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
+        Ok(Embedded::from_opened(open::open(options, random)?))
     }
 
-    pub(super) fn from_opened(opened: embedded::Opened) -> (Store, Feed) {
-        let embedded::Opened { shared, jobs, feed, writer } = opened;
-        (Store { shared, jobs, writer: Arc::new(Mutex::new(Some(writer))) }, feed)
+    pub(super) fn from_opened(opened: open::Opened) -> (Embedded, Feed) {
+        let open::Opened { shared, jobs, feed, writer } = opened;
+        (Embedded { shared, jobs, writer: Arc::new(Mutex::new(Some(writer))) }, feed)
     }
 
     /// Stores a batch, all or nothing, and answers when it is on disk. A repeat of `source` and `id` gets the first
@@ -211,16 +199,46 @@ impl Store {
         self.shared.tickets.take(ticket, now_ms)
     }
 
-    /// A nonce for a display's ticket request, good for 60 s and one request.
-    pub fn mint_nonce(&self, now_ms: u64) -> Result<String, StoreError> {
-        let nonce: String = self.shared.random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.shared.nonces.put(nonce.clone(), String::new(), now_ms.saturating_add(NONCE_MS), now_ms)?;
-        Ok(nonce)
+    /// True the first time a text is used; it is remembered until `end_ms`.
+    pub fn use_once(&self, text: &str, end_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
+        self.shared.used.put_new(text.to_owned(), end_ms, now_ms)
     }
 
-    /// True once.
-    pub fn take_nonce(&self, nonce: &str, now_ms: u64) -> bool {
-        self.shared.nonces.take(nonce, now_ms).is_some()
+    /// Secret of this store, the same after a restart: for codes that are checked without being kept.
+    pub fn secret(&self) -> [u8; 32] {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.shared.seed());
+        let tag = ring::hmac::sign(&key, b"pikiosk server secret v1");
+        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    }
+
+    /// Keeps a record; it replaces one of the same key.
+    pub async fn put_record(&self, collection: &str, record: Record) -> Result<(), StoreError> {
+        let collection = collection.to_owned();
+        self.write(1, move |batch| records::put(batch, &collection, &record)).await
+    }
+
+    pub async fn remove_record(&self, collection: &str, key: &str) -> Result<bool, StoreError> {
+        let (collection, key) = (collection.to_owned(), key.to_owned());
+        self.write(1, move |batch| records::remove(batch, &collection, &key)).await
+    }
+
+    pub async fn records(&self, collection: &str, after: &str, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.read(|rows| records::read(rows, collection, after, limit))
+    }
+
+    /// Takes in a display as it was under another id. False if the id is taken.
+    pub async fn adopt_display(&self, id: &DisplayId, row: KeptDisplay) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(1, move |batch| displays::adopt(batch, &id, &row)).await
+    }
+
+    /// Tells every node, this one included, by the feed.
+    pub async fn announce(&self, control: Control) -> Result<(), StoreError> {
+        self.write(1, move |batch| {
+            batch.fed.push(Fed::Control(Arc::new(control)));
+            Ok(())
+        })
+        .await
     }
 
     /// 16 secure random bytes as 32 hex digits, for session and event ids.

@@ -1,0 +1,43 @@
+//! The store of one node: one file, one thread that writes it, one fsync for all that waits.
+//!
+//! ```text
+//!  publish() receipt() expire() ...        history() heads() backlog() event() ...
+//!        | bounded queue                          | snapshot reads
+//!  +-----v--------- one writer thread ---+        |
+//!  | takes all that waits, one           |   +----v------------------------+
+//!  | transaction, ONE commit (fsync),    |-->| redb: DATA/pikiosk.redb     |
+//!  | then answers each, then the feed    |   +-----------------------------+
+//!  +-----|-------------------------------+   results (screenshots, logs): DATA/results/<display>/
+//!        v  Feed, in commit order            tickets, nonces, health: in memory, never worth an fsync
+//!      the hub
+//! ```
+//!
+//! Why redb: pure Rust (cross-compiles with the rest), ACID with one fsync a commit, checksummed pages, one file, a
+//! lock against a second process, readers that never wait for the writer, and it is kept well.
+//!
+//! Rejected: SQLite (C in the build, a WAL beside the file, and its one good reason - ad hoc queries - is not needed),
+//! sled (never left beta), fjall (a log-structured tree's background threads and write stalls for a few thousand
+//! rows), a log of our own (recovery, indexes and compaction to prove again).
+
+mod displays;
+mod events;
+mod handle;
+mod ledger;
+mod open;
+mod prune;
+mod records;
+mod results;
+mod schema;
+mod shared;
+mod writer;
+
+use super::{
+    Backlog, Committed, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head,
+    History, KeptDisplay, Limits, Options, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats,
+    StoreError, StoredResult, one_time,
+};
+pub use handle::Embedded;
+pub use open::make_data_dir;
+
+#[cfg(test)]
+mod fault_tests;
