@@ -211,6 +211,15 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         }
     }
 
+    /// What came is not all there was: every socket ends and resumes from the history, every waiter reads the ledger.
+    fn come_back(&mut self) {
+        let sockets: Vec<SocketId> = self.members.keys().copied().collect();
+        for socket in sockets {
+            self.end(socket, CloseCode::Slow, CloseCode::Slow.reason());
+        }
+        self.waiters.clear();
+    }
+
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         if let Some(member) = self.members.get(&socket) {
             member.outlet.close(code, reason);
@@ -226,6 +235,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
                 Fed::Event(event) => self.pass_on(event, &mut slow),
                 Fed::Receipt(receipt) => self.settle(receipt),
                 Fed::Control(control) => self.control(control),
+                Fed::Lost => self.come_back(),
             }
         }
         for socket in slow {
