@@ -61,7 +61,7 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     }
     if options.wants("unicast") {
         for (batch, messages) in
-            [(1, options.count(20_000)), (100, options.count(100_000)), (2000, options.count(100_000))]
+            [(1, options.count(20_000)), (100, options.count(100_000)), (1000, options.count(100_000))]
         {
             let row = format!("unicast, {batch} a request");
             let to: Vec<To> = (0..messages).map(|n| To::One(n % sockets)).collect();
@@ -138,7 +138,7 @@ async fn flood(peer: &dyn Peer, crowd: &Crowd, to: &[To], how: How, each: u64) -
         })
         .collect();
     // Held until all is heard: a publisher that leaves early may take what is on its way with it.
-    let held = join_all(tasks).await;
+    let held: Vec<_> = join_all(tasks).await.into_iter().map(|ended| ended.expect("no publisher panics")).collect();
     let heard = crowd.heard_all().await;
     let (wall, cpu) = (began.elapsed(), group.cpu() - cpu);
     drop(held);
