@@ -11,7 +11,10 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Problem, request};
-use crate::{event::time::UtcMillis, server::App};
+use crate::{
+    event::time::UtcMillis,
+    server::{App, hub::Gone},
+};
 
 /// `GET /v1/presence`: who is connected now, by an operator.
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
@@ -28,6 +31,10 @@ pub async fn alive() -> Json<Value> {
 
 /// `GET /readyz`: the hub and the store answer.
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    if app.goodbye.has_begun() {
+        // A load balancer sends nobody here any more.
+        return Err(Gone.into());
+    }
     app.hub.counts().await?;
     app.store.heads(&[crate::event::Address::All]).await?;
     Ok(Json(json!({"status": "ready"})))
