@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded,
+    embedded::Embedded, memory::Memory,
 };
 use crate::{
     auth::ticket::{Grant, Minted},
@@ -26,6 +26,8 @@ pub struct Options {
 /// An engine. What each method promises stands here once; the contract suite holds every engine to it.
 #[derive(Debug, Clone)]
 pub enum Store {
+    /// Maps of this process, gone with it.
+    Memory(Memory),
     /// A file of this node.
     Embedded(Embedded),
 }
@@ -34,6 +36,7 @@ pub enum Store {
 macro_rules! each {
     ($self:ident, $engine:ident => $call:expr) => {
         match $self {
+            Store::Memory($engine) => $call,
             Store::Embedded($engine) => $call,
         }
     };
@@ -45,6 +48,10 @@ impl Store {
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
     pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
+        if options.data.is_none() {
+            let (store, feed) = Memory::open(options, random)?;
+            return Ok((Store::Memory(store), feed));
+        }
         let (store, feed) = Embedded::open(options, random)?;
         Ok((Store::Embedded(store), feed))
     }
@@ -211,14 +218,14 @@ impl Store {
     /// gone. Nothing to do for an engine of one node.
     pub async fn tell_presence(&self, _own: &[Present], _now_ms: u64) -> Result<(), StoreError> {
         match self {
-            Store::Embedded(_) => Ok(()),
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
         }
     }
 
     /// What the other nodes hold, by the lease.
     pub async fn presence_elsewhere(&self, _now_ms: u64) -> Result<Vec<Present>, StoreError> {
         match self {
-            Store::Embedded(_) => Ok(Vec::new()),
+            Store::Memory(_) | Store::Embedded(_) => Ok(Vec::new()),
         }
     }
 
@@ -254,8 +261,6 @@ impl Store {
 
     /// Finishes what was handed over and closes cleanly. Clones that are still held somewhere find it closed.
     pub async fn close(self) {
-        match self {
-            Store::Embedded(store) => store.close().await,
-        }
+        each!(self, store => store.close().await)
     }
 }

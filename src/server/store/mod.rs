@@ -19,6 +19,7 @@ mod embedded;
 mod error;
 mod facade;
 mod limits;
+mod memory;
 mod one_time;
 mod types;
 
@@ -32,6 +33,6 @@ pub use types::*;
 pub const LEASE_MS: u64 = 15_000;
 
 #[cfg(test)]
-mod model_tests;
+mod contract;
 #[cfg(test)]
-mod tests;
+mod model_tests;

@@ -41,3 +41,5 @@ pub use open::make_data_dir;
 
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod file_tests;
