@@ -22,6 +22,7 @@ mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod open;
+pub mod outbound;
 mod publishing;
 pub mod session;
 pub mod settings;
@@ -78,7 +79,11 @@ impl App {
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
+    let (hub, hub_task) = HubHandle::start(
+        parts.feed,
+        caps,
+        outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+    );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
         store: parts.store.clone(),

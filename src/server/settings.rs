@@ -23,6 +23,8 @@ pub struct Settings {
     pub goodbye: Duration,
     /// Events that may wait for one socket. A client that is further behind is better served by a resume.
     pub socket_queue: usize,
+    /// And their bytes. What a thousand slow sockets of one address hold they share; of their own addresses, each its own.
+    pub socket_queue_bytes: usize,
     /// Sockets in all.
     pub sockets: usize,
     /// Sockets of one user: tabs and devices of one person.
@@ -44,6 +46,7 @@ impl Default for Settings {
             handshake: Duration::from_secs(10),
             goodbye: Duration::from_secs(10),
             socket_queue: 256,
+            socket_queue_bytes: 1024 * 1024,
             sockets: 16_000,
             sockets_per_user: 64,
             connections: 18_000,

@@ -17,8 +17,9 @@
 //! bare `TcpStream` is taken back out of hyper.
 
 mod credentials;
+mod ending;
+mod reader;
 mod run;
-mod wire;
 
 use std::{sync::Arc, time::Instant};
 
@@ -64,7 +65,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
                 let Ok(upgraded) = upgrade.await else { return };
                 // The accept loop gives hyper exactly this type.
                 let Ok(bare) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-                run::run(app, terms, place, bare.io.into_inner(), bare.read_buf.to_vec()).await;
+                run::run(app, terms, place, bare.io.into_inner(), &bare.read_buf).await;
             });
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
