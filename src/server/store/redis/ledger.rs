@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use redis::Value;
 
 use super::{
-    Backlog, Committed, ReceiptOutcome, Redis, Settled, StoreError,
+    Backlog, Committed, ReceiptOutcome, Redis, Settled, StoreError, words,
     events::dedupe_hash,
     reply,
     scripts::{BACKLOG, EXPIRE, RECEIPT},
@@ -49,8 +49,9 @@ impl Redis {
     }
 
     pub async fn backlog(&self, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
-        let given = GIVEN_MAX.to_string();
-        let args: [&[u8]; 2] = [display.as_str().as_bytes(), given.as_bytes()];
+        let attempts = self.engine.limits.attempts;
+        let (most, poison) = (attempts.to_string(), words::poison(attempts));
+        let args: [&[u8]; 3] = [display.as_str().as_bytes(), most.as_bytes(), poison.as_bytes()];
         let mut answer = self.engine.call(&BACKLOG, now_ms, &args).await?.into_iter();
         if reply::text(reply::next(&mut answer)?)? != "ok" {
             return Err(StoreError::NotEnrolled(display.clone()));
@@ -60,9 +61,9 @@ impl Redis {
         };
         let state = events(reply::next(&mut answer)?)?;
         let pending_actions = events(reply::next(&mut answer)?)?;
-        let superseded = settled(reply::list(reply::next(&mut answer)?)?)?;
+        let settled = settled(reply::list(reply::next(&mut answer)?)?)?;
         let as_of = reply::number(reply::next(&mut answer)?)?;
-        Ok(Backlog { state, pending_actions, superseded, as_of })
+        Ok(Backlog { state, pending_actions, settled, as_of })
     }
 
     pub async fn expire(&self, now_ms: u64, connected: HashSet<DisplayId>) -> Result<Vec<Settled>, StoreError> {
@@ -120,9 +121,6 @@ impl Redis {
         Ok(overdue)
     }
 }
-
-/// How often an action is given to a display that never answers.
-const GIVEN_MAX: u64 = 5;
 
 /// The kept receipt with what the new one adds; None if it adds nothing.
 fn completed(mut kept: Receipt, receipt: &Receipt) -> Option<Receipt> {

@@ -49,7 +49,7 @@ mod small;
 use super::{
     Backlog, Committed, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head,
     History, KeptDisplay, LEASE_MS, Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled,
-    Stats, StoreError, StoredResult,
+    Stats, StoreError, StoredResult, words,
 };
 pub use connect::{Connector, Shared, Tls, Waits};
 pub use handle::{Redis, Setup};

@@ -1,8 +1,9 @@
 //! The operator's first key, until the directory keeps it as a record.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::PoisonError};
+use std::{path::Path, sync::PoisonError};
 
 use super::{Record, Redis, StoreError, engine::hex};
+use crate::server::store::secret_file;
 use crate::auth::operator_key::{self, KeyHash};
 
 impl Redis {
@@ -15,10 +16,7 @@ impl Redis {
         if made {
             let key = operator_key::key_text(self.random());
             let hash = operator_key::hash(&key);
-            let _ = std::fs::remove_file(file);
-            let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-            opened.write_all(format!("{key}\n").as_bytes())?;
-            opened.sync_all()?;
+            secret_file::write(file, key).await?;
             self.put_record("operator", Record { key: hex(&hash), value: hash.to_vec() }).await?;
             self.operators.write().unwrap_or_else(PoisonError::into_inner).push(hash);
         }

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::words;
+
 /// A script with the shared part before it.
 #[derive(Debug)]
 pub struct Script {
@@ -43,7 +45,14 @@ pub static ATTACH: LazyLock<Script> = LazyLock::new(|| Script::new("attach", inc
 
 impl Script {
     fn new(name: &'static str, text: &str) -> Script {
-        let text = format!("{}\n{text}", include_str!("lua/common.lua"));
+        let text = format!(
+            "local WORDS = {{ superseded = '{}', expired = '{}', removed = '{}', queue_full = '{}' }}\n{}\n{text}",
+            words::SUPERSEDED,
+            words::EXPIRED,
+            words::REMOVED,
+            words::QUEUE_FULL,
+            include_str!("lua/common.lua")
+        );
         let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
         let sha = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Script { name, text, sha }

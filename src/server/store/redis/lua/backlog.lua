@@ -1,4 +1,5 @@
--- What a display that connects is given. ARGV: tag, now, display, how often an action is given at most.
+-- What a display that connects is given. ARGV: tag, now, display, how often an action is given at most, and
+-- what is said of one that was given so often.
 -- Answer: 'ok', state, actions, the receipts of what lost, commit number of the snapshot; or 'not_enrolled'.
 local display, given_max = ARGV[3], tonumber(ARGV[4])
 local row = call('HGET', P .. 'displays', display)
@@ -37,7 +38,7 @@ for _, waiting in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
     if event then
       -- What was given so often and never answered may be what kills the display.
       if call('HINCRBY', P .. 'given:' .. display, commit, 1) > given_max then
-        ended[#ended + 1] = settle_own(commit, display, 'failed', 'given ' .. given_max .. ' times without an answer')
+        ended[#ended + 1] = settle_own(commit, display, 'failed', ARGV[5])
       else
         actions[#actions + 1] = event
       end

@@ -1,5 +1,5 @@
 -- Put before every script. KEYS[1] is {prefix}:meta; each other key has the same hash tag, so a script touches one slot.
--- ARGV[1] is a random tag for what this call puts into the feed, ARGV[2] the time in ms since 1970.
+-- WORDS is what the store's own receipts say. ARGV[1] is a random tag for what this call puts into the feed, ARGV[2] the time in ms since 1970.
 local META = KEYS[1]
 local P = string.sub(META, 1, -5)
 local TAG, NOW = ARGV[1], tonumber(ARGV[2])
@@ -65,7 +65,7 @@ local function settle_own(commit, display, status, reason)
 end
 
 local function supersede(commit, display)
-  return settle_own(commit, display, 'superseded', 'a newer command of the same kind came first')
+  return settle_own(commit, display, 'superseded', WORDS.superseded)
 end
 
 -- Takes a result away with its share of what results take in all.

@@ -4,7 +4,7 @@ local settled = {}
 for at = 3, #ARGV, 2 do
   local commit, display = ARGV[at], ARGV[at + 1]
   if call('HGET', P .. 'ledger:' .. commit, display) == '' then
-    settled[#settled + 1] = settle_own(commit, display, 'expired', 'it was not done before its expirytime')
+    settled[#settled + 1] = settle_own(commit, display, 'expired', WORDS.expired)
   else
     call('ZREM', P .. 'expiry', commit .. ' ' .. display)
   end

@@ -97,7 +97,7 @@ local function queue_command(commit, queue, expires, plan)
     end
   end
   for _, display in ipairs(plan.full) do
-    settle_own(commit, display, 'failed', 'the queue of this display is full')
+    settle_own(commit, display, 'failed', WORDS.queue_full)
   end
 end
 

@@ -4,7 +4,7 @@ local display = ARGV[3]
 local row = call('HGET', P .. 'displays', display)
 if not row then return { 'not_enrolled', display } end
 for _, waiting in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
-  settle_own(string.match(waiting, '^%d+'), display, 'failed', 'the display was removed')
+  settle_own(string.match(waiting, '^%d+'), display, 'failed', WORDS.removed)
 end
 for _, group in ipairs(cjson.decode(row).groups) do call('SREM', P .. 'members:' .. group, display) end
 call('HDEL', P .. 'displays', display)
