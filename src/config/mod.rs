@@ -40,9 +40,7 @@ pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use redis_address::RedisAddress;
-pub use server::{
-    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings,
-};
+pub use server::{Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings};
 pub use server_store::{RedisSettings, StoreKind, StoreSettings};
 pub use show::Shown;
 

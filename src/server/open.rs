@@ -73,9 +73,9 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     .map_err(failed)?;
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
-        Some(url) => TicketStore::Redis(
-            RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?,
-        ),
+        Some(url) => {
+            TicketStore::Redis(RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?)
+        }
     };
     let operator_key = configured.data.join(OPERATOR_KEY);
     let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;

@@ -121,6 +121,10 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;
+    if let Some(id) = &display {
+        // On every node: an older socket of this display ends there too. What cannot be told must not open.
+        app.store.claim(id, &session).await?;
+    }
     let terms = Terms {
         session,
         principal,
