@@ -112,6 +112,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
     };
+    let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
     let leaving = async {
         shutdown.await;
