@@ -21,7 +21,7 @@ mod expiry;
 pub mod http;
 pub mod hub;
 pub mod open;
-mod publishing;
+pub mod publishing;
 pub mod session;
 pub mod settings;
 pub mod socket;
