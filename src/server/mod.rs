@@ -27,6 +27,7 @@ pub mod open;
 pub mod outbound;
 mod publishing;
 mod rabbit;
+pub mod publishing;
 pub mod session;
 pub mod settings;
 pub mod socket;
