@@ -21,7 +21,7 @@ pub struct Options {
     pub config: Option<String>,
 }
 
-pub const PEERS: [&str; 3] = ["memory", "disk", "nats"];
+pub const PEERS: [&str; 5] = ["memory", "disk", "nats", "mosquitto", "nchan"];
 
 impl Options {
     /// # Errors
