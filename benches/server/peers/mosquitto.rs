@@ -1,4 +1,4 @@
-//! mosquitto: MQTT 3.1.1 over TCP at QoS 0, without authentication (its WebSocket listener takes the same path).
+//! mosquitto: MQTT 3.1.1 at QoS 0 without authentication; subscribers over WebSocket, as pages are, publishers over TCP.
 
 use std::{io, net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -8,17 +8,18 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Peer, Publisher, To, payload};
+use super::{Peer, Publisher, To, http::upgrade, payload};
 use crate::{
-    crowd::Joined,
+    crowd::{Joined, greeted},
     support::{process::Process, server::free_port, wait::until},
     usage::Group,
-    wire::{Kind, Wire},
+    wire::{BINARY, client_frame},
 };
 
 #[derive(Debug)]
 pub struct Mosquitto {
     address: SocketAddr,
+    web: SocketAddr,
     process: Process,
 }
 
@@ -26,30 +27,19 @@ impl Mosquitto {
     pub fn start(folder: &Path) -> Option<Mosquitto> {
         let binary = super::installed("mosquitto")?;
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         // Its queue of 1,000 messages a client also bounds QoS 0; none of it is to be lost.
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n\
+            "listener {} 127.0.0.1\nlistener {} 127.0.0.1\nprotocol websockets\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n\
              persistence false\nlog_type error\n",
-            address.port()
+            address.port(),
+            web.port()
         );
         let config = folder.join("mosquitto.conf");
         std::fs::write(&config, text).expect("the config is written");
         let process = Process::start("mosquitto", folder, Command::new(binary).arg("-c").arg(&config));
         until("mosquitto listens", Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
-        Some(Mosquitto { address, process })
-    }
-
-    async fn open(&self, client: &str) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        stream.set_zero_linger()?;
-        // Protocol level 4, a clean session, no keep-alive.
-        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
-        text(&mut body, client);
-        stream.write_all(&packet(0x10, &body)).await?;
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).await?;
-        if answer == [0x20, 2, 0, 0] { Ok(stream) } else { Err(io::Error::other(format!("{answer:?}"))) }
+        Some(Mosquitto { address, web, process })
     }
 }
 
@@ -64,23 +54,31 @@ impl Peer for Mosquitto {
 
     fn join(&self, number: usize) -> LocalBoxFuture<'_, io::Result<Joined>> {
         Box::pin(async move {
-            let mut stream = self.open(&format!("c{number}")).await?;
+            let headers = "Sec-WebSocket-Protocol: mqtt\r\n";
+            let (mut stream, wire, _) = upgrade(self.web, "/mqtt", headers).await?;
+            stream.write_all(&client_frame(BINARY, &connect(&format!("c{number}")))).await?;
             let mut body = vec![0, 1];
             for topic in ["all", &format!("one/{number}")] {
                 text(&mut body, topic);
                 body.push(0);
             }
-            stream.write_all(&packet(0x82, &body)).await?;
-            let mut answer = [0; 6];
-            stream.read_exact(&mut answer).await?;
-            Ok(Joined { stream, wire: Wire::new(Kind::Mqtt), greetings: 0 })
+            stream.write_all(&client_frame(BINARY, &packet(0x82, &body))).await?;
+            // CONNACK and SUBACK: each packet is a frame of its own.
+            let mut joined = Joined { stream, wire, greetings: 2 };
+            greeted(&mut joined).await?;
+            Ok(joined)
         })
     }
 
     fn publisher(&self) -> LocalBoxFuture<'_, Box<dyn Publisher>> {
         Box::pin(async move {
             let client = format!("p{}", fastrand::u32(..));
-            let stream = self.open(&client).await.expect("mosquitto takes a publisher");
+            let mut stream = TcpStream::connect(self.address).await.expect("mosquitto listens");
+            stream.set_nodelay(true).expect("it is TCP");
+            stream.write_all(&connect(&client)).await.expect("mosquitto reads");
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).await.expect("mosquitto answers");
+            assert_eq!(answer, [0x20, 2, 0, 0], "mosquitto takes a publisher");
             Box::new(Stream { stream, payload: payload() }) as Box<dyn Publisher>
         })
     }
@@ -118,6 +116,13 @@ impl Publisher for Stream {
             self.stream.read_exact(&mut [0; 2]).await.expect("mosquitto answers a ping");
         })
     }
+}
+
+/// Protocol level 4, a clean session, no keep-alive.
+fn connect(client: &str) -> Vec<u8> {
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
+    text(&mut body, client);
+    packet(0x10, &body)
 }
 
 /// A string as MQTT writes it.

@@ -2,16 +2,17 @@
 
 use std::{io, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use futures_util::future::LocalBoxFuture;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-
-use super::{Peer, Publisher, To, http::Connection, payload};
+use super::{
+    Peer, Publisher, To,
+    http::{Connection, upgrade},
+    payload,
+};
 use crate::{
-    crowd::{Joined, read_to},
+    crowd::Joined,
     support::{process::Process, server::free_port, wait::until},
     usage::Group,
-    wire::{Kind, Wire},
 };
+use futures_util::future::LocalBoxFuture;
 
 /// Where distributions keep it.
 const MODULES: [&str; 2] =
@@ -63,21 +64,7 @@ impl Peer for Nchan {
 
     fn join(&self, number: usize) -> LocalBoxFuture<'_, io::Result<Joined>> {
         Box::pin(async move {
-            let mut stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            stream.set_zero_linger()?;
-            let request = format!(
-                "GET /sub/{number} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                self.address
-            );
-            stream.write_all(request.as_bytes()).await?;
-            let (bytes, end) = read_to(&mut stream, b"\r\n\r\n").await?;
-            if !bytes.starts_with(b"HTTP/1.1 101") {
-                return Err(io::Error::other(String::from_utf8_lossy(&bytes).into_owned()));
-            }
-            let mut wire = Wire::new(Kind::WebSocket);
-            wire.cut(&bytes[end..], |_| {});
+            let (stream, wire, _) = upgrade(self.address, &format!("/sub/{number}"), "").await?;
             Ok(Joined { stream, wire, greetings: 0 })
         })
     }
