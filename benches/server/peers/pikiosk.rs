@@ -39,6 +39,22 @@ pub enum Kind {
     Disk,
 }
 
+impl Kind {
+    /// As the command line names them.
+    pub fn named(name: &str) -> Option<Kind> {
+        match name {
+            "memory" => Some(Kind::Memory),
+            "disk" => Some(Kind::Disk),
+            _ => None,
+        }
+    }
+
+    /// A publish is on disk when it is answered.
+    pub fn is_durable(self) -> bool {
+        self == Kind::Disk
+    }
+}
+
 /// What opens a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
@@ -95,6 +111,25 @@ impl Pikiosk {
         answer["ticket"].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("{status} {answer}")))
     }
 
+    /// One whose messages are so long.
+    pub async fn fat_publisher(&self, bytes: usize) -> Box<dyn Publisher> {
+        Box::new(self.publish("fat.".repeat(bytes / 4)).await)
+    }
+
+    async fn publish(&self, payload: String) -> Events {
+        let connection = Connection::open(self.address).await.expect("the server listens");
+        let headers =
+            |kind: &str| format!("Authorization: Bearer {}\r\nContent-Type: application/{kind}+json\r\n", self.key);
+        Events {
+            connection,
+            single: headers("cloudevents"),
+            batch: headers("cloudevents-batch"),
+            payload,
+            prefix: format!("{:x}", fastrand::u64(..)),
+            next: 0,
+        }
+    }
+
     /// Opens one; `data` is what it resumes with.
     pub async fn open(&self, number: usize, data: &serde_json::Value) -> io::Result<Joined> {
         let bearer = self.tickets.borrow_mut().remove(&number).unwrap_or_else(|| token(number));
@@ -137,20 +172,7 @@ impl Peer for Pikiosk {
     }
 
     fn publisher(&self) -> LocalBoxFuture<'_, Box<dyn Publisher>> {
-        Box::pin(async move {
-            let connection = Connection::open(self.address).await.expect("the server listens");
-            let headers =
-                |kind: &str| format!("Authorization: Bearer {}\r\nContent-Type: application/{kind}+json\r\n", self.key);
-            let publisher = Events {
-                connection,
-                single: headers("cloudevents"),
-                batch: headers("cloudevents-batch"),
-                payload: payload(),
-                prefix: format!("{:x}", fastrand::u64(..)),
-                next: 0,
-            };
-            Box::new(publisher) as Box<dyn Publisher>
-        })
+        Box::pin(async move { Box::new(self.publish(payload()).await) as Box<dyn Publisher> })
     }
 
     fn open_loop(&self) -> bool {
@@ -198,7 +220,7 @@ impl Publisher for Events {
 }
 
 /// An HS256 token that may hear `group/bench` and its own user.
-fn token(number: usize) -> String {
+pub fn token(number: usize) -> String {
     let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let user = format!("u{number}");
