@@ -21,6 +21,7 @@ mod expiry;
 mod goodbye;
 pub mod http;
 pub mod hub;
+mod metrics;
 pub mod open;
 pub mod outbound;
 mod publishing;
@@ -29,8 +30,12 @@ pub mod settings;
 pub mod socket;
 pub mod store;
 pub mod tickets;
+mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,8 +43,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     goodbye::Goodbye,
     hub::HubHandle,
-    store::{Feed, Store},
+    metrics::By,
+    store::{Feed, Publish, Published, Store, StoreError},
     tickets::TicketStore,
+    witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
 use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
@@ -65,6 +72,7 @@ pub struct App {
     pub keys: JwtKeys,
     pub settings: Settings,
     pub goodbye: Goodbye,
+    pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -74,15 +82,29 @@ impl App {
     pub fn now_ms(&self) -> u64 {
         now_ms()
     }
+
+    /// [`Store::publish`], measured.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish(&self, by: By, batch: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+        let began = Instant::now();
+        self.witness.metrics.publishing(&batch, began);
+        let answer = self.store.publish(batch, now_ms).await;
+        self.witness.metrics.published(by, &answer, began.elapsed());
+        answer
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let witness = Arc::new(Witness::default());
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
         outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+        witness.clone(),
     );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
@@ -92,6 +114,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         keys: parts.keys,
         settings,
         goodbye: Goodbye::default(),
+        witness,
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
