@@ -23,18 +23,22 @@ mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+mod metrics;
 pub mod open;
 pub mod outbound;
-mod publishing;
-mod rabbit;
 pub mod publishing;
+mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
 pub mod tickets;
+mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -42,8 +46,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     goodbye::Goodbye,
     hub::HubHandle,
-    store::{Feed, Store},
+    metrics::By,
+    store::{Feed, Publish, Published, Store, StoreError},
     tickets::TicketStore,
+    witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
 use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
@@ -73,6 +79,7 @@ pub struct App {
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
     pub goodbye: Goodbye,
+    pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -82,15 +89,29 @@ impl App {
     pub fn now_ms(&self) -> u64 {
         now_ms()
     }
+
+    /// [`Store::publish`], measured.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish(&self, by: By, batch: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+        let began = Instant::now();
+        self.witness.metrics.publishing(&batch, began);
+        let answer = self.store.publish(batch, now_ms).await;
+        self.witness.metrics.published(by, &answer, began.elapsed());
+        answer
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let witness = Arc::new(Witness::default());
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
         outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+        witness.clone(),
     );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
@@ -101,6 +122,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         settings,
         broker: Arc::default(),
         goodbye: Goodbye::default(),
+        witness,
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
@@ -114,7 +136,6 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         head_wait: app.settings.handshake,
     };
     let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
-    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
     let leaving = async {
         shutdown.await;
         app.goodbye.say(&app.hub, app.settings.goodbye).await;
