@@ -4,7 +4,7 @@
 //! that the plan names.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -139,26 +139,14 @@ impl Display {
     }
 
     async fn converse(&self, socket: &mut Socket, glass: &mut Option<Number>) -> Result<(), Over> {
-        let positions = self.disk().positions.clone();
-        let heads = begin(socket, &self.log, positions).await?;
-        {
+        let heads = hello(socket, &self.log).await?;
+        let positions = {
             let disk = &mut *self.disk();
-            let ours: BTreeSet<&String> = heads.keys().collect();
-            disk.positions.retain(|address, _| ours.contains(address));
-            for (address, head) in &heads {
-                // A history that was lost begins anew: everything that is kept of it follows.
-                match disk.positions.get(address) {
-                    Some(has) if has.epoch == head.epoch => {}
-                    Some(_) => {
-                        let start = Position { epoch: head.epoch.clone(), offset: 0 };
-                        disk.positions.insert(address.clone(), start);
-                    }
-                    None => {
-                        disk.positions.insert(address.clone(), head.clone());
-                    }
-                }
-            }
-        }
+            take_heads(&mut disk.positions, &heads);
+            disk.positions.clone()
+        };
+        resume(socket, &self.log, positions).await?;
+        begin_anew(&mut self.disk().positions, &heads);
         loop {
             let event = socket.next().await?;
             let Some((number, place)) = planned(&event) else { continue };
@@ -242,23 +230,43 @@ pub fn advance(positions: &mut BTreeMap<String, Position>, place: &Place) {
     }
 }
 
-/// Hello, resume from these positions, resumed; returns where the server's addresses stand.
-pub async fn begin(
-    socket: &mut Socket,
-    log: &Log,
-    mut positions: BTreeMap<String, Position>,
-) -> Result<BTreeMap<String, Position>, Ended> {
+/// Hello: returns where the client's addresses stand.
+pub async fn hello(socket: &mut Socket, log: &Log) -> Result<BTreeMap<String, Position>, Ended> {
     let Ok(ServerFrame::Hello(hello)) = ServerFrame::read(socket.next().await?) else { return Err(Ended(1)) };
     let heads: BTreeMap<String, Position> =
         hello.positions.into_iter().map(|(address, head)| (address.to_string(), head)).collect();
     log.add(Saw::Opened { heads: heads.clone() });
-    positions.retain(|address, _| heads.contains_key(address));
+    Ok(heads)
+}
+
+/// Resume from these positions, and what the server says to it.
+pub async fn resume(socket: &mut Socket, log: &Log, positions: BTreeMap<String, Position>) -> Result<(), Ended> {
     let named = positions.iter().filter_map(|(address, at)| Some((address.parse().ok()?, at.clone()))).collect();
     socket.say("kiosk.resume", &Resume { positions: named }).await?;
     let Ok(ServerFrame::Resumed(resumed)) = ServerFrame::read(socket.next().await?) else { return Err(Ended(1)) };
     let recovered = resumed.recovered.into_iter().map(|(address, is)| (address.to_string(), is)).collect();
     log.add(Saw::Resumed { asked: positions, recovered });
-    Ok(heads)
+    Ok(())
+}
+
+/// An address that is new to a client starts at its head, from the first hello on: a client that is cut before it
+/// resumes must not start later. Addresses that are no longer its own are forgotten.
+pub fn take_heads(positions: &mut BTreeMap<String, Position>, heads: &BTreeMap<String, Position>) {
+    positions.retain(|address, _| heads.contains_key(address));
+    for (address, head) in heads {
+        positions.entry(address.clone()).or_insert_with(|| head.clone());
+    }
+}
+
+/// A history that was lost begins anew: everything that is kept of it follows.
+pub fn begin_anew(positions: &mut BTreeMap<String, Position>, heads: &BTreeMap<String, Position>) {
+    for (address, position) in positions {
+        if let Some(head) = heads.get(address)
+            && head.epoch != position.epoch
+        {
+            *position = Position { epoch: head.epoch.clone(), offset: 0 };
+        }
+    }
 }
 
 /// The number and place of an event of the plan.

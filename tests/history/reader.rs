@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
-    display::{Way, advance, begin, planned},
+    display::{Way, advance, begin_anew, hello, planned, resume, take_heads},
     log::{Log, Saw},
     wire::{Ended, Http, Socket},
 };
@@ -64,13 +64,10 @@ impl Reader {
     }
 
     async fn converse(&self, socket: &mut Socket, positions: &mut BTreeMap<String, Position>) -> Result<(), Ended> {
-        let heads = begin(socket, &self.log, positions.clone()).await?;
-        for (address, head) in heads {
-            let has = positions.entry(address).or_insert_with(|| head.clone());
-            if has.epoch != head.epoch {
-                *has = Position { offset: 0, ..head };
-            }
-        }
+        let heads = hello(socket, &self.log).await?;
+        take_heads(positions, &heads);
+        resume(socket, &self.log, positions.clone()).await?;
+        begin_anew(positions, &heads);
         loop {
             let event = socket.next().await?;
             let Some((number, place)) = planned(&event) else { continue };
