@@ -18,9 +18,11 @@
 
 mod accept;
 mod expiry;
+mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod open;
+pub mod outbound;
 mod publishing;
 pub mod session;
 pub mod settings;
@@ -34,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    goodbye::Goodbye,
     hub::HubHandle,
     store::{Feed, Store},
     tickets::TicketStore,
@@ -61,6 +64,7 @@ pub struct App {
     pub tickets: TicketStore,
     pub keys: JwtKeys,
     pub settings: Settings,
+    pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -72,10 +76,14 @@ impl App {
     }
 }
 
-/// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
+/// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
+    let (hub, hub_task) = HubHandle::start(
+        parts.feed,
+        caps,
+        outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+    );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
         store: parts.store.clone(),
@@ -83,6 +91,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tickets: parts.tickets,
         keys: parts.keys,
         settings,
+        goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
@@ -93,9 +102,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         head_wait: app.settings.handshake,
     };
     let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    let leaving = async {
+        shutdown.await;
+        app.goodbye.say(&app.hub, app.settings.goodbye).await;
+    };
+    // Until the goodbye is over everything but a new socket is served.
     tokio::select! {
         () = accepting => {}
-        () = shutdown => {}
+        () = leaving => {}
     }
     stop.cancel();
     app.hub.close_all(CloseCode::GoingAway).await;

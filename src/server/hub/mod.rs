@@ -1,32 +1,32 @@
 //! The hub: who is connected, and who gets what.
 //!
 //! ```text
-//!  store --Feed (batches, commit order)--> +---------------+ --Arc<Committed>--> queue of each live socket (256)
+//!  store --Feed (batches, commit order)--> +---------------+ --Chunk--> Line of each live socket (see `outbound`)
 //!                                          | one task owns |
 //!  sockets --enter, go_live, leave-------> | core::Hub     | --close code-------> a socket that is slow, replaced,
 //!  http    --watch, present, close-------> +---------------+                      removed, or must come back
 //! ```
 //!
-//! One task owns the maps, so nothing is locked; it takes all batches that wait in a round, and it never waits for the
-//! store or a socket: a queue at its bound means close 4001, and the client comes back and resumes.
+//! One task owns the maps, so they are not locked; it takes all batches that wait in a round, and it never waits for the
+//! store or a socket: a line at its bound means close 4001, and the client comes back and resumes.
 //!
 //! Rejected: `tokio::sync::broadcast` per address. A lagging reader loses events silently into a `Lagged` error, every
 //! socket wakes for every event of `all`, and an address with one display costs a whole ring.
 
 mod core;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashSet, sync::Arc};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 pub use self::core::{CapError, Caps, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
     event::{Address, DisplayId, frame::CloseCode},
-    server::store::{Committed, Feed, Present, Settled},
+    server::{
+        outbound::{self, Bounds, Chunk, Given, Line},
+        store::{Feed, Present, Settled},
+    },
 };
 
 /// Requests that wait for the hub; each is answered within a round, so this is a burst of connects.
@@ -36,44 +36,13 @@ const RECEIPTS: usize = 1024;
 /// Batches taken in one round.
 const ROUND: usize = 64;
 
-/// Why a socket is to end, told once.
-#[derive(Debug, Default)]
-pub struct Closing {
-    why: OnceLock<(CloseCode, String)>,
-    told: Notify,
-}
-
-impl Closing {
-    fn tell(&self, code: CloseCode, reason: &str) {
-        let _ = self.why.set((code, reason.to_owned()));
-        self.told.notify_one();
-    }
-
-    /// Ends when the hub wants the socket to end. For one caller.
-    pub async fn wanted(&self) -> (CloseCode, String) {
-        loop {
-            if let Some(why) = self.why.get() {
-                return why.clone();
-            }
-            self.told.notified().await;
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct SocketOutlet {
-    queue: mpsc::Sender<Arc<Committed>>,
-    closing: Arc<Closing>,
-}
-
-impl Outlet for SocketOutlet {
-    fn offer(&self, event: &Arc<Committed>) -> bool {
-        // A closed queue belongs to a socket that is leaving: not slow.
-        !matches!(self.queue.try_send(event.clone()), Err(mpsc::error::TrySendError::Full(_)))
+impl Outlet for Arc<Line> {
+    fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given {
+        Line::give(self, slot, chunk)
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        self.closing.tell(code, reason);
+        Line::close(self, code, reason);
     }
 }
 
@@ -87,11 +56,13 @@ impl Waiter for ReceiptWaiter {
 }
 
 enum Ask {
-    Enter(Box<Member<SocketOutlet>>, oneshot::Sender<Result<SocketId, CapError>>),
+    Enter(Box<Member<Arc<Line>>>, oneshot::Sender<Result<SocketId, CapError>>),
     GoLive(SocketId, oneshot::Sender<()>),
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
+    LetNoneIn(oneshot::Sender<usize>),
+    CloseSome(usize, CloseCode, String, oneshot::Sender<()>),
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
@@ -107,21 +78,20 @@ pub struct Gone;
 #[derive(Debug, Clone)]
 pub struct HubHandle {
     asks: mpsc::Sender<Ask>,
-    /// Events that may wait for one socket.
-    queue: usize,
+    /// What may wait for one socket.
+    bounds: Bounds,
 }
 
 /// A socket's place in the hub; dropping it leaves.
 #[derive(Debug)]
 pub struct Place {
     pub socket: SocketId,
-    pub queue: mpsc::Receiver<Arc<Committed>>,
-    pub closing: Arc<Closing>,
+    pub line: Arc<Line>,
     hub: HubHandle,
 }
 
 impl Place {
-    /// From now on the queue gets what the feed brings.
+    /// From now on the line gets what the feed brings.
     pub fn go_live(&self) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
         let (hub, socket) = (self.hub.clone(), self.socket);
         async move { hub.ask(|answer| Ask::GoLive(socket, answer)).await }
@@ -173,10 +143,10 @@ pub enum EnterError {
 
 impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
-    pub fn start(feed: Feed, caps: Caps, queue: usize) -> (HubHandle, tokio::task::JoinHandle<()>) {
+    pub fn start(feed: Feed, caps: Caps, bounds: Bounds) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
         let task = tokio::spawn(run(Hub::new(caps), feed, inbox));
-        (HubHandle { asks, queue }, task)
+        (HubHandle { asks, bounds }, task)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
@@ -196,8 +166,7 @@ impl HubHandle {
     }
 
     pub async fn enter(&self, entrant: Entrant, now_ms: u64) -> Result<Place, EnterError> {
-        let (sender, queue) = mpsc::channel(self.queue);
-        let closing = Arc::new(Closing::default());
+        let line = Arc::new(Line::new(self.bounds));
         let member = Box::new(Member {
             name: entrant.name,
             user: entrant.user,
@@ -206,10 +175,10 @@ impl HubHandle {
             session: entrant.session,
             token: entrant.token,
             since_ms: now_ms,
-            outlet: SocketOutlet { queue: sender, closing: closing.clone() },
+            outlet: line.clone(),
         });
         let socket = self.ask(|answer| Ask::Enter(member, answer)).await??;
-        Ok(Place { socket, queue, closing, hub: self.clone() })
+        Ok(Place { socket, line, hub: self.clone() })
     }
 
     /// From now on receipts of these events arrive; what the ledger holds already is the caller's to read, afterwards.
@@ -218,6 +187,16 @@ impl HubHandle {
         let for_hub = commits.clone();
         self.ask(|answer| Ask::Watch(for_hub, ReceiptWaiter(sender), answer)).await?;
         Ok(Watch { receipts, commits, hub: self.clone() })
+    }
+
+    /// From now on no socket enters; answers how many are open.
+    pub async fn let_none_in(&self) -> Result<usize, Gone> {
+        self.ask(Ask::LetNoneIn).await
+    }
+
+    /// Asks so many of those that are open longest to end.
+    pub async fn close_some(&self, count: usize, code: CloseCode, reason: &str) -> Result<(), Gone> {
+        self.ask(|answer| Ask::CloseSome(count, code, reason.to_owned(), answer)).await
     }
 
     /// Asks every socket to end, and lets none in any more.
@@ -239,17 +218,18 @@ impl HubHandle {
     }
 }
 
-async fn run(mut hub: Hub<SocketOutlet, ReceiptWaiter>, mut feed: Feed, mut inbox: mpsc::Receiver<Ask>) {
+async fn run(mut hub: Hub<Arc<Line>, ReceiptWaiter>, mut feed: Feed, mut inbox: mpsc::Receiver<Ask>) {
     let mut batches = Vec::new();
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
     loop {
         tokio::select! {
             taken = feed.recv_many(&mut batches, ROUND) => {
                 if taken == 0 {
                     return;
                 }
-                for batch in batches.drain(..) {
-                    hub.feed(&batch);
-                }
+                let lines = hub.feed(batches.iter().flatten());
+                batches.clear();
+                outbound::flush_all(lines, workers).await;
             }
             ask = inbox.recv() => match ask {
                 Some(ask) => answer(&mut hub, ask),
@@ -260,7 +240,7 @@ async fn run(mut hub: Hub<SocketOutlet, ReceiptWaiter>, mut feed: Feed, mut inbo
 }
 
 /// An asker that has gone needs no answer: the results of `send` are nobody's.
-fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
+fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
     match ask {
         Ask::Enter(member, answer) => {
             let entered = hub.enter(*member);
@@ -278,6 +258,13 @@ fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
             let _ = answer.send(());
         }
         Ask::Forget(commits) => hub.forget(&commits, |waiter| waiter.0.is_closed()),
+        Ask::LetNoneIn(answer) => {
+            let _ = answer.send(hub.let_none_in());
+        }
+        Ask::CloseSome(count, code, reason, answer) => {
+            hub.close_some(count, code, &reason);
+            let _ = answer.send(());
+        }
         Ask::CloseAll(code) => hub.close_all(code),
         Ask::Connected(answer) => {
             let _ = answer.send(hub.connected());

@@ -1,10 +1,15 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
-use crate::event::{
-    command::Kind,
-    envelope::Token,
-    frame::{CallResult, PublishAnswer},
+use crate::{
+    event::{
+        command::Kind,
+        envelope::Token,
+        frame::{CallResult, PublishAnswer},
+    },
+    server::store::Committed,
 };
 
 pub(super) const NOW: u64 = 1_777_896_000_000;
