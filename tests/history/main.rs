@@ -11,7 +11,8 @@
 //! ```
 //!
 //! `make test` runs a small one, `make proof-history` the full size; both print the seed, and `PIKIOSK_SEED=N` runs one
-//! again: the same events and faults, though not the same interleaving.
+//! again: the same events and faults, though not the same interleaving. `PIKIOSK_JUDGED=PATH` judges another build of the
+//! server: `mutants.sh` does that with builds that break a promise, each of which must be found out.
 //!
 //! Rejected: a simulated network and clock (turmoil, madsim). What breaks here are real files, real sockets and real
 //! processes; the pure parts have model tests of their own.
@@ -49,7 +50,7 @@ fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
     let seed = number("PIKIOSK_SEED", usize::from(fastrand::u16(..)));
     println!("seed {seed}");
     let folder = tempfile::Builder::new().prefix("history-").tempdir().unwrap();
-    let binary = PathBuf::from(support::server::BINARY);
+    let binary = std::env::var_os("PIKIOSK_JUDGED").map_or_else(|| support::server::BINARY.into(), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (figures, violations) = runtime.block_on(run::run(seed as u64, size, folder.path(), &binary));
     runtime.shutdown_background();
