@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     auth::jwt::{self, JwtKey, JwtKeys, KeyError, Material},
-    config::{self, JwtKeySource, ServerSettings, StoreKind},
+    config::{self, JwtKeySource, RedisSettings, ServerSettings, StoreKind},
     io::random,
 };
 
@@ -32,6 +32,8 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("read {} of `[store]`", path.display())]
+    StoreFile { path: PathBuf, source: io::Error },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -63,13 +65,19 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     // The operator's key is written there also where the store itself is in memory.
     std::fs::create_dir_all(&configured.data)
         .map_err(|source| OpenError::Data { path: configured.data.clone(), source })?;
-    let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
     let failed = |source| OpenError::Store { source };
-    let (store, feed) = Store::open(store::Options { data, limits: store_limits }, random::fill).map_err(failed)?;
+    let (store, feed) = match &configured.store.redis {
+        Some(redis) => Store::open_redis(redis_setup(redis, store_limits)?, random::fill).await,
+        None => {
+            let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
+            Store::open(store::Options { data, limits: store_limits }, random::fill)
+        }
+    }
+    .map_err(failed)?;
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
         Some(url) => TicketStore::Redis(
-            RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
+            RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?,
         ),
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
@@ -90,6 +98,17 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         ..Settings::default()
     };
     Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp }, operator_key, key_is_new })
+}
+
+fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::StoreFile { path: path.clone(), source });
+    let own = match &redis.certificate_files {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    let tls = store::Tls { authority: redis.authority_file.as_ref().map(read).transpose()?, own };
+    Ok(store::RedisSetup { address: redis.address.clone(), tls, prefix: redis.prefix.clone(), limits })
 }
 
 fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
