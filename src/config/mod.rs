@@ -28,6 +28,8 @@ mod merged;
 mod origin;
 pub mod redis_address;
 mod server;
+mod server_amqp;
+mod server_celery;
 mod server_store;
 mod shape;
 mod show;
@@ -41,6 +43,11 @@ pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use redis_address::RedisAddress;
 pub use server::{Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings};
+pub use server::{
+    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings,
+};
+pub use server_amqp::AmqpSettings;
+pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use server_store::{RedisSettings, StoreKind, StoreSettings};
 pub use show::Shown;
 

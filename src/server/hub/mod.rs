@@ -15,17 +15,18 @@
 
 mod core;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::core::{CapError, Caps, SocketId};
+pub use self::core::{CapError, Caps, Counts, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
     event::{Address, DisplayId, frame::CloseCode},
     server::{
         outbound::{self, Bounds, Chunk, Given, Line},
         store::{Feed, Present, Settled},
+        witness::Witness,
     },
 };
 
@@ -39,6 +40,10 @@ const ROUND: usize = 64;
 impl Outlet for Arc<Line> {
     fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given {
         Line::give(self, slot, chunk)
+    }
+
+    fn waiting(&self) -> (usize, usize) {
+        Line::waiting(self)
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
@@ -66,7 +71,7 @@ enum Ask {
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
-    Counts(oneshot::Sender<(usize, usize, u64)>),
+    Counts(oneshot::Sender<Counts>),
 }
 
 /// The hub is gone: the server is ending.
@@ -143,9 +148,14 @@ pub enum EnterError {
 
 impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
-    pub fn start(feed: Feed, caps: Caps, bounds: Bounds) -> (HubHandle, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        feed: Feed,
+        caps: Caps,
+        bounds: Bounds,
+        witness: Arc<Witness>,
+    ) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
-        let task = tokio::spawn(run(Hub::new(caps), feed, inbox));
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, witness));
         (HubHandle { asks, bounds }, task)
     }
 
@@ -212,13 +222,17 @@ impl HubHandle {
         self.ask(Ask::Present).await
     }
 
-    /// Sockets open, displays among them, and events handed to sockets since the start.
-    pub async fn counts(&self) -> Result<(usize, usize, u64), Gone> {
+    pub async fn counts(&self) -> Result<Counts, Gone> {
         self.ask(Ask::Counts).await
     }
 }
 
-async fn run(mut hub: Hub<Arc<Line>, ReceiptWaiter>, mut feed: Feed, mut inbox: mpsc::Receiver<Ask>) {
+async fn run(
+    mut hub: Hub<Arc<Line>, ReceiptWaiter>,
+    mut feed: Feed,
+    mut inbox: mpsc::Receiver<Ask>,
+    witness: Arc<Witness>,
+) {
     let mut batches = Vec::new();
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     loop {
@@ -227,9 +241,13 @@ async fn run(mut hub: Hub<Arc<Line>, ReceiptWaiter>, mut feed: Feed, mut inbox: 
                 if taken == 0 {
                     return;
                 }
+                let followed = witness.fed(&batches, Instant::now());
                 let lines = hub.feed(batches.iter().flatten());
                 batches.clear();
                 outbound::flush_all(lines, workers).await;
+                if !followed.is_empty() {
+                    witness.flushed(&followed, Instant::now());
+                }
             }
             ask = inbox.recv() => match ask {
                 Some(ask) => answer(&mut hub, ask),
