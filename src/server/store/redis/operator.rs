@@ -3,8 +3,8 @@
 use std::{path::Path, sync::PoisonError};
 
 use super::{Record, Redis, StoreError, engine::hex};
-use crate::server::store::secret_file;
 use crate::auth::operator_key::{self, KeyHash};
+use crate::server::store::secret_file;
 
 impl Redis {
     pub async fn ensure_operator_key(&self, file: &Path, _now_ms: u64) -> Result<bool, StoreError> {
