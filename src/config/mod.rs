@@ -27,6 +27,7 @@ mod layers;
 mod merged;
 mod origin;
 mod server;
+mod server_auth;
 mod shape;
 mod show;
 
@@ -37,9 +38,8 @@ pub use kiosk_screen::{Mode, Rotation, ScreenSettings};
 pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
-pub use server::{
-    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings, StoreKind, StoreSettings,
-};
+pub use server::{Limits, ServerFile, ServerSettings, StoreKind, StoreSettings};
+pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use show::Shown;
 
 use merged::Merged;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::origin::Refusals;
+use super::server_auth::{AuthFile, AuthSettings};
 use super::{Document, layers::Sources};
 
 /// The settings of the event server.
@@ -52,42 +53,6 @@ pub struct StoreSettings {
 pub enum StoreKind {
     Embedded,
     Memory,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuthSettings {
-    /// Every frame of a client carries a token of its own.
-    pub per_message: bool,
-    /// Web origins (`https://host[:port]`) whose pages may open a WebSocket; empty: only those of the server's own host.
-    pub origins: Vec<String>,
-    /// In the order of the file; ids are unique.
-    pub jwt: Vec<JwtKey>,
-}
-
-/// A key whose tokens are believed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JwtKey {
-    /// What a token's `kid` names.
-    pub id: String,
-    pub algorithm: Algorithm,
-    pub source: JwtKeySource,
-    pub audience: Option<String>,
-    pub issuer: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Algorithm {
-    HS256,
-    RS256,
-    ES256,
-    EdDSA,
-}
-
-/// Where a key is. A secret goes with HS256 and with nothing else.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JwtKeySource {
-    SecretFile(PathBuf),
-    PublicKeyFile(PathBuf),
 }
 
 /// What the server takes from one client, and keeps for one; each is a bound that a test can reach.
@@ -209,54 +174,17 @@ struct TicketsFile {
     redis: Option<String>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct AuthFile {
-    /// true: every frame of a client must carry a token.
-    per_message: bool,
-    /// Web sites whose pages may open a WebSocket here, with a ticket or a token. Empty: only pages of this server's
-    /// own host. Programs that are no browsers are not asked.
-    #[schemars(extend("examples" = [["https://app.example.org"]]))]
-    origins: Vec<String>,
-    /// Keys whose JWTs are believed, one [[auth.jwt]] for each.
-    jwt: Vec<JwtFile>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct JwtFile {
-    /// What a token's "kid" names. Required.
-    #[schemars(extend("examples" = ["main"]))]
-    id: Option<String>,
-    /// "HS256", "RS256", "ES256" or "EdDSA"; a token of another one is refused. Required.
-    #[schemars(extend("examples" = ["HS256"]))]
-    algorithm: Option<Algorithm>,
-    /// For HS256: the file of the shared secret; one newline at its end does not count.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.secret"]))]
-    secret_file: Option<String>,
-    /// For the others: the file of the public key, in PEM.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.pem"]))]
-    public_key_file: Option<String>,
-    /// The "aud" that a token must have. Without it, a token that names an audience is refused.
-    #[schemars(extend("examples" = ["pikiosk"]))]
-    audience: Option<String>,
-    /// The "iss" that a token must have.
-    #[schemars(extend("examples" = ["https://login.example.org"]))]
-    issuer: Option<String>,
-}
-
 /// Only this module can make one, so only `from_file` makes settings.
 #[derive(Debug, Clone, PartialEq)]
 struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
-    const NOT_YET: &[&str] = &["amqp", "celery", "store.url", "auth.jwt.jwks_url"];
+    const NOT_YET: &[&str] = &["amqp", "celery", "store.url"];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
-        let auth = AuthFile { jwt: vec![JwtFile::default()], ..AuthFile::default() };
-        ServerFile { auth, ..ServerFile::default() }
+        ServerFile { auth: AuthFile::every_key(), ..ServerFile::default() }
     }
 
     fn from_file(file: ServerFile, refusals: &mut Refusals<'_>) -> Option<Self> {
@@ -269,22 +197,13 @@ impl Document for ServerSettings {
             refusals.refuse("data", "the folder has no name", "write a path, such as /var/lib/pikiosk-server");
         }
         let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
-        let origins = file.auth.origins.iter().enumerate().filter_map(|(n, text)| origin(n, text, refusals)).collect();
-        let mut jwt: Vec<JwtKey> = Vec::new();
-        for (n, key) in file.auth.jwt.into_iter().enumerate() {
-            let Some(key) = jwt_key(n, key, refusals) else { continue };
-            if jwt.iter().any(|other| other.id == key.id) {
-                let says = format!("two keys have the id {:?}", key.id);
-                refusals.refuse(&format!("auth.jwt[{n}].id"), says, "give each its own");
-            }
-            jwt.push(key);
-        }
+        let auth = file.auth.settings(refusals);
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
             store: StoreSettings { kind: file.store.kind },
             tickets_redis,
-            auth: AuthSettings { per_message: file.auth.per_message, origins, jwt },
+            auth,
             limits: file.limits,
             _sole: Sole,
         })
@@ -299,45 +218,4 @@ fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> 
         refusals.refuse(key, "this is no address of a Redis", cure);
     }
     url
-}
-
-fn origin(n: usize, text: &str, refusals: &mut Refusals<'_>) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| {
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && bare
-    });
-    if url.is_none() {
-        let says = format!("{text:?} is no web origin");
-        refusals.refuse(&format!("auth.origins[{n}]"), says, "write it such as https://app.example.org, no path");
-    }
-    url.map(|url| url.origin().ascii_serialization())
-}
-
-fn jwt_key(n: usize, file: JwtFile, refusals: &mut Refusals<'_>) -> Option<JwtKey> {
-    let at = |name: &str| format!("auth.jwt[{n}].{name}");
-    let Some(id) = file.id.filter(|id| !id.is_empty()) else {
-        refusals.refuse(&at("id"), "the key has no id", "write id = \"…\", the \"kid\" of its tokens");
-        return None;
-    };
-    let Some(algorithm) = file.algorithm else {
-        let cure = "write algorithm = \"HS256\", \"RS256\", \"ES256\" or \"EdDSA\"";
-        refusals.refuse(&at("algorithm"), "the key has no algorithm", cure);
-        return None;
-    };
-    let shared = algorithm == Algorithm::HS256;
-    let wanted = if shared { "secret_file" } else { "public_key_file" };
-    let source = match (file.secret_file, file.public_key_file) {
-        (Some(path), None) if shared => JwtKeySource::SecretFile(path.into()),
-        (None, Some(path)) if !shared => JwtKeySource::PublicKeyFile(path.into()),
-        (None, None) => {
-            refusals.refuse(&at("algorithm"), "the key itself is missing", format!("write {wanted} as well"));
-            return None;
-        }
-        _ => {
-            let says = format!("{algorithm:?} takes {wanted} and nothing else");
-            refusals.refuse(&at("algorithm"), says, "keep that one and take the other out");
-            return None;
-        }
-    };
-    Some(JwtKey { id, algorithm, source, audience: file.audience, issuer: file.issuer })
 }

@@ -17,6 +17,7 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+pub mod directory;
 mod expiry;
 pub mod http;
 pub mod hub;
@@ -34,12 +35,13 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    directory::{Directory, Entry, Follower, Trust},
     hub::HubHandle,
     store::{Feed, Store},
     tickets::TicketStore,
 };
 pub use self::{open::open, settings::Settings};
-use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
+use crate::{auth::Principal, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -50,7 +52,8 @@ pub struct Parts {
     pub store: Store,
     pub feed: Feed,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    pub follower: Follower,
 }
 
 /// What every handler and socket shares.
@@ -59,7 +62,9 @@ pub struct App {
     pub store: Store,
     pub hub: HubHandle,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    /// Of the directory: what sockets judge tokens by.
+    pub trust: Arc<Trust>,
     pub settings: Settings,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
@@ -69,6 +74,12 @@ impl App {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
         now_ms()
+    }
+
+    /// Notes in the audit log what somebody did.
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: serde_json::Value) {
+        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
+        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
     }
 }
 
@@ -81,12 +92,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         store: parts.store.clone(),
         hub,
         tickets: parts.tickets,
-        keys: parts.keys,
+        trust: parts.directory.trust().clone(),
+        directory: parts.directory,
         settings,
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
@@ -103,7 +116,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = expiry.await;
+    let _ = tokio::join!(expiry, follower);
     // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);
     parts.store.close().await;

@@ -12,7 +12,7 @@ use redis::{
 use tokio::time::timeout;
 
 use super::store::{Store, StoreError};
-use crate::auth::ticket::{self, Grant, Minted, TicketError};
+use crate::auth::ticket::{self, Grant, Minted, Taken, TicketError};
 
 /// The longest a ticket waits for Redis.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ impl TicketStore {
     }
 
     /// Takes a ticket: whatever the answer, it is spent.
-    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Grant, TakeError> {
+    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Taken, TakeError> {
         if !ticket::is_ticket(text) {
             return Err(TicketError::Form.into());
         }

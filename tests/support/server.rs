@@ -49,6 +49,7 @@ pub struct Server {
     pub key: String,
     folder: PathBuf,
     config: PathBuf,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -56,11 +57,19 @@ impl Server {
     /// Starts one; `more` is added to its `server.toml`.
     #[track_caller]
     pub fn start(folder: &Path, more: &str) -> Server {
+        Self::start_with(folder, more, &[])
+    }
+
+    /// [`Self::start`], with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(folder: &Path, more: &str, environment: &[(&str, &str)]) -> Server {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let config = folder.join("server.toml");
         let text = format!("listen = \"{address}\"\ndata = \"{}\"\n{more}", folder.join("server").display());
         fs::write(&config, text).expect("the config is written");
-        let mut server = Server { address, key: String::new(), folder: folder.to_owned(), config, process: None };
+        let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut server =
+            Server { address, key: String::new(), folder: folder.to_owned(), config, environment, process: None };
         server.start_again();
         server
     }
@@ -69,7 +78,7 @@ impl Server {
     #[track_caller]
     pub fn start_again(&mut self) {
         let mut command = pikiosk(&["server", "--config"]);
-        command.arg(&self.config);
+        command.arg(&self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("server", &self.folder, &mut command));
         until("the server is ready", seconds(20), || {
             let ended = self.process.as_mut().and_then(Process::ended);

@@ -31,7 +31,7 @@ const GROUPS_MAX: usize = 32;
 
 /// `GET /v1/displays`: a list, by id.
 pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let connected = app.hub.connected().await?;
     let rows = app.store.displays().await?;
     Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id))).collect()))
@@ -43,7 +43,7 @@ pub async fn get(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let connected = app.hub.connected().await?.contains(&row.id);
     Ok(Json(shown(&row, connected)))
@@ -63,7 +63,7 @@ pub async fn patch(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let (parts, body) = request.into_parts();
-    request::operator(&app, &parts.headers)?;
+    request::operator(&app, &parts.headers).await?;
     let before = enrolled(&app, &id).await?;
     let patch: Patch = request::json(&parts.headers, body).await?;
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
@@ -93,7 +93,7 @@ pub async fn delete(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     app.store.remove_display(&row.id, app.now_ms()).await?;
     let removed = CloseCode::DisplayRemoved;
@@ -107,7 +107,7 @@ pub async fn screenshot(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let result = app.store.latest_result(&row.id, "image/").await?;
     let absent = || Problem::new(StatusCode::NOT_FOUND, "no screenshot yet: publish kiosk.screenshot to this display");
@@ -143,7 +143,7 @@ pub async fn get_result(
     Named((id, event)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let result = app.store.result(&row.id, &event).await?;
     let absent = || Problem::new(StatusCode::NOT_FOUND, "this display has put no result for that event");

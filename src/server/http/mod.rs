@@ -19,18 +19,26 @@
 //! | `POST /v1/enroll` `{code, public_key, display?}` | the code | `{display}` |
 //! | `GET /v1/nonce` | anybody | `{nonce, expires}` |
 //! | `POST /v1/tickets` `{user}` or `{display, nonce, signature}` | operator; the display's key | `{ticket, expires}` |
+//! | `POST /v1/keys` `{name, operator: true}` or `{name, pub, cmd}` | operator | 201 `{id, key, ...}`, the only time that the key is told |
+//! | `GET /v1/keys`, `DELETE /v1/keys/{id}` | operator | `[{id, name, operator, pub, cmd, made}]`; 204 |
+//! | `POST /v1/revocations` `{user}`, `{token: jti}` or `{display}`, `seconds?` | operator | 201 `{id, ...}`; live sockets end with 4501 |
+//! | `GET /v1/revocations`, `DELETE /v1/revocations/{id}` | operator | `[{id, user, token or display, revoked, until, by}]`; 204 |
+//! | `GET /v1/audit[?after=&limit=]` | operator | `[{id, time, who, what, on, more?}]`, oldest first |
 //! | `GET /v1/presence` | operator | `{sockets: [{name, display, since}]}` |
 //! | `GET /healthz`, `/readyz`, `/metrics`, `/openapi.json` | anybody | |
 //!
 //! Rejected: axum's own extractors for JSON, queries and bodies. Their refusals are plain text, and each would need
 //! wrapping again in problem details.
 
+mod audit;
 mod displays;
 mod enroll;
 mod events;
+mod keys;
 mod openapi;
 mod problem;
 mod request;
+mod revocations;
 mod status;
 mod waiting;
 
@@ -39,7 +47,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{Method, StatusCode, Uri},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 
 pub use self::problem::Problem;
@@ -58,6 +66,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/enroll", post(enroll::enroll))
         .route("/v1/nonce", get(enroll::nonce))
         .route("/v1/tickets", post(enroll::ticket))
+        .route("/v1/keys", post(keys::create).get(keys::list))
+        .route("/v1/keys/{id}", delete(keys::delete))
+        .route("/v1/revocations", post(revocations::create).get(revocations::list))
+        .route("/v1/revocations/{id}", delete(revocations::delete))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/presence", get(status::presence))
         .route("/v1/ws", get(socket::open))
         .route("/wsb", get(socket::open))

@@ -92,6 +92,27 @@ const OPERATIONS: &[Operation] = &[
         Some("TicketRequest"),
         &[("200", "Ticket")],
     ),
+    (
+        "post",
+        "/v1/keys",
+        "Makes an operator's key: for everything, or for some addresses and commands. Its text is told once.",
+        Who::Bearer,
+        Some("KeyRequest"),
+        &[("201", "NewKey")],
+    ),
+    ("get", "/v1/keys", "Every operator's key, without its text.", Who::Bearer, None, &[("200", "Keys")]),
+    ("delete", "/v1/keys/{id}", "Revokes an operator's key.", Who::Bearer, None, &[("204", "")]),
+    (
+        "post",
+        "/v1/revocations",
+        "Revokes what a user was given until now, one token by its jti, or a display; live sockets end with 4501.",
+        Who::Bearer,
+        Some("RevocationRequest"),
+        &[("201", "Revocation")],
+    ),
+    ("get", "/v1/revocations", "The revocations that stand.", Who::Bearer, None, &[("200", "Revocations")]),
+    ("delete", "/v1/revocations/{id}", "Lifts a revocation.", Who::Bearer, None, &[("204", "")]),
+    ("get", "/v1/audit", "Who did what, the oldest first.", Who::Bearer, None, &[("200", "Audit")]),
     ("get", "/v1/presence", "Who is connected.", Who::Bearer, None, &[("200", "Presence")]),
     (
         "get",
@@ -137,6 +158,10 @@ fn described((method, path, summary, who, body, answers): &Operation) -> Value {
         .collect();
     match (*method, *path) {
         ("post", "/v1/events") => parameters.push(parameter("wait", "query", "10s, 500ms or 2m: at most 2 minutes")),
+        ("get", "/v1/audit") => {
+            parameters.push(parameter("after", "query", "the id of the last entry that is known"));
+            parameters.push(parameter("limit", "query", "at most so many entries: 1 to 1000, else 200"));
+        }
         ("get", "/v1/events/{id}") => parameters.push(parameter("source", "query", "else the newest of that id")),
         _ => {}
     }
@@ -201,6 +226,13 @@ fn schemas() -> Value {
         "id": text, "label": text, "groups": texts, "connected": {"type": "boolean"}, "last_seen": {"type": ["string", "null"]},
         "enrolled": time, "public_key": text, "health": {"type": ["object", "null"]},
     });
+    let revocation = object(
+        &["id", "revoked", "by"],
+        &json!({
+            "id": text, "user": text, "token": text, "display": text, "revoked": time,
+            "until": {"type": ["string", "null"]}, "by": text,
+        }),
+    );
     let commands: Map<String, Value> = REGISTRY
         .iter()
         .map(|spec| {
@@ -230,6 +262,24 @@ fn schemas() -> Value {
             object(&["display", "nonce", "signature"], &json!({"display": text, "nonce": text, "signature": text})),
         ]},
         "Ticket": object(&["ticket", "expires"], &json!({"ticket": text, "expires": time})),
+        "KeyRequest": object(&["name"], &json!({
+            "name": text, "operator": {"type": "boolean"}, "pub": texts, "cmd": texts,
+        })),
+        "NewKey": object(&["id", "key", "name"], &json!({
+            "id": text, "key": text, "name": text, "operator": {"type": "boolean"}, "pub": texts, "cmd": texts, "made": time,
+        })),
+        "Keys": {"type": "array", "items": object(&["id", "name"], &json!({
+            "id": text, "name": text, "operator": {"type": "boolean"}, "pub": texts, "cmd": texts, "made": time,
+        }))},
+        "RevocationRequest": object(&[], &json!({
+            "user": text, "token": {"type": "string", "description": "the token's jti"}, "display": text,
+            "seconds": {"type": "integer", "minimum": 1, "description": "else until it is lifted"},
+        })),
+        "Revocation": revocation,
+        "Revocations": {"type": "array", "items": {"$ref": "#/components/schemas/Revocation"}},
+        "Audit": {"type": "array", "items": object(&["id", "time", "who", "what", "on"], &json!({
+            "id": text, "time": time, "who": text, "what": text, "on": text, "more": {},
+        }))},
         "Presence": object(&["sockets"], &json!({"sockets": {"type": "array", "items": {"type": "object"}}})),
         "Status": object(&["status"], &json!({"status": text})),
         "Problem": object(&["title", "status", "detail"], &json!({

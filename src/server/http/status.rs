@@ -15,7 +15,7 @@ use crate::{event::time::UtcMillis, server::App};
 
 /// `GET /v1/presence`: who is connected now, by an operator.
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let present = app.hub.present().await?;
     let one = |present: &crate::server::store::Present| json!({"name": present.name, "display": present.display, "since": UtcMillis(present.since_ms)});
     Ok(Json(json!({"sockets": present.iter().map(one).collect::<Vec<_>>()})))

@@ -20,19 +20,25 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 pub use self::core::{CapError, Caps, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
+    auth::{Principal, revocation::Revocations},
     event::{Address, DisplayId, frame::CloseCode},
-    server::store::{Committed, Feed, Present, Settled},
+    server::{
+        now_ms,
+        store::{Committed, Control, Fed, Feed, Present, Settled},
+    },
 };
 
 /// Requests that wait for the hub; each is answered within a round, so this is a burst of connects.
 const ASKS: usize = 1024;
 /// Receipts that wait for one publisher; more than this and it reads the ledger instead.
 const RECEIPTS: usize = 1024;
+/// Controls that wait for whoever listens; one that is further behind looks at everything anew.
+const CONTROLS: usize = 256;
 /// Batches taken in one round.
 const ROUND: usize = 64;
 
@@ -89,6 +95,8 @@ impl Waiter for ReceiptWaiter {
 enum Ask {
     Enter(Box<Member<SocketOutlet>>, oneshot::Sender<Result<SocketId, CapError>>),
     GoLive(SocketId, oneshot::Sender<()>),
+    Retell(SocketId, Option<String>, Option<u64>, oneshot::Sender<()>),
+    Revoke(Arc<Revocations>, oneshot::Sender<()>),
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
@@ -107,6 +115,7 @@ pub struct Gone;
 #[derive(Debug, Clone)]
 pub struct HubHandle {
     asks: mpsc::Sender<Ask>,
+    controls: broadcast::Sender<Arc<Control>>,
     /// Events that may wait for one socket.
     queue: usize,
 }
@@ -125,6 +134,15 @@ impl Place {
     pub fn go_live(&self) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
         let (hub, socket) = (self.hub.clone(), self.socket);
         async move { hub.ask(|answer| Ask::GoLive(socket, answer)).await }
+    }
+}
+
+impl Place {
+    /// The socket goes on with another token of its principal.
+    pub fn retell(&self, principal: &Principal) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
+        let (hub, socket) = (self.hub.clone(), self.socket);
+        let (token, issued_ms) = (principal.token.clone(), principal.issued_ms);
+        async move { hub.ask(|answer| Ask::Retell(socket, token, issued_ms, answer)).await }
     }
 }
 
@@ -158,8 +176,10 @@ pub struct Entrant {
     pub addresses: Vec<Address>,
     /// Random; names the session on every node.
     pub session: String,
-    /// `jti` of the token it came with.
+    /// `jti` of its token.
     pub token: Option<String>,
+    /// When its token or ticket was made, in ms since 1970, where it says so.
+    pub issued_ms: Option<u64>,
 }
 
 /// Why a socket did not enter.
@@ -175,8 +195,9 @@ impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
     pub fn start(feed: Feed, caps: Caps, queue: usize) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
-        let task = tokio::spawn(run(Hub::new(caps), feed, inbox));
-        (HubHandle { asks, queue }, task)
+        let controls = broadcast::Sender::new(CONTROLS);
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, controls.clone()));
+        (HubHandle { asks, controls, queue }, task)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
@@ -205,6 +226,7 @@ impl HubHandle {
             addresses: entrant.addresses,
             session: entrant.session,
             token: entrant.token,
+            issued_ms: entrant.issued_ms,
             since_ms: now_ms,
             outlet: SocketOutlet { queue: sender, closing: closing.clone() },
         });
@@ -218,6 +240,16 @@ impl HubHandle {
         let for_hub = commits.clone();
         self.ask(|answer| Ask::Watch(for_hub, ReceiptWaiter(sender), answer)).await?;
         Ok(Watch { receipts, commits, hub: self.clone() })
+    }
+
+    /// What nodes tell all nodes, from now on. The hub has done its part of each by then.
+    pub fn controls(&self) -> broadcast::Receiver<Arc<Control>> {
+        self.controls.subscribe()
+    }
+
+    /// Ends the sockets whose credentials no longer count.
+    pub async fn revoke(&self, revoked: Arc<Revocations>) {
+        let _ = self.ask(|answer| Ask::Revoke(revoked, answer)).await;
     }
 
     /// Asks every socket to end, and lets none in any more.
@@ -239,7 +271,12 @@ impl HubHandle {
     }
 }
 
-async fn run(mut hub: Hub<SocketOutlet, ReceiptWaiter>, mut feed: Feed, mut inbox: mpsc::Receiver<Ask>) {
+async fn run(
+    mut hub: Hub<SocketOutlet, ReceiptWaiter>,
+    mut feed: Feed,
+    mut inbox: mpsc::Receiver<Ask>,
+    controls: broadcast::Sender<Arc<Control>>,
+) {
     let mut batches = Vec::new();
     loop {
         tokio::select! {
@@ -249,6 +286,12 @@ async fn run(mut hub: Hub<SocketOutlet, ReceiptWaiter>, mut feed: Feed, mut inbo
                 }
                 for batch in batches.drain(..) {
                     hub.feed(&batch);
+                    for item in batch {
+                        if let Fed::Control(control) = item {
+                            // Nobody may listen.
+                            let _ = controls.send(control);
+                        }
+                    }
                 }
             }
             ask = inbox.recv() => match ask {
@@ -270,6 +313,14 @@ fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
         }
         Ask::GoLive(socket, answer) => {
             hub.go_live(socket);
+            let _ = answer.send(());
+        }
+        Ask::Retell(socket, token, issued_ms, answer) => {
+            hub.retell(socket, token, issued_ms);
+            let _ = answer.send(());
+        }
+        Ask::Revoke(revoked, answer) => {
+            hub.revoke(&revoked, now_ms());
             let _ = answer.send(());
         }
         Ask::Leave(socket) => hub.leave(socket),

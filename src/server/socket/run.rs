@@ -138,7 +138,7 @@ impl Socket {
     }
 
     fn step(&mut self, input: Input) {
-        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.keys };
+        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.trust };
         let effects = self.session.step(input, context);
         self.apply(effects);
     }
@@ -193,6 +193,10 @@ impl Socket {
             Effect::Seen(display, health) => {
                 app.store.seen(&display, health.map(|health| *health), now_ms);
                 return;
+            }
+            Effect::Retell(principal) => {
+                let retold = self.place.retell(&principal);
+                Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
                 let answer = match app.store.publish(vec![*publish], now_ms).await {

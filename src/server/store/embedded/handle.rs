@@ -2,10 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -24,7 +20,6 @@ use super::{
 use crate::{
     auth::{
         enrollment::{self, Offer},
-        operator_key,
         ticket::{self, Grant, Minted},
     },
     event::{Address, DisplayId, Receipt, health::Health},
@@ -251,26 +246,6 @@ impl Embedded {
         self.shared.random
     }
 
-    /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
-    /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
-    pub async fn ensure_operator_key(&self, file: &Path, now_ms: u64) -> Result<bool, StoreError> {
-        if !self.read(displays::operators)?.is_empty() {
-            return Ok(false);
-        }
-        let key = operator_key::key_text(self.shared.random());
-        let hash = operator_key::hash(&key);
-        let file = file.to_owned();
-        blocking(move || write_secret(&file, &key)).await?;
-        self.write(1, move |batch| displays::add_operator(batch, hash, now_ms)).await?;
-        self.shared.add_operator(hash);
-        Ok(true)
-    }
-
-    /// Whether this is an operator key of this store; in constant time.
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        self.shared.is_operator_key(key)
-    }
-
     /// Keeps a result. `UnknownEvent` if this display was never given the event, `TooLarge` over 8 MiB.
     pub async fn put_result(
         &self,
@@ -367,22 +342,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Io(error.to_string())))
-}
-
-/// Writes a secret that only its owner may read, and has it on disk.
-fn write_secret(file: &Path, text: &str) -> Result<(), StoreError> {
-    match fs::remove_file(file) {
-        // Of a store that is gone, or of a start that was cut before its hash was kept.
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    opened.write_all(text.as_bytes())?;
-    opened.write_all(b"\n")?;
-    opened.sync_all()?;
-    if let Some(dir) = file.parent() {
-        fs::File::open(dir)?.sync_all()?;
-    }
-    Ok(())
 }
