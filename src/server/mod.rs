@@ -19,9 +19,11 @@
 mod accept;
 pub mod directory;
 mod expiry;
+mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod open;
+pub mod outbound;
 mod publishing;
 pub mod session;
 pub mod settings;
@@ -36,6 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     directory::{Directory, Entry, Follower, Trust},
+    goodbye::Goodbye,
     hub::HubHandle,
     store::{Feed, Store},
     tickets::TicketStore,
@@ -66,6 +69,7 @@ pub struct App {
     /// Of the directory: what sockets judge tokens by.
     pub trust: Arc<Trust>,
     pub settings: Settings,
+    pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -77,16 +81,21 @@ impl App {
     }
 
     /// Notes in the audit log what somebody did.
-    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: serde_json::Value) {
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
+        let more = serde_json::to_value(more).unwrap_or_default();
         let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
         self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
     }
 }
 
-/// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
+/// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let (hub, hub_task) = HubHandle::start(parts.feed, caps, settings.socket_queue);
+    let (hub, hub_task) = HubHandle::start(
+        parts.feed,
+        caps,
+        outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+    );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
         store: parts.store.clone(),
@@ -95,6 +104,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         trust: parts.directory.trust().clone(),
         directory: parts.directory,
         settings,
+        goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
@@ -106,9 +116,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         head_wait: app.settings.handshake,
     };
     let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    let leaving = async {
+        shutdown.await;
+        app.goodbye.say(&app.hub, app.settings.goodbye).await;
+    };
+    // Until the goodbye is over everything but a new socket is served.
     tokio::select! {
         () = accepting => {}
-        () = shutdown => {}
+        () = leaving => {}
     }
     stop.cancel();
     app.hub.close_all(CloseCode::GoingAway).await;

@@ -8,10 +8,12 @@ use axum::{
     http::StatusCode,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Problem, request};
-use crate::{event::time::UtcMillis, server::App};
+use super::{Problem, answers::AuditAnswer, request};
+use crate::{
+    event::time::UtcMillis,
+    server::{App, directory::Entry},
+};
 
 /// Entries of one answer, and at most.
 const USUAL: usize = 200;
@@ -26,7 +28,7 @@ struct Query {
 }
 
 /// `GET /v1/audit[?after=ID][&limit=N]`: from the oldest that is kept, or from the one after `after`.
-pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Vec<AuditAnswer>>, Problem> {
     request::operator(&app, request.headers()).await?;
     let query: Query = request::query(request.uri().query())?;
     let number = query.limit.map(|text| text.parse().ok().filter(|limit| (1..=MOST).contains(limit)));
@@ -38,14 +40,9 @@ pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<
         }
     };
     let entries = app.directory.audit(&query.after, limit).await?;
-    let one = |(id, entry): &(String, crate::server::directory::Entry)| {
-        let mut shown = json!({
-            "id": id, "time": UtcMillis(entry.at_ms), "who": entry.who, "what": entry.what, "on": entry.on,
-        });
-        if !entry.more.is_null() {
-            shown["more"] = entry.more.clone();
-        }
-        shown
+    let one = |(id, entry): (String, Entry)| {
+        let Entry { at_ms, who, what, on, more } = entry;
+        AuditAnswer { id, time: UtcMillis(at_ms), who, what, on, more }
     };
-    Ok(Json(entries.iter().map(one).collect()))
+    Ok(Json(entries.into_iter().map(one).collect()))
 }

@@ -8,11 +8,12 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     Problem,
+    answers::{KeyAnswer, NewKeyAnswer},
     request::{self, Named},
 };
 use crate::{
@@ -21,9 +22,11 @@ use crate::{
     server::{App, directory::KeyRemoval},
 };
 
-#[derive(Deserialize)]
+/// What a key is to be called, and what it may do: `operator`, or `pub` and `cmd`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "KeyRequest")]
+pub struct Wanted {
     name: String,
     #[serde(default)]
     operator: bool,
@@ -41,14 +44,14 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let key = OperatorKey { name, hash: [0; 32], made_ms: app.now_ms(), operator, publishes, commands };
     key.check().map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let (id, text) = app.directory.make_key(key.clone()).await?;
-    let mut answer = shown(&id, &key);
-    app.note(&principal, "key.create", &id, answer.clone()).await;
-    answer["key"] = text.into();
+    let of = shown(&id, &key);
+    app.note(&principal, "key.create", &id, of.clone()).await;
+    let answer = NewKeyAnswer { key: text, of };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
 /// `GET /v1/keys`.
-pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Vec<KeyAnswer>>, Problem> {
     request::operator(&app, request.headers()).await?;
     let keys = app.directory.keys().await?;
     Ok(Json(keys.iter().map(|(id, key)| shown(id, key)).collect()))
@@ -68,15 +71,19 @@ pub async fn delete(
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
         KeyRemoval::Done => {
-            app.note(&principal, "key.revoke", &id, Value::Null).await;
+            app.note(&principal, "key.revoke", &id, ()).await;
             Ok(StatusCode::NO_CONTENT)
         }
     }
 }
 
-fn shown(id: &str, key: &OperatorKey) -> Value {
-    json!({
-        "id": id, "name": key.name, "operator": key.operator, "pub": key.publishes, "cmd": key.commands,
-        "made": UtcMillis(key.made_ms),
-    })
+fn shown(id: &str, key: &OperatorKey) -> KeyAnswer {
+    KeyAnswer {
+        id: id.to_owned(),
+        name: key.name.clone(),
+        operator: key.operator,
+        publishes: key.publishes.clone(),
+        commands: key.commands.clone(),
+        made: UtcMillis(key.made_ms),
+    }
 }

@@ -8,11 +8,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     Problem,
+    answers::RevocationAnswer,
     request::{self, Named},
 };
 use crate::{
@@ -21,12 +22,18 @@ use crate::{
     server::App,
 };
 
-#[derive(Deserialize)]
+/// What is to be revoked: one of the three.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "RevocationRequest")]
+pub struct Wanted {
+    /// What this user was given until now.
     user: Option<UserName>,
+    /// The token with this `jti`.
     token: Option<String>,
+    /// Whatever this display shows.
     display: Option<DisplayId>,
+    /// For so long; else until it is lifted.
     seconds: Option<u64>,
 }
 
@@ -57,7 +64,7 @@ pub async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Res
 }
 
 /// `GET /v1/revocations`: those that stand.
-pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Vec<RevocationAnswer>>, Problem> {
     request::operator(&app, request.headers()).await?;
     let now_ms = app.now_ms();
     let all = app.directory.revocations().await?;
@@ -74,21 +81,24 @@ pub async fn delete(
     if !app.directory.lift(&id).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such revocation"));
     }
-    app.note(&principal, "revoke.lift", &id, Value::Null).await;
+    app.note(&principal, "revoke.lift", &id, ()).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn shown(id: &str, revocation: &Revocation) -> Value {
-    let mut shown = json!({
-        "id": id,
-        "revoked": UtcMillis(revocation.at_ms),
-        "until": revocation.until_ms.map(UtcMillis),
-        "by": revocation.by,
-    });
-    match &revocation.of {
-        Of::User(name) => shown["user"] = name.as_str().into(),
-        Of::Token(jti) => shown["token"] = jti.as_str().into(),
-        Of::Display(id) => shown["display"] = id.as_str().into(),
+fn shown(id: &str, revocation: &Revocation) -> RevocationAnswer {
+    let mut shown = RevocationAnswer {
+        id: id.to_owned(),
+        user: None,
+        token: None,
+        display: None,
+        revoked: UtcMillis(revocation.at_ms),
+        until: revocation.until_ms.map(UtcMillis),
+        by: revocation.by.clone(),
+    };
+    match revocation.of.clone() {
+        Of::User(name) => shown.user = Some(name),
+        Of::Token(jti) => shown.token = Some(jti),
+        Of::Display(id) => shown.display = Some(id),
     }
     shown
 }

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     auth::revocation::{Holder, Revocations},
     event::{Address, DisplayId, frame::CloseCode},
-    server::store::{Committed, Control, CutOf, Fed, Present, Settled},
+    server::{
+        outbound::{Chunk, Given, Round},
+        store::{Control, CutOf, Fed, Present, Settled},
+    },
 };
 
 /// Names one socket while the server runs.
@@ -16,8 +19,8 @@ pub type SocketId = u64;
 
 /// The hub's end of one socket.
 pub trait Outlet: Clone {
-    /// Takes an event, or says that the queue is at its bound.
-    fn offer(&self, event: &Arc<Committed>) -> bool;
+    /// Takes events for the socket's `slot`th address; commands may also go to its display past its addresses.
+    fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given;
     /// Asks the socket to end. The first reason stays.
     fn close(&self, code: CloseCode, reason: &str);
 }
@@ -26,6 +29,16 @@ pub trait Outlet: Clone {
 pub trait Waiter {
     /// False where nobody waits any more, or it has too many to read: it is dropped, and asks the store.
     fn settled(&self, receipt: &Arc<Settled>) -> bool;
+}
+
+/// A live socket at one of its addresses.
+#[derive(Debug)]
+struct Listener<O> {
+    socket: SocketId,
+    outlet: O,
+    is_display: bool,
+    /// The place of the address among the socket's.
+    slot: u16,
 }
 
 /// One socket as the hub knows it.
@@ -74,8 +87,9 @@ pub struct Hub<O, W> {
     members: BTreeMap<SocketId, Member<O>>,
     displays: HashMap<DisplayId, SocketId>,
     users: HashMap<Address, usize>,
-    /// Live sockets by address. A display is here for the page's events; commands go to it by the ledger's rows.
-    live: HashMap<Address, HashMap<SocketId, (O, bool)>>,
+    /// Live sockets by address, ordered by socket. A display is here for the page's events; commands go to it by the
+    /// ledger's rows.
+    live: HashMap<Address, Vec<Listener<O>>>,
     is_live: HashSet<SocketId>,
     waiters: HashMap<u64, Vec<W>>,
     leaving: bool,
@@ -132,11 +146,17 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     /// From now on the socket gets what the feed brings. What is on disk already is its own to read, afterwards.
     pub fn go_live(&mut self, socket: SocketId) {
         let Some(member) = self.members.get(&socket) else { return };
-        for address in &member.addresses {
-            let entry = (member.outlet.clone(), member.display.is_some());
-            self.live.entry(address.clone()).or_default().insert(socket, entry);
+        if !self.is_live.insert(socket) {
+            return;
         }
-        self.is_live.insert(socket);
+        for (slot, address) in (0..).zip(&member.addresses) {
+            let listener =
+                Listener { socket, outlet: member.outlet.clone(), is_display: member.display.is_some(), slot };
+            let listeners = self.live.entry(address.clone()).or_default();
+            // Most addresses are one user's or display's: room for one.
+            listeners.reserve_exact(usize::from(listeners.is_empty()));
+            listeners.insert(listeners.partition_point(|one| one.socket < socket), listener);
+        }
     }
 
     /// Forgets a socket. Nothing happens if it is gone already.
@@ -144,11 +164,12 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         let Some(member) = self.members.remove(&socket) else { return };
         self.is_live.remove(&socket);
         for address in &member.addresses {
-            if let Some(sockets) = self.live.get_mut(address) {
-                sockets.remove(&socket);
-                if sockets.is_empty() {
-                    self.live.remove(address);
-                }
+            let Some(listeners) = self.live.get_mut(address) else { continue };
+            if let Ok(place) = listeners.binary_search_by_key(&socket, |one| one.socket) {
+                listeners.remove(place);
+            }
+            if listeners.is_empty() {
+                self.live.remove(address);
             }
         }
         match (&member.display, &member.user) {
@@ -229,13 +250,24 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         }
     }
 
+    /// From now on no socket enters. How many are open.
+    pub fn let_none_in(&mut self) -> usize {
+        self.leaving = true;
+        self.members.len()
+    }
+
+    /// Asks so many of those that are open longest to end.
+    pub fn close_some(&mut self, count: usize, code: CloseCode, reason: &str) {
+        let sockets: Vec<SocketId> = self.members.keys().copied().take(count).collect();
+        for socket in sockets {
+            self.end(socket, code, reason);
+        }
+    }
+
     /// Asks every socket to end, and lets none in any more.
     pub fn close_all(&mut self, code: CloseCode) {
         self.leaving = true;
-        let sockets: Vec<SocketId> = self.members.keys().copied().collect();
-        for socket in sockets {
-            self.end(socket, code, code.reason());
-        }
+        self.close_some(usize::MAX, code, code.reason());
     }
 
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
@@ -245,45 +277,54 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         self.leave(socket);
     }
 
-    /// Passes on a batch of what is on disk, in commit order. Sockets at their bound are ended as slow.
-    pub fn feed(&mut self, batch: &[Fed]) {
-        let mut slow = Vec::new();
-        for item in batch {
+    /// Passes on what is on disk, in commit order. Sockets at their bound are ended as slow. Returns the outlets that are
+    /// to be flushed.
+    pub fn feed<'a>(&mut self, round: impl IntoIterator<Item = &'a Fed>) -> Vec<O> {
+        let mut flush = Vec::new();
+        let mut gathered = Round::default();
+        for item in round {
             match item {
-                Fed::Event(event) => self.pass_on(event, &mut slow),
+                Fed::Event(event) => gathered.push(event),
                 Fed::Receipt(receipt) => self.settle(receipt),
-                Fed::Control(control) => self.control(control),
-            }
-        }
-        for socket in slow {
-            self.end(socket, CloseCode::Slow, CloseCode::Slow.reason());
-        }
-    }
-
-    fn pass_on(&mut self, event: &Arc<Committed>, slow: &mut Vec<SocketId>) {
-        let is_command = event.kind.is_some();
-        let mut offer = |socket: SocketId, outlet: &O| {
-            if outlet.offer(event) {
-                self.delivered += 1;
-            } else {
-                slow.push(socket);
-            }
-        };
-        if let Some(sockets) = self.live.get(&event.address) {
-            for (socket, (outlet, is_display)) in sockets {
-                if !(is_command && *is_display) {
-                    offer(*socket, outlet);
+                Fed::Control(control) => {
+                    self.pass_on(&mut gathered, &mut flush);
+                    self.control(control);
                 }
             }
         }
-        // A command goes to the displays that owe a receipt for it, whatever their sockets believed their groups to be.
-        for display in &event.targets {
-            if let Some(socket) = self.displays.get(display)
-                && self.is_live.contains(socket)
-                && let Some(member) = self.members.get(socket)
-            {
-                offer(*socket, &member.outlet);
+        self.pass_on(&mut gathered, &mut flush);
+        flush
+    }
+
+    fn pass_on(&mut self, gathered: &mut Round<'_>, flush: &mut Vec<O>) {
+        let mut ended = Vec::new();
+        for chunk in gathered.take() {
+            let mut give = |socket: SocketId, outlet: &O, slot: u16| {
+                self.delivered += chunk.len() as u64;
+                match outlet.give(slot, &chunk) {
+                    Given::Flush => flush.push(outlet.clone()),
+                    Given::Kept => {}
+                    Given::Full => ended.push((socket, CloseCode::Slow.reason())),
+                    Given::Broken(reason) => ended.push((socket, reason)),
+                }
+            };
+            for listener in self.live.get(&chunk.address).into_iter().flatten() {
+                if !(chunk.is_command && listener.is_display) {
+                    give(listener.socket, &listener.outlet, listener.slot);
+                }
             }
+            // A command goes to the displays that owe a receipt for it, whatever their sockets believed their groups to be.
+            for display in &chunk.targets {
+                if let Some(socket) = self.displays.get(display)
+                    && self.is_live.contains(socket)
+                    && let Some(member) = self.members.get(socket)
+                {
+                    give(*socket, &member.outlet, 0);
+                }
+            }
+        }
+        for (socket, reason) in ended {
+            self.end(socket, CloseCode::Slow, reason);
         }
     }
 

@@ -1,7 +1,10 @@
 use std::{cell::RefCell, rc::Rc};
 
 use super::*;
-use crate::event::{Event, Position, Receipt, Status, command::Kind};
+use crate::{
+    event::{Event, Position, Receipt, Status, command::Kind},
+    server::store::Committed,
+};
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -16,13 +19,14 @@ struct Socket {
 }
 
 impl Outlet for Socket {
-    fn offer(&self, event: &Arc<Committed>) -> bool {
+    fn give(&self, _slot: u16, chunk: &Arc<Chunk>) -> Given {
         let mut seen = self.seen.borrow_mut();
-        let fits = seen.events.len() < self.room;
-        if fits {
-            seen.events.push(event.commit);
+        let fits = seen.events.len() + chunk.len() <= self.room;
+        if !fits {
+            return Given::Full;
         }
-        fits
+        seen.events.extend(chunk.commits());
+        Given::Flush
     }
 
     fn close(&self, code: CloseCode, _reason: &str) {

@@ -1,26 +1,23 @@
 //! The hub: who is connected, and who gets what.
 //!
 //! ```text
-//!  store --Feed (batches, commit order)--> +---------------+ --Arc<Committed>--> queue of each live socket (256)
+//!  store --Feed (batches, commit order)--> +---------------+ --Chunk--> Line of each live socket (see `outbound`)
 //!                                          | one task owns |
 //!  sockets --enter, go_live, leave-------> | core::Hub     | --close code-------> a socket that is slow, replaced,
 //!  http    --watch, present, close-------> +---------------+                      removed, or must come back
 //! ```
 //!
-//! One task owns the maps, so nothing is locked; it takes all batches that wait in a round, and it never waits for the
-//! store or a socket: a queue at its bound means close 4001, and the client comes back and resumes.
+//! One task owns the maps, so they are not locked; it takes all batches that wait in a round, and it never waits for the
+//! store or a socket: a line at its bound means close 4001, and the client comes back and resumes.
 //!
 //! Rejected: `tokio::sync::broadcast` per address. A lagging reader loses events silently into a `Lagged` error, every
 //! socket wakes for every event of `all`, and an address with one display costs a whole ring.
 
 mod core;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashSet, sync::Arc};
 
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use self::core::{CapError, Caps, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
@@ -29,7 +26,8 @@ use crate::{
     event::{Address, DisplayId, frame::CloseCode},
     server::{
         now_ms,
-        store::{Committed, Control, Fed, Feed, Present, Settled},
+        outbound::{self, Bounds, Chunk, Given, Line},
+        store::{Control, Fed, Feed, Present, Settled},
     },
 };
 
@@ -42,44 +40,13 @@ const CONTROLS: usize = 256;
 /// Batches taken in one round.
 const ROUND: usize = 64;
 
-/// Why a socket is to end, told once.
-#[derive(Debug, Default)]
-pub struct Closing {
-    why: OnceLock<(CloseCode, String)>,
-    told: Notify,
-}
-
-impl Closing {
-    fn tell(&self, code: CloseCode, reason: &str) {
-        let _ = self.why.set((code, reason.to_owned()));
-        self.told.notify_one();
-    }
-
-    /// Ends when the hub wants the socket to end. For one caller.
-    pub async fn wanted(&self) -> (CloseCode, String) {
-        loop {
-            if let Some(why) = self.why.get() {
-                return why.clone();
-            }
-            self.told.notified().await;
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct SocketOutlet {
-    queue: mpsc::Sender<Arc<Committed>>,
-    closing: Arc<Closing>,
-}
-
-impl Outlet for SocketOutlet {
-    fn offer(&self, event: &Arc<Committed>) -> bool {
-        // A closed queue belongs to a socket that is leaving: not slow.
-        !matches!(self.queue.try_send(event.clone()), Err(mpsc::error::TrySendError::Full(_)))
+impl Outlet for Arc<Line> {
+    fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given {
+        Line::give(self, slot, chunk)
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        self.closing.tell(code, reason);
+        Line::close(self, code, reason);
     }
 }
 
@@ -93,13 +60,15 @@ impl Waiter for ReceiptWaiter {
 }
 
 enum Ask {
-    Enter(Box<Member<SocketOutlet>>, oneshot::Sender<Result<SocketId, CapError>>),
+    Enter(Box<Member<Arc<Line>>>, oneshot::Sender<Result<SocketId, CapError>>),
     GoLive(SocketId, oneshot::Sender<()>),
     Retell(SocketId, Option<String>, Option<u64>, oneshot::Sender<()>),
     Revoke(Arc<Revocations>, oneshot::Sender<()>),
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
+    LetNoneIn(oneshot::Sender<usize>),
+    CloseSome(usize, CloseCode, String, oneshot::Sender<()>),
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
@@ -116,21 +85,20 @@ pub struct Gone;
 pub struct HubHandle {
     asks: mpsc::Sender<Ask>,
     controls: broadcast::Sender<Arc<Control>>,
-    /// Events that may wait for one socket.
-    queue: usize,
+    /// What may wait for one socket.
+    bounds: Bounds,
 }
 
 /// A socket's place in the hub; dropping it leaves.
 #[derive(Debug)]
 pub struct Place {
     pub socket: SocketId,
-    pub queue: mpsc::Receiver<Arc<Committed>>,
-    pub closing: Arc<Closing>,
+    pub line: Arc<Line>,
     hub: HubHandle,
 }
 
 impl Place {
-    /// From now on the queue gets what the feed brings.
+    /// From now on the line gets what the feed brings.
     pub fn go_live(&self) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
         let (hub, socket) = (self.hub.clone(), self.socket);
         async move { hub.ask(|answer| Ask::GoLive(socket, answer)).await }
@@ -193,11 +161,11 @@ pub enum EnterError {
 
 impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
-    pub fn start(feed: Feed, caps: Caps, queue: usize) -> (HubHandle, tokio::task::JoinHandle<()>) {
+    pub fn start(feed: Feed, caps: Caps, bounds: Bounds) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
         let controls = broadcast::Sender::new(CONTROLS);
         let task = tokio::spawn(run(Hub::new(caps), feed, inbox, controls.clone()));
-        (HubHandle { asks, controls, queue }, task)
+        (HubHandle { asks, controls, bounds }, task)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
@@ -217,8 +185,7 @@ impl HubHandle {
     }
 
     pub async fn enter(&self, entrant: Entrant, now_ms: u64) -> Result<Place, EnterError> {
-        let (sender, queue) = mpsc::channel(self.queue);
-        let closing = Arc::new(Closing::default());
+        let line = Arc::new(Line::new(self.bounds));
         let member = Box::new(Member {
             name: entrant.name,
             user: entrant.user,
@@ -228,10 +195,10 @@ impl HubHandle {
             token: entrant.token,
             issued_ms: entrant.issued_ms,
             since_ms: now_ms,
-            outlet: SocketOutlet { queue: sender, closing: closing.clone() },
+            outlet: line.clone(),
         });
         let socket = self.ask(|answer| Ask::Enter(member, answer)).await??;
-        Ok(Place { socket, queue, closing, hub: self.clone() })
+        Ok(Place { socket, line, hub: self.clone() })
     }
 
     /// From now on receipts of these events arrive; what the ledger holds already is the caller's to read, afterwards.
@@ -250,6 +217,16 @@ impl HubHandle {
     /// Ends the sockets whose credentials no longer count.
     pub async fn revoke(&self, revoked: Arc<Revocations>) {
         let _ = self.ask(|answer| Ask::Revoke(revoked, answer)).await;
+    }
+
+    /// From now on no socket enters; answers how many are open.
+    pub async fn let_none_in(&self) -> Result<usize, Gone> {
+        self.ask(Ask::LetNoneIn).await
+    }
+
+    /// Asks so many of those that are open longest to end.
+    pub async fn close_some(&self, count: usize, code: CloseCode, reason: &str) -> Result<(), Gone> {
+        self.ask(|answer| Ask::CloseSome(count, code, reason.to_owned(), answer)).await
     }
 
     /// Asks every socket to end, and lets none in any more.
@@ -272,27 +249,27 @@ impl HubHandle {
 }
 
 async fn run(
-    mut hub: Hub<SocketOutlet, ReceiptWaiter>,
+    mut hub: Hub<Arc<Line>, ReceiptWaiter>,
     mut feed: Feed,
     mut inbox: mpsc::Receiver<Ask>,
     controls: broadcast::Sender<Arc<Control>>,
 ) {
     let mut batches = Vec::new();
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
     loop {
         tokio::select! {
             taken = feed.recv_many(&mut batches, ROUND) => {
                 if taken == 0 {
                     return;
                 }
-                for batch in batches.drain(..) {
-                    hub.feed(&batch);
-                    for item in batch {
-                        if let Fed::Control(control) = item {
-                            // Nobody may listen.
-                            let _ = controls.send(control);
-                        }
+                let lines = hub.feed(batches.iter().flatten());
+                for item in batches.drain(..).flatten() {
+                    if let Fed::Control(control) = item {
+                        // Nobody may listen.
+                        let _ = controls.send(control);
                     }
                 }
+                outbound::flush_all(lines, workers).await;
             }
             ask = inbox.recv() => match ask {
                 Some(ask) => answer(&mut hub, ask),
@@ -303,7 +280,7 @@ async fn run(
 }
 
 /// An asker that has gone needs no answer: the results of `send` are nobody's.
-fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
+fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
     match ask {
         Ask::Enter(member, answer) => {
             let entered = hub.enter(*member);
@@ -329,6 +306,13 @@ fn answer(hub: &mut Hub<SocketOutlet, ReceiptWaiter>, ask: Ask) {
             let _ = answer.send(());
         }
         Ask::Forget(commits) => hub.forget(&commits, |waiter| waiter.0.is_closed()),
+        Ask::LetNoneIn(answer) => {
+            let _ = answer.send(hub.let_none_in());
+        }
+        Ask::CloseSome(count, code, reason, answer) => {
+            hub.close_some(count, code, &reason);
+            let _ = answer.send(());
+        }
         Ask::CloseAll(code) => hub.close_all(code),
         Ask::Connected(answer) => {
             let _ = answer.send(hub.connected());

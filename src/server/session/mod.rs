@@ -8,6 +8,7 @@
 //! Buffer, then merge: the socket joins the hub *before* its last read, so what is committed meanwhile waits in its
 //! queue, and what both brought is known by its offset (a display's commands: by the backlog's commit number). Only the
 //! last, short read overlaps with the queue; whoever is far behind reads most of it first, so the queue stays small.
+//! Once live, events pass the session by: a `Cursor` with what the client has decides (see `outbound`).
 //!
 //! Rejected: one replay that joins first and reads everything. A thousand events of history would overflow the queue of
 //! a socket that did nothing wrong.
@@ -15,14 +16,15 @@
 mod merge;
 mod said;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::merge::{Merge, Step};
 use super::{
     directory::Trust,
-    store::{Backlog, Committed, Head, History, Publish},
+    outbound::Cursor,
+    store::{Backlog, Head, History, Publish},
 };
 use crate::{
     auth::{Principal, jwt::LEEWAY_S},
@@ -53,8 +55,6 @@ pub enum Input {
     Heads(Vec<(Address, Head)>),
     History(Address, History),
     Backlog(Box<Backlog>),
-    /// An event from the hub.
-    Live(Arc<Committed>),
     /// What became of a [`Effect::Publish`].
     Published(String, Result<Position, String>),
     /// [`Effect::Retell`] is done.
@@ -72,6 +72,8 @@ pub enum Effect {
     Ping,
     Close(CloseCode, String),
     Join,
+    /// Everything up to here was sent: what the hub brings follows, by this cursor.
+    GoLive(Cursor),
     ReadHeads,
     ReadHistory(Address, u64),
     ReadBacklog(DisplayId),
@@ -130,7 +132,7 @@ enum Phase {
 pub struct Session {
     terms: Terms,
     phase: Phase,
-    /// Up to where the client has each address.
+    /// Up to where the client has each address; the cursor's once it is live.
     has: BTreeMap<Address, Position>,
     /// Commands up to this commit came with the backlog.
     backlog_as_of: u64,
@@ -238,11 +240,6 @@ impl Session {
                 match taken {
                     Ok(()) => self.send_ready(out),
                     Err(gap) => self.close(CloseCode::Slow, format!("{gap}: come back and resume"), out),
-                }
-            }
-            Input::Live(event) => {
-                if matches!(self.phase, Phase::Live) {
-                    self.live(&event, out);
                 }
             }
             Input::Published(reply_to, result) => {
@@ -374,36 +371,19 @@ impl Session {
                         has.offset = has.offset.max(read);
                     }
                 }
-                if matches!(self.phase, Phase::Bulk(_)) { self.join(out) } else { self.phase = Phase::Live }
+                if matches!(self.phase, Phase::Bulk(_)) { self.join(out) } else { self.go_live(out) }
             }
         }
     }
 
-    fn live(&mut self, event: &Committed, out: &mut Vec<Effect>) {
-        let is_display = self.terms.display.is_some();
-        if is_display && event.kind.is_some() {
-            // Its offset says nothing: history was read past it without it.
-            if event.commit > self.backlog_as_of {
-                out.push(Effect::Send(event.text.clone()));
-            }
-            return;
-        }
-        let next = event.position.offset;
-        match self.has.get_mut(&event.address) {
-            None => return,
-            Some(has) if has.epoch != event.position.epoch => {
-                let reason = "the history was lost: come back and resume".to_owned();
-                return self.close(CloseCode::Slow, reason, out);
-            }
-            Some(has) if next <= has.offset => return,
-            // To a display only some of an address's commands go, so its offsets have holes.
-            Some(has) if next > has.offset + 1 && !is_display => {
-                let reason = "an event was missed: come back and resume".to_owned();
-                return self.close(CloseCode::Slow, reason, out);
-            }
-            Some(has) => has.offset = next,
-        }
-        out.push(Effect::Send(event.text.clone()));
+    fn go_live(&mut self, out: &mut Vec<Effect>) {
+        self.phase = Phase::Live;
+        let mut has = std::mem::take(&mut self.has);
+        // An address without a head has no events; with the first it is closed, to be on the safe side.
+        let unknown = || Position { epoch: String::new(), offset: 0 };
+        let of_each = self.terms.addresses.iter().map(|address| has.remove(address).unwrap_or_else(unknown));
+        let commands_after = self.terms.display.is_some().then_some(self.backlog_as_of);
+        out.push(Effect::GoLive(Cursor::new(of_each, commands_after)));
     }
 
     fn close_plain(&mut self, code: CloseCode, out: &mut Vec<Effect>) {

@@ -1,6 +1,6 @@
 //! The session against a model of store, feed and hub, however they interleave.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -9,7 +9,13 @@ use super::{
     tests::{NOW, begun, committed, frame, head, step, terms},
     *,
 };
-use crate::event::command::{Kind, Slot};
+use crate::{
+    event::command::{Kind, Slot},
+    server::{
+        outbound::{Due, Round},
+        store::Committed,
+    },
+};
 
 /// A store, its feed, a hub and a socket, as a list of what happens next.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ struct World {
     fed: usize,
     is_joined: bool,
     queue: VecDeque<Arc<Committed>>,
+    /// What decides once the session is live.
+    cursor: Option<Cursor>,
     asked: VecDeque<Effect>,
     sent: Vec<u64>,
     undrained: bool,
@@ -32,7 +40,8 @@ enum Op {
     Feed,
     Answer(usize),
     Drain,
-    Deliver,
+    /// A round of so many events.
+    Deliver(usize),
 }
 
 const ADDRESSES: [&str; 3] = ["all", "display/lobby", "group/shops"];
@@ -71,6 +80,7 @@ impl World {
                     self.sent.extend(text.as_str().parse::<u64>().ok());
                 }
                 Effect::Close(code, reason) => panic!("closed with {code:?} {reason}"),
+                Effect::GoLive(cursor) => self.cursor = Some(cursor),
                 effect => self.asked.push_back(effect),
             }
         }
@@ -102,7 +112,7 @@ impl World {
                 let newest = |slot| self.stored.iter().rfind(|event| event.kind == Some(Kind::State(slot))).cloned();
                 let state = [Slot::Content, Slot::Zoom].into_iter().filter_map(newest).collect();
                 let actions = self.stored.iter().filter(|event| event.kind == Some(Kind::Action)).cloned();
-                let backlog = Backlog { state, pending_actions: actions.collect(), superseded: Vec::new(), as_of };
+                let backlog = Backlog { state, pending_actions: actions.collect(), settled: Vec::new(), as_of };
                 self.input(Input::Backlog(Box::new(backlog)));
             }
             _ => {}
@@ -126,19 +136,30 @@ impl World {
                     self.input(Input::Drained);
                 }
             }
-            Op::Deliver => {
-                if self.session.is_live()
-                    && let Some(event) = self.queue.pop_front()
-                {
-                    self.input(Input::Live(event));
-                }
+            Op::Deliver(count) => self.deliver(*count),
+        }
+    }
+
+    /// As the hub does: events become chunks, and the cursor says what of each is due.
+    fn deliver(&mut self, count: usize) {
+        let Some(cursor) = &mut self.cursor else { return };
+        let events: Vec<_> = self.queue.drain(..count.min(self.queue.len())).collect();
+        let mut round = Round::default();
+        events.iter().for_each(|event| round.push(event));
+        for chunk in round.take() {
+            let address = chunk.address.to_string();
+            let slot = ADDRESSES.iter().position(|one| *one == address).unwrap();
+            match cursor.take(slot as u16, &chunk) {
+                Due::From(place) => self.sent.extend(chunk.commits().skip(place)),
+                Due::Nothing => {}
+                Due::Broken(reason) => panic!("{reason}"),
             }
         }
     }
 
     fn finish(&mut self) {
         while self.fed < self.stored.len() || !self.asked.is_empty() || self.undrained || !self.queue.is_empty() {
-            for op in [Op::Feed, Op::Answer(0), Op::Drain, Op::Deliver] {
+            for op in [Op::Feed, Op::Answer(0), Op::Drain, Op::Deliver(1)] {
                 self.run(&op);
             }
         }
@@ -152,7 +173,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Feed),
         3 => (0..8_usize).prop_map(Op::Answer),
         2 => Just(Op::Drain),
-        3 => Just(Op::Deliver),
+        3 => (1..6_usize).prop_map(Op::Deliver),
     ]
 }
 
@@ -166,6 +187,7 @@ fn world(display: bool, before: &[(usize, u8)], resume_from: Option<usize>) -> (
         fed: 0,
         is_joined: false,
         queue: VecDeque::new(),
+        cursor: None,
         asked: VecDeque::new(),
         sent: Vec::new(),
         undrained: false,

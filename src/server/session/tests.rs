@@ -1,11 +1,16 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
-use crate::auth::jwt::JwtKeys;
-use crate::event::{
-    command::Kind,
-    envelope::Token,
-    frame::{CallResult, PublishAnswer},
+use crate::{
+    auth::jwt::JwtKeys,
+    event::{
+        command::Kind,
+        envelope::Token,
+        frame::{CallResult, PublishAnswer},
+    },
+    server::store::Committed,
 };
 
 pub(super) const NOW: u64 = 1_777_896_000_000;

@@ -17,10 +17,11 @@
 //! bare `TcpStream` is taken back out of hyper.
 
 mod credentials;
+mod ending;
+mod reader;
 mod run;
-mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -38,7 +39,7 @@ use super::{
     App,
     accept::Peer,
     http::Problem,
-    hub::{EnterError, Entrant, Place},
+    hub::{CapError, EnterError, Entrant, Place},
     session::Terms,
 };
 use crate::{
@@ -64,7 +65,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
                 let Ok(upgraded) = upgrade.await else { return };
                 // The accept loop gives hyper exactly this type.
                 let Ok(bare) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-                run::run(app, terms, place, bare.io.into_inner(), bare.read_buf.to_vec()).await;
+                run::run(app, terms, place, bare.io.into_inner(), &bare.read_buf).await;
             });
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -115,6 +116,12 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         addresses: addresses.clone(),
     };
     let place = app.hub.enter(entrant, now_ms).await.map_err(|error| match error {
+        EnterError::Cap(CapError::GoingAway) => {
+            let mut random = [0; 8];
+            (app.store.randomness())(&mut random);
+            let retry_s = app.goodbye.retry_after_s(Instant::now(), u64::from_le_bytes(random));
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(retry_s)
+        }
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;

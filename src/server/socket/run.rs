@@ -1,139 +1,213 @@
-//! One socket's task: carries out what its [`Session`] decides.
+//! One socket's task: reads, carries out what its [`Session`] decides, and ends the connection.
+//!
+//! What the hub brings passes this task by (see `outbound`): it is woken by its client, its deadlines, a full kernel
+//! buffer, and its end.
 
 use std::{
-    collections::VecDeque,
+    future::Future,
+    io,
+    pin::{Pin, pin},
     sync::Arc,
-    time::{Duration, Instant},
+    task::{Context as Polled, Poll},
+    time::Duration,
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{net::TcpStream, time::sleep};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
 
-use super::wire::{Seen, Wire};
+use super::{
+    ending,
+    reader::{Reader, Seen},
+};
 use crate::{
     event::frame::CloseCode,
     server::{
         App,
         hub::Place,
+        outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
-        store::{Committed, ReceiptOutcome, StoreError},
+        store::{ReceiptOutcome, StoreError},
     },
 };
 
 /// Reads and writes of the store that one socket may have under way; beyond this its frames wait in its connection.
 const JOBS: usize = 64;
-/// Answers that wait for a client which asks and does not read; beyond this it is not read either.
-const OUTBOX: usize = 64;
-/// Events taken from the hub's queue in one round.
-const ROUND: usize = 32;
+/// Bytes read at once; they are on the stack.
+const READ: usize = 4096;
 /// Events of history read at once.
 const HISTORY: usize = 64;
-/// A flush that takes longer than this means that nobody reads.
+/// When nothing of what waits went out for this long, nobody reads.
 const WRITE_WAIT: Duration = Duration::from_secs(30);
+
+type Jobs = FuturesUnordered<BoxFuture<'static, Option<Input>>>;
 
 struct Socket {
     app: Arc<App>,
     place: Place,
     session: Session,
-    /// What is to be sent and was not fed yet.
-    outbox: VecDeque<Utf8Bytes>,
-    ping: bool,
-    jobs: FuturesUnordered<BoxFuture<'static, Option<Input>>>,
+    reader: Reader,
+    /// Made by the first job, gone with the last.
+    jobs: Option<Box<Jobs>>,
+    /// Something was said that the session waits for.
+    is_undrained: bool,
     end: Option<(CloseCode, String)>,
 }
 
+/// What a task was woken for.
+enum Woken {
+    Seen(Seen),
+    Job(Option<Input>),
+    Drained,
+    Time,
+    Closing(CloseCode, String),
+    /// The client is gone.
+    Gone,
+}
+
 /// Serves one opened WebSocket until it ends.
-pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
-    let mut wire = Box::pin(Wire::new(stream, early, app.settings.frame_bytes)).await;
+pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: &[u8]) {
+    let line = place.line.clone();
+    line.connect(stream);
     let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
         Ok(heads) => heads,
         Err(error) => {
             tracing::warn!(session = terms.session, %error, "no hello: the store failed");
-            return Box::pin(wire.close(CloseCode::GoingAway, "the store failed, come back")).await;
+            Box::pin(ending::close(&line, CloseCode::GoingAway, "the store failed, come back")).await;
+            return;
         }
     };
     let (session, effects) = Session::begin(terms, &heads, app.now_ms());
-    let mut socket =
-        Socket { app, place, session, outbox: VecDeque::new(), ping: false, jobs: FuturesUnordered::new(), end: None };
+    drop(heads);
+    let reader = Reader::new(app.settings.frame_bytes);
+    let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
     socket.apply(effects);
-    let end = socket.converse(&mut wire).await;
+    if !early.is_empty() {
+        socket.take(early);
+    }
+    let end = socket.converse(&line).await;
     // What the client sent before the end still counts: receipts are written out.
-    while socket.jobs.next().await.is_some() {}
+    if let Some(mut jobs) = socket.jobs.take() {
+        while jobs.next().await.is_some() {}
+    }
     drop(socket);
+    // Boxed: what is only needed at the end is not part of every open socket.
     match end {
-        // Boxed: what is only needed at the end is not part of every open socket.
-        Some((code, reason)) => Box::pin(wire.close(code, &reason)).await,
-        None => Box::pin(wire.end()).await,
+        Some((code, reason)) => {
+            Box::pin(ending::close(&line, code, &reason)).await;
+        }
+        None => Box::pin(ending::end(&line)).await,
     }
 }
 
 impl Socket {
     /// Returns why the socket is to be closed, or None if the client is gone.
-    async fn converse(&mut self, wire: &mut Wire) -> Option<(CloseCode, String)> {
-        let mut batch: Vec<Arc<Committed>> = Vec::new();
-        let mut stuck_since: Option<Instant> = None;
+    async fn converse(&mut self, line: &Line) -> Option<(CloseCode, String)> {
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        let mut stuck_at: Option<Instant> = None;
         loop {
             if let Some(end) = self.end.take() {
-                // What was said before goes out before the close frame.
-                for text in self.outbox.drain(..) {
-                    wire.feed(text).ok()?;
-                }
                 return Some(end);
             }
-            while let Some(text) = if wire.has_room() { self.outbox.pop_front() } else { None } {
-                wire.feed(text).ok()?;
-            }
-            if std::mem::take(&mut self.ping) {
-                wire.ping().ok()?;
-            }
-            stuck_since = wire.is_dirty().then(|| stuck_since.unwrap_or_else(Instant::now));
-            if stuck_since.is_some_and(|since| since.elapsed() > WRITE_WAIT) {
-                return Some((CloseCode::Slow, CloseCode::Slow.reason().to_owned()));
-            }
-            let takes = self.session.is_live() && self.outbox.is_empty() && !wire.is_dirty();
             let now_ms = self.app.now_ms();
-            let mut rest = Duration::from_millis(self.session.deadline_ms().saturating_sub(now_ms));
-            // Before the select, not in it: a client that never stops talking does not outlive its token.
-            if rest.is_zero() {
+            let rest = self.session.deadline_ms().saturating_sub(now_ms);
+            // Before the wait, not in it: a client that never stops talking does not outlive its token.
+            if rest == 0 {
                 self.step(Input::Tick);
                 continue;
             }
-            if stuck_since.is_some() {
-                rest = rest.min(WRITE_WAIT);
+            let is_blocked = matches!(line.state(), State::Blocked { .. });
+            if !is_blocked || line.has_moved() {
+                stuck_at = None;
             }
-            tokio::select! {
-                biased;
-                (code, reason) = self.place.closing.wanted() => return Some((code, reason)),
-                seen = wire.next(self.jobs.len() < JOBS && self.outbox.len() < OUTBOX) => match seen {
-                    Seen::Text(text) => self.step(Input::Frame(text)),
-                    Seen::Sign => self.step(Input::Heard),
-                    Seen::Bad(reason) => return Some((CloseCode::BadFrame, reason)),
-                    Seen::Gone => return None,
-                    Seen::Flushed => {
-                        stuck_since = None;
-                        if self.outbox.is_empty() && !self.session.is_live() {
-                            self.step(Input::Drained);
-                        }
-                    }
-                },
-                Some(answer) = self.jobs.next(), if !self.jobs.is_empty() => {
+            if is_blocked {
+                let at = *stuck_at.get_or_insert_with(|| Instant::now() + WRITE_WAIT);
+                if at <= Instant::now() {
+                    return Some((CloseCode::Slow, CloseCode::Slow.reason().to_owned()));
+                }
+            }
+            let mut deadline = Instant::now() + Duration::from_millis(rest);
+            if let Some(at) = stuck_at {
+                deadline = deadline.min(at);
+            }
+            if alarm.deadline() != deadline {
+                alarm.as_mut().reset(deadline);
+            }
+            match std::future::poll_fn(|cx| self.poll(line, alarm.as_mut(), cx)).await {
+                Woken::Closing(code, reason) => return Some((code, reason)),
+                Woken::Gone => return None,
+                Woken::Time => {}
+                Woken::Drained => self.step(Input::Drained),
+                Woken::Job(answer) => {
                     if let Some(input) = answer {
                         self.step(input);
                     }
                 }
-                taken = self.place.queue.recv_many(&mut batch, ROUND), if takes => {
-                    if taken == 0 {
-                        // The hub let go of this socket, and says why.
-                        let (code, reason) = self.place.closing.wanted().await;
-                        return Some((code, reason));
-                    }
-                    for event in batch.drain(..) {
-                        self.step(Input::Live(event));
+                Woken::Seen(Seen::Text(text)) => self.step(Input::Frame(text)),
+                Woken::Seen(Seen::Sign) => self.step(Input::Heard),
+                Woken::Seen(Seen::Bad(reason)) => return Some((CloseCode::BadFrame, reason)),
+                Woken::Seen(Seen::Gone) => return None,
+            }
+        }
+    }
+
+    fn poll(&mut self, line: &Line, alarm: Pin<&mut Sleep>, cx: &mut Polled<'_>) -> Poll<Woken> {
+        let Some(stream) = line.stream() else { return Poll::Ready(Woken::Gone) };
+        line.register(cx.waker());
+        let mut is_full = false;
+        loop {
+            match line.state() {
+                State::Gone => return Poll::Ready(Woken::Gone),
+                State::Closing(code, reason) => return Poll::Ready(Woken::Closing(code, reason)),
+                State::Empty => {
+                    if std::mem::take(&mut self.is_undrained) && !self.session.is_live() {
+                        return Poll::Ready(Woken::Drained);
                     }
                 }
-                () = sleep(rest) => self.step(Input::Tick),
+                State::Blocked { is_full: full } => match stream.poll_write_ready(cx) {
+                    Poll::Ready(Ok(())) => {
+                        line.resume();
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Woken::Gone),
+                    Poll::Pending => is_full = full,
+                },
             }
+            break;
+        }
+        if let Some(jobs) = &mut self.jobs {
+            match jobs.poll_next_unpin(cx) {
+                Poll::Ready(Some(answer)) => return Poll::Ready(Woken::Job(answer)),
+                Poll::Ready(None) => self.jobs = None,
+                Poll::Pending => {}
+            }
+        }
+        while !is_full && self.jobs.as_ref().is_none_or(|jobs| jobs.len() < JOBS) {
+            if let Some(seen) = self.reader.next() {
+                return Poll::Ready(Woken::Seen(seen));
+            }
+            match stream.poll_read_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => return Poll::Ready(Woken::Gone),
+                Poll::Ready(Ok(())) => {}
+            }
+            let mut buffer = [0; READ];
+            match stream.try_read(&mut buffer) {
+                Ok(0) => return Poll::Ready(Woken::Gone),
+                Ok(bytes) => self.take(&buffer[..bytes]),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return Poll::Ready(Woken::Gone),
+            }
+        }
+        alarm.poll(cx).map(|()| Woken::Time)
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let answers = self.reader.take(bytes);
+        if !answers.is_empty() {
+            self.place.line.say(answers);
         }
     }
 
@@ -144,13 +218,24 @@ impl Socket {
     }
 
     fn apply(&mut self, effects: Vec<Effect>) {
+        let mut frames = Vec::new();
+        let mut cursor = None;
         for effect in effects {
             match effect {
-                Effect::Send(text) => self.outbox.push_back(text),
-                Effect::Ping => self.ping = true,
+                Effect::Send(text) => frame::text(&mut frames, &text),
+                Effect::Ping => frames.extend_from_slice(&frame::PING),
                 Effect::Close(code, reason) => self.end = Some((code, reason)),
+                Effect::GoLive(live) => cursor = Some(live),
                 effect => self.start(effect),
             }
+        }
+        // One piece, however many events of history: it is one write.
+        if !frames.is_empty() {
+            self.is_undrained = true;
+            self.place.line.say(frames);
+        }
+        if let Some(cursor) = cursor {
+            self.place.line.go_live(cursor);
         }
     }
 
@@ -159,15 +244,17 @@ impl Socket {
         let app = self.app.clone();
         let now_ms = app.now_ms();
         let failed = |error: StoreError| Some(Input::StoreFailed(error.to_string()));
-        self.jobs.push(match effect {
-            Effect::Send(_) | Effect::Ping | Effect::Close(..) => return,
+        let job: BoxFuture<'static, Option<Input>> = match effect {
+            Effect::Send(_) | Effect::Ping | Effect::Close(..) | Effect::GoLive(_) => return,
             Effect::Join => {
                 let joined = self.place.go_live();
                 Box::pin(async move { joined.await.ok().map(|()| Input::Joined) })
             }
             Effect::ReadHeads => {
                 let addresses = self.session.addresses().to_vec();
-                Box::pin(async move { app.store.heads(&addresses).await.map_or_else(failed, |h| Some(Input::Heads(h))) })
+                Box::pin(
+                    async move { app.store.heads(&addresses).await.map_or_else(failed, |h| Some(Input::Heads(h))) },
+                )
             }
             Effect::ReadHistory(address, after) => Box::pin(async move {
                 match app.store.history(&address, after, HISTORY).await {
@@ -205,6 +292,7 @@ impl Socket {
                 };
                 Some(Input::Published(reply_to, answer))
             }),
-        });
+        };
+        self.jobs.get_or_insert_default().push(job);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded,
+    embedded::Embedded, memory::Memory,
 };
 use crate::{
     auth::ticket::{Grant, Minted},
@@ -26,6 +26,8 @@ pub struct Options {
 /// An engine. What each method promises stands here once; the contract suite holds every engine to it.
 #[derive(Debug, Clone)]
 pub enum Store {
+    /// Maps of this process, gone with it.
+    Memory(Memory),
     /// A file of this node.
     Embedded(Embedded),
 }
@@ -34,6 +36,7 @@ pub enum Store {
 macro_rules! each {
     ($self:ident, $engine:ident => $call:expr) => {
         match $self {
+            Store::Memory($engine) => $call,
             Store::Embedded($engine) => $call,
         }
     };
@@ -45,7 +48,12 @@ impl Store {
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
     pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
-        let (store, feed) = Embedded::open(options, random)?;
+        let Options { data, limits } = options;
+        let Some(data) = data else {
+            let (store, feed) = Memory::open(limits, random);
+            return Ok((Store::Memory(store), feed));
+        };
+        let (store, feed) = Embedded::open(&data, limits, random)?;
         Ok((Store::Embedded(store), feed))
     }
 
@@ -91,7 +99,9 @@ impl Store {
         each!(self, store => store.heads(addresses).await)
     }
 
-    /// What to give to a display that connects, or whose groups changed. `NotEnrolled` if it is not.
+    /// What to give to a display that connects, or whose groups changed. `NotEnrolled` if it is not. Each action that it gives
+    /// is an attempt: one that was given [`super::Limits::attempts`] times and never answered ends here as `failed`, so that it
+    /// cannot kill a display for ever. State is never counted.
     pub async fn backlog(&self, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
         each!(self, store => store.backlog(display, now_ms).await)
     }
@@ -200,14 +210,14 @@ impl Store {
     /// gone. Nothing to do for an engine of one node.
     pub async fn tell_presence(&self, _own: &[Present], _now_ms: u64) -> Result<(), StoreError> {
         match self {
-            Store::Embedded(_) => Ok(()),
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
         }
     }
 
     /// What the other nodes hold, by the lease.
     pub async fn presence_elsewhere(&self, _now_ms: u64) -> Result<Vec<Present>, StoreError> {
         match self {
-            Store::Embedded(_) => Ok(Vec::new()),
+            Store::Memory(_) | Store::Embedded(_) => Ok(Vec::new()),
         }
     }
 
@@ -243,8 +253,6 @@ impl Store {
 
     /// Finishes what was handed over and closes cleanly. Clones that are still held somewhere find it closed.
     pub async fn close(self) {
-        match self {
-            Store::Embedded(store) => store.close().await,
-        }
+        each!(self, store => store.close().await)
     }
 }

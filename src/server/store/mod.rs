@@ -16,11 +16,15 @@
 //! Limits and their reasons are all in `limits.rs`.
 
 mod embedded;
+mod epoch;
 mod error;
 mod facade;
 mod limits;
+mod memory;
 mod one_time;
+mod results;
 mod types;
+mod words;
 
 pub use embedded::make_data_dir;
 pub use error::{EnrollError, StoreError};
@@ -32,6 +36,6 @@ pub use types::*;
 pub const LEASE_MS: u64 = 15_000;
 
 #[cfg(test)]
-mod model_tests;
+mod contract;
 #[cfg(test)]
-mod tests;
+mod model_tests;

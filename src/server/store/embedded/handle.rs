@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head, History,
-    KeptDisplay, Options, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
+    KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
     displays, events, ledger, open, records,
     shared::{Seen, Shared},
     writer::{Batch, Job, Task},
@@ -23,6 +24,7 @@ use crate::{
         ticket::{self, Grant, Minted},
     },
     event::{Address, DisplayId, Receipt, health::Health},
+    server::store::epoch,
 };
 
 /// How long one waits for a place in the writer's queue.
@@ -48,8 +50,13 @@ impl Embedded {
     ///
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
-    pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
-        Ok(Embedded::from_opened(open::open(options, random)?))
+    pub fn open(data: &Path, limits: Limits, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
+        Ok(Embedded::from_opened(open::open(data, limits, random)?))
+    }
+
+    #[cfg(test)]
+    pub fn open_in_memory(limits: Limits, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
+        Ok(Embedded::from_opened(open::open_in_memory(limits, random)?))
     }
 
     pub(super) fn from_opened(opened: open::Opened) -> (Embedded, Feed) {
@@ -107,13 +114,13 @@ impl Embedded {
     pub async fn backlog(&self, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
         let found = self.read(|rows| {
             let row = displays::get(rows, display)?.ok_or_else(|| StoreError::NotEnrolled(display.clone()))?;
-            let view = ledger::view(rows, &row.addresses(display), display, now_ms)?;
+            let view = ledger::view(rows, &row.addresses(display), display, &self.shared.limits, now_ms)?;
             Ok((view, events::as_of(rows)?))
         })?;
-        if let (ledger::View { state, pending_actions, lost }, as_of) = found
-            && lost.is_empty()
-        {
-            return Ok(Backlog { state, pending_actions, superseded: Vec::new(), as_of });
+        let (view, as_of) = found;
+        if view.is_only_read() {
+            let ledger::View { state, pending_actions, .. } = view;
+            return Ok(Backlog { state, pending_actions, settled: Vec::new(), as_of });
         }
         let display = display.clone();
         self.write(1, move |batch| ledger::backlog(batch, &display, now_ms)).await
@@ -201,9 +208,7 @@ impl Embedded {
 
     /// Secret of this store, the same after a restart: for codes that are checked without being kept.
     pub fn secret(&self) -> [u8; 32] {
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.shared.seed());
-        let tag = ring::hmac::sign(&key, b"pikiosk server secret v1");
-        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+        epoch::secret(self.shared.seed())
     }
 
     /// Keeps a record; it replaces one of the same key.
