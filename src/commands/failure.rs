@@ -373,6 +373,9 @@ fn start_hint(error: &OpenError) -> String {
         OpenError::Key { .. } | OpenError::Keys { .. } => {
             "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
         }
+        OpenError::KeyVariable { name, .. } => {
+            format!("set {name} in the environment of the server (systemd: EnvironmentFile=), or use secret_file")
+        }
         OpenError::Redis { .. } => {
             "write tickets.redis such as redis://127.0.0.1:6379/0 (rediss:// for TLS)".to_owned()
         }

@@ -18,6 +18,7 @@
 
 mod accept;
 mod backoff;
+pub mod directory;
 mod expiry;
 mod goodbye;
 pub mod http;
@@ -44,6 +45,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    directory::{Directory, Entry, Follower, Trust},
     goodbye::Goodbye,
     hub::HubHandle,
     metrics::By,
@@ -52,7 +54,7 @@ use self::{
     witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
-use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
+use crate::{auth::Principal, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -63,7 +65,8 @@ pub struct Parts {
     pub store: Store,
     pub feed: Feed,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    pub follower: Follower,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
 }
@@ -74,7 +77,9 @@ pub struct App {
     pub store: Store,
     pub hub: HubHandle,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    /// Of the directory: what sockets judge tokens by.
+    pub trust: Arc<Trust>,
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
@@ -101,6 +106,13 @@ impl App {
         self.witness.metrics.published(by, &answer, began.elapsed());
         answer
     }
+
+    /// Notes in the audit log what somebody did.
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
+        let more = serde_json::to_value(more).unwrap_or_default();
+        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
+        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
@@ -118,7 +130,8 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         store: parts.store.clone(),
         hub,
         tickets: parts.tickets,
-        keys: parts.keys,
+        trust: parts.directory.trust().clone(),
+        directory: parts.directory,
         settings,
         broker: Arc::default(),
         goodbye: Goodbye::default(),
@@ -126,10 +139,11 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
-    let intake = parts.amqp.map(|source| {
-        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
-    });
+    let intake = parts
+        .amqp
+        .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
@@ -151,7 +165,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = expiry.await;
+    let _ = tokio::join!(expiry, follower);
     if let Some(intake) = intake {
         let abort = intake.abort_handle();
         if tokio::time::timeout(GOODBYE, intake).await.is_err() {

@@ -13,6 +13,7 @@
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod http;
+pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;

@@ -21,7 +21,7 @@ use crate::{
 
 /// `GET /v1/presence`: who is connected now, by an operator.
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<PresenceAnswer>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let mut present = app.hub.present().await?;
     present.extend(app.store.presence_elsewhere(app.now_ms()).await?);
     let one = |socket: Present| SocketAnswer {

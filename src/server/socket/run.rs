@@ -214,7 +214,7 @@ impl Socket {
     }
 
     fn step(&mut self, input: Input) {
-        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.keys };
+        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.trust };
         let effects = self.session.step(input, context);
         self.apply(effects);
     }
@@ -282,6 +282,10 @@ impl Socket {
             Effect::Seen(display, health) => {
                 app.store.seen(&display, health.map(|health| *health), now_ms);
                 return;
+            }
+            Effect::Retell(principal) => {
+                let retold = self.place.retell(&principal);
+                Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
                 let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded, memory::Memory, redis::{Redis, Setup},
+    embedded::Embedded,
+    memory::Memory,
+    redis::{Redis, Setup},
 };
 use crate::{
     auth::ticket::{Grant, Minted},
@@ -213,17 +215,6 @@ impl Store {
     /// The source of randomness the store was opened with.
     pub fn randomness(&self) -> fn(&mut [u8]) {
         each!(self, store => store.randomness())
-    }
-
-    /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
-    /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
-    pub async fn ensure_operator_key(&self, file: &std::path::Path, now_ms: u64) -> Result<bool, StoreError> {
-        each!(self, store => store.ensure_operator_key(file, now_ms).await)
-    }
-
-    /// Whether this is an operator key of this store; in constant time.
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        each!(self, store => store.is_operator_key(key))
     }
 
     /// Keeps a record; it replaces one of the same key. `Full` at the bound of a collection.
