@@ -27,6 +27,8 @@ mod layers;
 mod merged;
 mod origin;
 mod server;
+mod server_amqp;
+mod server_celery;
 mod shape;
 mod show;
 
@@ -40,6 +42,8 @@ pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use server::{
     Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings, StoreKind, StoreSettings,
 };
+pub use server_amqp::AmqpSettings;
+pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use show::Shown;
 
 use merged::Merged;

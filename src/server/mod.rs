@@ -8,7 +8,7 @@
 //!                 |  '---- ?wait -------|--|--------------------------------'                        |
 //!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
 //!                                       |  '--------------- receipt, health ------------------------'
-//!                              expiry (1 s tick)
+//!   RabbitMQ --> ingest/ ---prepare------^            expiry (1 s tick)
 //! ```
 //!
 //! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
@@ -17,13 +17,16 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+mod backoff;
 mod expiry;
 mod goodbye;
 pub mod http;
 pub mod hub;
+pub mod ingest;
 pub mod open;
 pub mod outbound;
 mod publishing;
+mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
@@ -54,6 +57,8 @@ pub struct Parts {
     pub feed: Feed,
     pub tickets: TicketStore,
     pub keys: JwtKeys,
+    /// The broker that events are taken from.
+    pub amqp: Option<ingest::amqp::Source>,
 }
 
 /// What every handler and socket shares.
@@ -64,6 +69,8 @@ pub struct App {
     pub tickets: TicketStore,
     pub keys: JwtKeys,
     pub settings: Settings,
+    /// How it is with the broker.
+    pub broker: Arc<ingest::Told>,
     pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
@@ -91,10 +98,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tickets: parts.tickets,
         keys: parts.keys,
         settings,
+        broker: Arc::default(),
         goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
+    let intake = parts.amqp.map(|source| {
+        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
+    });
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let caps = accept::Caps {
         connections: app.settings.connections,
@@ -118,6 +129,12 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
     let _ = expiry.await;
+    if let Some(intake) = intake {
+        let abort = intake.abort_handle();
+        if tokio::time::timeout(GOODBYE, intake).await.is_err() {
+            abort.abort();
+        }
+    }
     // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);
     parts.store.close().await;

@@ -3,7 +3,8 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    Parts, Settings,
+    Parts, Settings, ingest,
+    rabbit::RabbitError,
     store::{self, Store, StoreError},
     tickets::{RedisTickets, TicketStore},
 };
@@ -29,6 +30,8 @@ pub enum OpenError {
     Data { path: PathBuf, source: io::Error },
     #[error("use the Redis of `tickets.redis`: {problem}")]
     Redis { problem: String },
+    #[error("use the RabbitMQ of `{key}`")]
+    Rabbit { key: &'static str, source: RabbitError },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -69,6 +72,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
             RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
         ),
     };
+    let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
+    let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -84,7 +89,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys }, operator_key, key_is_new })
+    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp }, operator_key, key_is_new })
 }
 
 fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
