@@ -3,7 +3,7 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-flash bench-provision \
+.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash bench-provision \
 	provision-roots proof-kill-display proof-kill-flash proof-bad-cards needs python
 
 help: ## Tells what there is
@@ -38,6 +38,10 @@ bench-provision: needs ## Measures: provision twice, beside ansible doing the sa
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
+
+bench-server: needs ## Measures the server beside nats, mosquitto, nchan, Tornado (ARGS="--quick"; leave the machine alone)
+	@.ci/needs bench || echo "Going on with what there is."
+	cargo bench --profile release --no-default-features --features server --bench server -- $(ARGS)
 
 bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root, 8 minutes; leave the machine alone)
 	cargo build --release --no-default-features --features tools --target-dir target/tools

@@ -9,11 +9,13 @@ use std::{
     net::TcpStream,
 };
 
-use serde_json::json;
+use pikiosk::auth::display_key::DisplayKey;
+use serde_json::{Value, json};
 use support::{
     http,
     server::{Server, event},
-    wait::seconds,
+    socket::FakeDisplay,
+    wait::{seconds, until},
 };
 
 #[test]
@@ -38,6 +40,110 @@ fn every_operation_of_the_openapi_document_exists_and_answers_errors_as_problems
     }
     let wrong = http::request(server.address, "PUT", "/v1/events", &[], b"", seconds(10)).unwrap();
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
+}
+
+/// Where a value is not what a schema of the document says; the first place.
+fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+    if let Some(name) = schema["$ref"].as_str() {
+        let schema = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{at}: {name}"));
+        return misfit(document, schema, value, at);
+    }
+    for any in ["anyOf", "oneOf"] {
+        if let Some(choices) = schema[any].as_array() {
+            let misfits: Vec<String> =
+                choices.iter().filter_map(|choice| misfit(document, choice, value, at)).collect();
+            if misfits.len() == choices.len() {
+                return Some(misfits.join(", and "));
+            }
+        }
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => vec![kind],
+    };
+    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+        return Some(format!("{at} is {kind}, and should be {allowed:?}"));
+    }
+    let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    if let (Some(missing), true) = (names.clone().find(|name| value.get(name).is_none()), value.is_object()) {
+        return Some(format!("{at} has no {missing}"));
+    }
+    if let (Some(known), Some(members)) = (schema["properties"].as_object(), value.as_object()) {
+        for (name, member) in members {
+            let at = format!("{at}.{name}");
+            match known.get(name) {
+                None => return Some(format!("{at} is not in the document")),
+                Some(schema) => {
+                    if let Some(misfit) = misfit(document, schema, member, &at) {
+                        return Some(misfit);
+                    }
+                }
+            }
+        }
+    }
+    let items = value.as_array().into_iter().flatten().enumerate();
+    items
+        .filter(|_| schema["items"].is_object())
+        .find_map(|(n, item)| misfit(document, &schema["items"], item, &format!("{at}[{n}]")))
+}
+
+#[test]
+fn what_is_answered_is_what_the_document_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let document = server.get("/openapi.json").json();
+    let display = FakeDisplay::enroll(&server, "lobby", 1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(display.clone().live());
+    until("the display is there", seconds(20), || {
+        (server.get("/v1/displays/lobby").json()["connected"] == true).then_some(())
+    });
+    let (id, _) = server.publish("display/lobby", "identify", &json!({}), Some("10s"));
+
+    let key = DisplayKey::from_seed([9; 32]).public_text();
+    let code = server.enrollment("hall");
+    let command = event("display/lobby", "kiosk.identify", &json!({}));
+    let asked = [
+        ("get", "/healthz", "/healthz".to_owned(), json!(null)),
+        ("get", "/readyz", "/readyz".to_owned(), json!(null)),
+        ("get", "/v1/nonce", "/v1/nonce".to_owned(), json!(null)),
+        ("get", "/v1/presence", "/v1/presence".to_owned(), json!(null)),
+        ("get", "/v1/displays", "/v1/displays".to_owned(), json!(null)),
+        ("get", "/v1/displays/{id}", "/v1/displays/lobby".to_owned(), json!(null)),
+        ("patch", "/v1/displays/{id}", "/v1/displays/lobby".to_owned(), json!({"label": "Lobby"})),
+        ("get", "/v1/events/{id}", format!("/v1/events/{id}"), json!(null)),
+        ("post", "/v1/events", "/v1/events".to_owned(), event("all", "org.example.tick", &json!(1))),
+        ("post", "/v1/events", "/v1/events?wait=10s".to_owned(), command),
+        ("post", "/v1/tickets", "/v1/tickets".to_owned(), json!({"user": "ada"})),
+        ("post", "/v1/enrollments", "/v1/enrollments".to_owned(), json!({"display": "hall"})),
+        ("post", "/v1/enroll", "/v1/enroll".to_owned(), json!({"code": code, "public_key": key})),
+        ("get", "/v1/events/{id}", "/v1/events/nothing".to_owned(), json!(null)),
+    ];
+    for (method, route, path, body) in asked {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let reply = server.request(&method.to_uppercase(), &path, body.as_bytes()).unwrap();
+        let responses = &document["paths"][route][method]["responses"];
+        let (schema, kind) = match responses.get(reply.status.to_string()) {
+            Some(response) => (&response["content"]["application/json"]["schema"], "application/json"),
+            None => {
+                let kind = "application/problem+json";
+                (&responses["default"]["content"][kind]["schema"], kind)
+            }
+        };
+        assert_eq!(reply.header("content-type"), Some(kind), "{method} {path}: {}", reply.text());
+        assert!(schema.is_object(), "{method} {path}: {} is not in the document: {responses}", reply.status);
+        assert_eq!(misfit(&document, schema, &reply.json(), ""), None, "{method} {path}: {}", reply.text());
+    }
 }
 
 /// Sends bytes and reads what comes until the server closes.

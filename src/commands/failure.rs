@@ -92,6 +92,9 @@ pub enum Failure {
     ServerStart { source: OpenError },
     #[error("listen on {address}")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[cfg(feature = "server")]
+    #[error("listen on the socket that systemd holds")]
+    Inherit { source: crate::io::notify::InheritError },
     #[cfg(feature = "display")]
     #[error("ask the supervisor")]
     Status { source: StatusError },
@@ -208,6 +211,8 @@ impl Failure {
             Self::Missing { .. } => Exit::Pending,
             Self::Listen { .. } => Exit::ConfigRefused,
             #[cfg(feature = "server")]
+            Self::Inherit { .. } => Exit::ConfigRefused,
+            #[cfg(feature = "server")]
             Self::ServerStart { source } => match source {
                 OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
                 _ => Exit::ConfigRefused,
@@ -298,6 +303,8 @@ impl Failure {
                 }
                 _ => "is it an address of this machine? 127.0.0.1:8400 and 0.0.0.0:8400 always are".to_owned(),
             },
+            #[cfg(feature = "server")]
+            Self::Inherit { .. } => "look at it with: systemctl cat pikiosk-server.socket".to_owned(),
             #[cfg(feature = "server")]
             Self::ServerStart { source } => start_hint(source),
             #[cfg(feature = "display")]

@@ -1,6 +1,6 @@
 //! `pikiosk server`: the event server, until a signal ends it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -15,8 +15,12 @@ use super::{
 };
 use crate::{
     config::{ServerSettings, Sources},
+    io::notify,
     server::{self, open::Opened},
 };
+
+/// What follows the goodbye: connections that end, and the store.
+const END_WAIT: Duration = Duration::from_secs(20);
 
 /// Runs the event server that pushes to displays.
 #[derive(Debug, clap::Args)]
@@ -26,8 +30,9 @@ use crate::{
   pikiosk server --config ./server.toml
 
 The first start writes the operator's key to DATA/operator.key. SIGTERM and Ctrl-C end the server:
-sockets are told to come back, and what was answered is on disk. Port 0 takes a free port and
-prints it.")]
+sockets are told to come back, over up to [limits] goodbye_seconds, and what was answered is on
+disk. A socket that systemd holds (pikiosk-server.socket) goes before --listen. Port 0 takes a free
+port and prints it.")]
 pub struct Args {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -63,19 +68,23 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 async fn serve(settings: &ServerSettings, json: bool) -> Result<Exit, Failure> {
     // Before anything is open: a signal from here on ends the server in order.
-    let shutdown = signals()?;
+    let shutdown = signals(settings.limits.goodbye())?;
     let opened = server::open(settings, server::now_ms()).await.map_err(|source| Failure::ServerStart { source })?;
-    let bound =
-        async { TcpListener::bind(settings.listen).await.and_then(|listener| Ok((listener.local_addr()?, listener))) };
-    let (address, listener) = bound.await.map_err(|source| Failure::Listen { address: settings.listen, source })?;
+    let (address, listener) = match notify::inherited_listener().map_err(|source| Failure::Inherit { source })? {
+        Some(held) => listening(async { TcpListener::from_std(held) }).await,
+        None => listening(TcpListener::bind(settings.listen)).await,
+    }
+    .map_err(|source| Failure::Listen { address: settings.listen, source })?;
     say(&opened, address, json)?;
-    // Outside of systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[
-        sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status(&format!("Listening on http://{address}")),
-    ]);
+    notify::ready();
+    notify::status(&format!("Listening on http://{address}"));
     server::serve(listener, opened.settings, opened.parts, shutdown).await;
     Ok(Exit::Done)
+}
+
+async fn listening(socket: impl Future<Output = io::Result<TcpListener>>) -> io::Result<(SocketAddr, TcpListener)> {
+    let listener = socket.await?;
+    Ok((listener.local_addr()?, listener))
 }
 
 fn say(opened: &Opened, address: SocketAddr, json: bool) -> Result<(), Failure> {
@@ -95,7 +104,7 @@ fn say(opened: &Opened, address: SocketAddr, json: bool) -> Result<(), Failure> 
     output::line(&format!("to enroll a display:{server} PIKIOSK_KEY_FILE={} pikiosk enroll", key.display()))
 }
 
-fn signals() -> Result<impl Future<Output = ()>, Failure> {
+fn signals(goodbye: Duration) -> Result<impl Future<Output = ()>, Failure> {
     let on = |kind| signal(kind).map_err(|source| Failure::Runtime { source });
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     Ok(async move {
@@ -104,6 +113,7 @@ fn signals() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("the server ends: sockets are told to come back");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        notify::stopping();
+        notify::extend_stop(goodbye + END_WAIT);
     })
 }

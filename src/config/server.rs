@@ -103,6 +103,10 @@ pub struct Limits {
     /// Seconds from a connection to the end of its handshake.
     #[schemars(range(min = 1, max = 300))]
     pub handshake_seconds: u32,
+    /// Seconds over which sockets are let go when the server ends; the more there are, the more of it is used (1,000 go
+    /// in a second). Their clients spread their return over as long.
+    #[schemars(range(min = 0, max = 300))]
+    pub goodbye_seconds: u32,
     /// Connections from one IP address at a time. Displays behind one router share one address.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_ip: u32,
@@ -126,6 +130,7 @@ impl Default for Limits {
             frame_bytes: 65_536,
             publish_bytes: 1_048_576,
             handshake_seconds: 10,
+            goodbye_seconds: 10,
             connections_per_ip: 2000,
             sockets_per_address: 64,
             socket_queue: 256,
@@ -138,6 +143,10 @@ impl Default for Limits {
 impl Limits {
     pub fn handshake(&self) -> Duration {
         Duration::from_secs(self.handshake_seconds.into())
+    }
+
+    pub fn goodbye(&self) -> Duration {
+        Duration::from_secs(self.goodbye_seconds.into())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where an event goes: `display/<id>`, `group/<name>`, `user/<name>`, `all`.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The longest display id or group name, in bytes.
@@ -24,6 +25,9 @@ pub enum AddressError {
     UserName,
 }
 
+/// What [`is_plain_name`] checks, for schemas.
+const PLAIN_NAME: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
+
 fn is_plain_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=NAME_MAX).contains(&bytes.len())
@@ -32,7 +36,7 @@ fn is_plain_name(text: &str) -> bool {
 }
 
 macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $valid:expr, $error:expr) => {
+    ($(#[$doc:meta])* $name:ident, $max:expr, $pattern:expr, $valid:expr, $error:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -60,6 +64,17 @@ macro_rules! text_type {
                 name.0
             }
         }
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern})
+            }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -71,21 +86,43 @@ macro_rules! text_type {
 text_type!(
     /// A display's name: `[a-z0-9][a-z0-9-]{0,62}`, and none of `all`, `group`, `user` (they are words of AMQP keys).
     DisplayId,
+    NAME_MAX,
+    PLAIN_NAME,
     |text: &str| is_plain_name(text) && !matches!(text, "all" | "group" | "user"),
     |text: &str| AddressError::DisplayId(text.to_owned())
 );
 text_type!(
     /// A group's name: `[a-z0-9][a-z0-9-]{0,62}`.
     GroupName,
+    NAME_MAX,
+    PLAIN_NAME,
     is_plain_name,
     |text: &str| AddressError::GroupName(text.to_owned())
 );
 text_type!(
     /// A user's name as another program knows it: any text of 1 to 256 bytes without control characters.
     UserName,
+    USER_MAX,
+    r"^[^\p{Cc}]+$",
     |text: &str| (1..=USER_MAX).contains(&text.len()) && !text.chars().any(char::is_control),
     |_: &str| AddressError::UserName
 );
+
+impl JsonSchema for Address {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "display/<id>, group/<name>, user/<name> or all",
+            "pattern": "^(all|display/.+|group/.+|user/.+)$",
+        })
+    }
+}
 
 /// Where an event goes. Its text form is the CloudEvents `subject`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -196,6 +196,31 @@ impl Event {
         draft.finish().map_err(EnvelopeError::Json)
     }
 
+    /// A bound of the length of [`Event::to_json`], without writing it.
+    pub fn json_bytes_at_most(&self) -> usize {
+        // A character may take six bytes as an escape (a control character), its bytes never more than six times their number.
+        let text = |text: &str| 6 * text.len() + 32;
+        let optional = |value: &Option<String>| value.as_deref().map_or(0, text);
+        let address = match &self.subject {
+            None | Some(Address::All) => 32,
+            Some(Address::Display(id)) => text(id.as_str()),
+            Some(Address::Group(name)) => text(name.as_str()),
+            Some(Address::User(name)) => text(name.as_str()),
+        };
+        let extensions: usize =
+            self.extensions.iter().map(|(name, value)| name.len() + text(value.as_str().unwrap_or_default())).sum();
+        let data = match &self.data {
+            None => 0,
+            Some(Data::Json(raw)) => raw.get().len(),
+            Some(Data::Base64(text)) => text.len(),
+        };
+        let known = [&self.id, &self.source, &self.kind].into_iter().map(|value| text(value)).sum::<usize>();
+        let rare = [&self.time, &self.datacontenttype, &self.dataschema].into_iter().map(optional).sum::<usize>();
+        let position = self.position.as_ref().map_or(0, |position| text(&position.epoch) + 64);
+        let token = self.token.as_ref().map_or(0, |token| text(&token.0));
+        128 + known + rare + address + extensions + data + position + token
+    }
+
     /// The structured JSON text.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings, integers and raw JSON always serialise")

@@ -13,7 +13,7 @@
 //!
 //! Every text frame is one CloudEvents object; these are the types of its `data`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -90,6 +90,21 @@ impl CloseCode {
     pub fn comes_back(code: u16) -> bool {
         !(4500..=4999).contains(&code)
     }
+}
+
+/// How long a client may be asked to spread its return; a reason that names more is not ours.
+const RETURN_MAX: Duration = Duration::from_secs(600);
+const RETURN_WORDS: &str = "going away, come back within ";
+
+/// The reason of a [`CloseCode::GoingAway`] that lets many go: each comes back at a random time within so many seconds.
+pub fn going_away_within(within: Duration) -> String {
+    format!("{RETURN_WORDS}{} s", within.min(RETURN_MAX).as_millis().div_ceil(1_000))
+}
+
+/// The time that such a reason names.
+pub fn come_back_within(reason: &str) -> Option<Duration> {
+    let seconds = reason.strip_prefix(RETURN_WORDS)?.strip_suffix(" s")?.parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|within| *within <= RETURN_MAX)
 }
 
 /// The data of `kiosk.hello`.
@@ -239,6 +254,16 @@ mod tests {
             assert!(close.reason().len() <= 123, "RFC 6455 gives a reason 123 bytes");
         }
         assert!(CloseCode::comes_back(1006));
+    }
+
+    #[test]
+    fn a_server_that_lets_many_go_says_within_what_time_to_come_back() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(going_away_within(ten), "going away, come back within 10 s");
+        assert_eq!(come_back_within(&going_away_within(Duration::from_millis(9_001))), Some(ten));
+        for other in [CloseCode::GoingAway.reason(), "going away, come back within 601 s", "within 3 s", "", "x"] {
+            assert_eq!(come_back_within(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! How a display is: the data of `kiosk.health` and the result of the `health` command.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a display can tell of itself. What it cannot read is left out; unknown members are kept out of the way.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Health {
     pub version: String,

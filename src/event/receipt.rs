@@ -1,5 +1,6 @@
 //! What became of a command on one display.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ pub const RESULT_MAX: usize = 8 * 1024 * 1024;
 pub const INTERRUPTED: &str = "interrupted";
 
 /// How a command ended. Every one of these is final: a display gives exactly one of them for each command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// On the glass, said at paint.
@@ -49,7 +50,7 @@ impl Status {
 ///
 /// `shown` is sent at paint; the hash of the frame that followed may come within 1 s in an update, which repeats the
 /// receipt and adds `frame_sha256`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// The `id` of the command's event.
     pub event: String,

@@ -1,11 +1,26 @@
 //! Instants as they travel: RFC 3339 text outside, milliseconds since 1970 inside.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A moment in UTC, in milliseconds since 1970. Its text form is RFC 3339 with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UtcMillis(pub u64);
+
+impl JsonSchema for UtcMillis {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "UtcMillis".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
 
 /// The text is not RFC 3339, or lies before 1970.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,7 @@ pub mod direct;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
-#[cfg(feature = "display")]
+#[cfg(any(feature = "display", feature = "server"))]
 pub mod notify;
 #[cfg(feature = "tools")]
 pub mod partitions;

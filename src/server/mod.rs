@@ -18,6 +18,7 @@
 
 mod accept;
 mod expiry;
+mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod open;
@@ -35,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    goodbye::Goodbye,
     hub::HubHandle,
     store::{Feed, Store},
     tickets::TicketStore,
@@ -62,6 +64,7 @@ pub struct App {
     pub tickets: TicketStore,
     pub keys: JwtKeys,
     pub settings: Settings,
+    pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -73,7 +76,7 @@ impl App {
     }
 }
 
-/// Serves until `shutdown` ends; then sockets are closed with 4000, requests end, and the store is closed.
+/// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
     let (hub, hub_task) = HubHandle::start(
@@ -88,6 +91,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tickets: parts.tickets,
         keys: parts.keys,
         settings,
+        goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
@@ -98,9 +102,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         head_wait: app.settings.handshake,
     };
     let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
+    let leaving = async {
+        shutdown.await;
+        app.goodbye.say(&app.hub, app.settings.goodbye).await;
+    };
+    // Until the goodbye is over everything but a new socket is served.
     tokio::select! {
         () = accepting => {}
-        () = shutdown => {}
+        () = leaving => {}
     }
     stop.cancel();
     app.hub.close_all(CloseCode::GoingAway).await;

@@ -78,6 +78,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         frame_bytes: as_size(limits.frame_bytes),
         publish_bytes: as_size(limits.publish_bytes),
         handshake: limits.handshake(),
+        goodbye: limits.goodbye(),
         socket_queue: as_size(limits.socket_queue),
         sockets_per_user: as_size(limits.sockets_per_address),
         connections_per_ip: as_size(limits.connections_per_ip),

@@ -63,9 +63,12 @@ pub fn prepare(mut event: Event, principal: &Principal, now_ms: u64) -> Result<P
             Some(spec.kind)
         }
     };
-    let bytes = event.to_json().len();
-    if bytes > EVENT_MAX {
-        return Err(PublishError::TooLarge(bytes));
+    // Nearly every event is far from the limit: it is written as JSON once, by the store.
+    if event.json_bytes_at_most() > EVENT_MAX {
+        let bytes = event.to_json().len();
+        if bytes > EVENT_MAX {
+            return Err(PublishError::TooLarge(bytes));
+        }
     }
     Ok(Publish { event, command, expires_ms })
 }

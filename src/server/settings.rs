@@ -19,6 +19,8 @@ pub struct Settings {
     pub publish_bytes: usize,
     /// A request's head, and with it a WebSocket's handshake, arrives within this.
     pub handshake: Duration,
+    /// Over how long sockets are let go when the server ends, at most.
+    pub goodbye: Duration,
     /// Events that may wait for one socket. A client that is further behind is better served by a resume.
     pub socket_queue: usize,
     /// And their bytes. What a thousand slow sockets of one address hold they share; of their own addresses, each its own.
@@ -42,6 +44,7 @@ impl Default for Settings {
             frame_bytes: FRAME_MAX,
             publish_bytes: 1024 * 1024,
             handshake: Duration::from_secs(10),
+            goodbye: Duration::from_secs(10),
             socket_queue: 256,
             socket_queue_bytes: 1024 * 1024,
             sockets: 16_000,

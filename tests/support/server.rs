@@ -3,12 +3,14 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde_json::{Value, json};
 
 use super::{
@@ -50,7 +52,12 @@ pub struct Server {
     folder: PathBuf,
     config: PathBuf,
     process: Option<Process>,
+    /// The listening socket, where this test holds it as systemd would.
+    held: Option<TcpListener>,
 }
+
+/// What systemd does for a service with a socket (`sd_listen_fds(3)`).
+const WITH_SOCKET: &str = r#"eval "exec 3<&$1"; shift; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@""#;
 
 impl Server {
     /// Starts one; `more` is added to its `server.toml`.
@@ -60,7 +67,23 @@ impl Server {
         let config = folder.join("server.toml");
         let text = format!("listen = \"{address}\"\ndata = \"{}\"\n{more}", folder.join("server").display());
         fs::write(&config, text).expect("the config is written");
-        let mut server = Server { address, key: String::new(), folder: folder.to_owned(), config, process: None };
+        let mut server =
+            Server { address, key: String::new(), folder: folder.to_owned(), config, process: None, held: None };
+        server.start_again();
+        server
+    }
+
+    /// [`Server::start`], with a listening socket that stays open while the server is started anew.
+    #[track_caller]
+    pub fn start_held(folder: &Path, more: &str) -> Server {
+        let held = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = held.local_addr().expect("a bound socket has an address");
+        fcntl(&held, FcntlArg::F_SETFD(FdFlag::empty())).expect("it may be inherited");
+        let config = folder.join("server.toml");
+        let text = format!("listen = \"127.0.0.1:1\"\ndata = \"{}\"\n{more}", folder.join("server").display());
+        fs::write(&config, text).expect("the config is written");
+        let folder = folder.to_owned();
+        let mut server = Server { address, key: String::new(), folder, config, process: None, held: Some(held) };
         server.start_again();
         server
     }
@@ -68,7 +91,13 @@ impl Server {
     /// Starts it on its old data and port.
     #[track_caller]
     pub fn start_again(&mut self) {
-        let mut command = pikiosk(&["server", "--config"]);
+        let mut command = match &self.held {
+            None => pikiosk(&["server", "--config"]),
+            Some(held) => {
+                let number = held.as_raw_fd().to_string();
+                pikiosk_of(Path::new("sh"), &["-c", WITH_SOCKET, BINARY, &number, "server", "--config"])
+            }
+        };
         command.arg(&self.config);
         self.process = Some(Process::start("server", &self.folder, &mut command));
         until("the server is ready", seconds(20), || {
@@ -83,6 +112,15 @@ impl Server {
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
+        }
+    }
+
+    /// SIGTERM, as a deploy does it; waits for the end.
+    #[track_caller]
+    pub fn stop(&mut self, limit: Duration) {
+        if let Some(mut process) = self.process.take() {
+            let ended = process.stop(limit);
+            assert!(ended.success(), "{ended}\n{}", self.log());
         }
     }
 

@@ -58,6 +58,8 @@ fn every_failure() -> Vec<Failure> {
         Failure::Listen { address: ([127, 0, 0, 1], 8400).into(), source: io(ErrorKind::AddrInUse) },
         Failure::Listen { address: ([127, 0, 0, 1], 80).into(), source: io(ErrorKind::PermissionDenied) },
         #[cfg(feature = "server")]
+        Failure::Inherit { source: crate::io::notify::InheritError::Several(2) },
+        #[cfg(feature = "server")]
         Failure::ServerStart {
             source: OpenError::Data { path: path.clone(), source: io(ErrorKind::PermissionDenied) },
         },

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::frame::CloseCode;
+use crate::event::frame::{CloseCode, come_back_within};
 
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
@@ -180,6 +180,11 @@ impl Link {
             LinkError::Closed { code, .. } if *code == CloseCode::Replaced.code() => {
                 REPLACED_MIN + jitter(&mut self.rng, REPLACED_MIN / 2)
             }
+            // A server that restarts lets go of many: they come back over the time that it names.
+            LinkError::Closed { code, reason } if *code == CloseCode::GoingAway.code() => {
+                let spread = come_back_within(reason).map(|within| jitter(&mut self.rng, within));
+                spread.unwrap_or_default().max(full_jitter)
+            }
             LinkError::Closed { code, .. } if *code == CloseCode::TokenExpired.code() => {
                 jitter(&mut self.rng, BACK_OFF_FIRST)
             }
@@ -271,6 +276,24 @@ mod tests {
         ] {
             let wait = wait_after(&mut link(now), why.clone(), now);
             assert!((least..=most).contains(&wait), "{why:?}: {wait:?}");
+        }
+    }
+
+    #[test]
+    fn displays_that_a_server_lets_go_together_come_back_over_the_time_it_names() {
+        let now = Instant::now();
+        let reason = "going away, come back within 10 s".to_owned();
+        let mut waits: Vec<Duration> = (0..1_000)
+            .map(|seed| {
+                let mut link = Link::new(true, fastrand::Rng::with_seed(seed), now).0;
+                wait_after(&mut link, LinkError::Closed { code: 4000, reason: reason.clone() }, now)
+            })
+            .collect();
+        waits.sort();
+        assert!(waits[999] <= 10 * S);
+        for second in 0..10 {
+            let within = waits.iter().filter(|wait| wait.as_secs() == second).count();
+            assert!((60..=150).contains(&within), "{within} of 1,000 come in second {second}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! `/v1/displays`: who is enrolled, how they are, and what they put beside their receipts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -8,11 +11,12 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     Problem,
+    answers::DisplayAnswer,
     request::{self, Named},
 };
 use crate::{
@@ -30,9 +34,9 @@ const LABEL_MAX: usize = 200;
 const GROUPS_MAX: usize = 32;
 
 /// `GET /v1/displays`: a list, by id.
-pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Vec<DisplayAnswer>>, Problem> {
     request::operator(&app, request.headers())?;
-    let connected = app.hub.connected().await?;
+    let connected = connected(&app).await?;
     let rows = app.store.displays().await?;
     Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id))).collect()))
 }
@@ -42,16 +46,18 @@ pub async fn get(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DisplayAnswer>, Problem> {
     request::operator(&app, request.headers())?;
     let row = enrolled(&app, &id).await?;
-    let connected = app.hub.connected().await?.contains(&row.id);
+    let connected = connected(&app).await?.contains(&row.id);
     Ok(Json(shown(&row, connected)))
 }
 
-#[derive(Deserialize)]
+/// What of a display is to change.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Patch {
+#[schemars(rename = "DisplayPatch")]
+pub struct Patch {
     label: Option<String>,
     groups: Option<BTreeSet<GroupName>>,
 }
@@ -61,7 +67,7 @@ pub async fn patch(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DisplayAnswer>, Problem> {
     let (parts, body) = request.into_parts();
     request::operator(&app, &parts.headers)?;
     let before = enrolled(&app, &id).await?;
@@ -83,7 +89,7 @@ pub async fn patch(
             .announce(Control::cut_display(&row.id, CloseCode::GoingAway, "your groups changed, come back"))
             .await?;
     }
-    let connected = app.hub.connected().await?.contains(&row.id);
+    let connected = connected(&app).await?.contains(&row.id);
     Ok(Json(shown(&row, connected)))
 }
 
@@ -168,21 +174,30 @@ fn sent(result: StoredResult) -> Response {
     response
 }
 
+/// The displays that are connected, to any node.
+async fn connected(app: &App) -> Result<HashSet<DisplayId>, Problem> {
+    let mut connected = app.hub.connected().await?;
+    connected.extend(app.store.presence_elsewhere(app.now_ms()).await?.into_iter().filter_map(|one| one.display));
+    Ok(connected)
+}
+
 async fn enrolled(app: &App, id: &str) -> Result<DisplayRow, Problem> {
     let absent = || Problem::new(StatusCode::NOT_FOUND, "no such display is enrolled");
     let id: DisplayId = id.parse().map_err(|_| absent())?;
     app.store.display(&id).await?.ok_or_else(absent)
 }
 
-fn shown(row: &DisplayRow, connected: bool) -> Value {
-    json!({
-        "id": row.id,
-        "label": row.label,
-        "groups": row.groups,
-        "connected": connected,
-        "last_seen": row.last_seen_ms.map(UtcMillis),
-        "enrolled": UtcMillis(row.enrolled_ms),
-        "public_key": display_key::public_key_text(&row.public_key),
-        "health": row.health.as_deref(),
-    })
+fn shown(row: &DisplayRow, connected: bool) -> DisplayAnswer {
+    let last_seen = row.last_seen_ms.map(UtcMillis);
+    DisplayAnswer {
+        id: row.id.clone(),
+        label: row.label.clone(),
+        groups: row.groups.clone(),
+        connected,
+        last_seen,
+        missing_since: last_seen.filter(|_| !connected),
+        enrolled: UtcMillis(row.enrolled_ms),
+        public_key: display_key::public_key_text(&row.public_key),
+        health: row.health.as_deref().cloned(),
+    }
 }

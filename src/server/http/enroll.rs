@@ -8,10 +8,15 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Problem, request};
+use super::{
+    Problem,
+    answers::{CodeAnswer, EnrolledAnswer, NonceAnswer, TicketAnswer},
+    request,
+};
 use crate::{
     auth::{display_key, enrollment, nonce, ticket::Grant},
     event::{DisplayId, address::UserName, frame::CloseCode, time::UtcMillis},
@@ -21,9 +26,11 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
+/// Whom a code is for, if it is for one.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Offer {
+#[schemars(rename = "EnrollmentRequest")]
+pub struct Offer {
     display: Option<DisplayId>,
 }
 
@@ -34,20 +41,21 @@ pub async fn offer(State(app): State<Arc<App>>, request: Request) -> Result<Resp
     let offer: Offer = request::json(&parts.headers, body).await?;
     let (code, expires_ms) =
         app.store.create_enrollment(offer.display.clone(), enrollment::LIFE_MS, app.now_ms()).await?;
-    let answer = json!({"code": code, "expires": UtcMillis(expires_ms), "display": offer.display});
+    let answer = CodeAnswer { code, expires: UtcMillis(expires_ms), display: offer.display };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-#[derive(Deserialize)]
+/// A code, and the key that is to be known from now on.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Enroll {
+pub struct Enroll {
     code: String,
     public_key: String,
     display: Option<DisplayId>,
 }
 
 /// `POST /v1/enroll` {code, public_key, display?} -> {display}.
-pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Json<EnrolledAnswer>, Problem> {
     let (parts, body) = request.into_parts();
     let enroll: Enroll = request::json(&parts.headers, body).await?;
     let public_key = display_key::public_key_from_text(&enroll.public_key)
@@ -60,7 +68,7 @@ pub async fn enroll(State(app): State<Arc<App>>, request: Request) -> Result<Jso
             .await?;
     }
     tracing::info!(display = %enrolled.display, "enrolled");
-    Ok(Json(json!({"display": enrolled.display})))
+    Ok(Json(EnrolledAnswer { display: enrolled.display }))
 }
 
 /// `GET /v1/nonce` -> {nonce, expires}: for one ticket request, within 60 s.
@@ -69,28 +77,31 @@ pub async fn nonce(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let mut random = [0; 12];
     (app.store.randomness())(&mut random);
     let nonce = nonce::make(&app.store.secret(), random, now_ms);
-    let answer = json!({"nonce": nonce, "expires": UtcMillis(now_ms + nonce::LIFE_MS)});
+    let answer = NonceAnswer { nonce, expires: UtcMillis(now_ms + nonce::LIFE_MS) };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-#[derive(Deserialize)]
+/// Whom a ticket is for.
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum TicketRequest {
+pub enum TicketRequest {
     Display(ByDisplay),
     User(ForUser),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ByDisplay {
+#[schemars(inline)]
+pub struct ByDisplay {
     display: DisplayId,
     nonce: String,
     signature: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ForUser {
+#[schemars(inline)]
+pub struct ForUser {
     user: UserName,
 }
 
@@ -115,7 +126,7 @@ pub async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Res
         }
     };
     let minted = app.tickets.mint(&grant, now_ms).await?;
-    let answer = json!({"ticket": minted.key, "expires": UtcMillis(minted.expires_ms)});
+    let answer = TicketAnswer { ticket: minted.key, expires: UtcMillis(minted.expires_ms) };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 

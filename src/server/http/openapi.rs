@@ -1,121 +1,37 @@
-//! `GET /openapi.json`: the HTTP side for other programs. Commands and their data come from the registry.
+//! `GET /openapi.json`: the HTTP side for other programs. Requests come from the table of routes, bodies and answers from
+//! their types, commands and their data from the registry.
 
-use axum::Json;
+use std::sync::OnceLock;
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::{
+    answers::{CloudEvent, ProblemAnswer},
+    routes::{Content, ROUTES, Route, Who},
+};
 use crate::event::command::REGISTRY;
 
-/// Who may ask, in OpenAPI's words.
-enum Who {
-    Anybody,
-    Bearer,
-}
+/// Events in one batch.
+const BATCH_MAX: usize = 1000;
 
-/// One operation: method, path, summary, who, the schema of its body, its good answers.
-type Operation =
-    (&'static str, &'static str, &'static str, Who, Option<&'static str>, &'static [(&'static str, &'static str)]);
-
-const OPERATIONS: &[Operation] = &[
-    (
-        "post",
-        "/v1/events",
-        "Publishes an event, or all or none of a batch of them. With `wait`, the answer has the receipts so far.",
-        Who::Bearer,
-        Some("Event"),
-        &[("202", "Placed"), ("200", "Outcome")],
-    ),
-    ("get", "/v1/events/{id}", "An event with its receipts so far.", Who::Bearer, None, &[("200", "Outcome")]),
-    ("get", "/v1/displays", "Every enrolled display.", Who::Bearer, None, &[("200", "Displays")]),
-    ("get", "/v1/displays/{id}", "One display.", Who::Bearer, None, &[("200", "Display")]),
-    (
-        "patch",
-        "/v1/displays/{id}",
-        "Changes its label, or its whole set of groups.",
-        Who::Bearer,
-        Some("DisplayPatch"),
-        &[("200", "Display")],
-    ),
-    (
-        "delete",
-        "/v1/displays/{id}",
-        "Forgets a display; its socket is closed with 4502.",
-        Who::Bearer,
-        None,
-        &[("204", "")],
-    ),
-    (
-        "get",
-        "/v1/displays/{id}/screenshot",
-        "The newest picture that the display has put.",
-        Who::Bearer,
-        None,
-        &[("200", "Bytes")],
-    ),
-    (
-        "put",
-        "/v1/displays/{id}/results/{event}",
-        "The display itself, with a fresh ticket or its JWT: a result of at most 8 MiB.",
-        Who::Bearer,
-        Some("Bytes"),
-        &[("204", "")],
-    ),
-    (
-        "get",
-        "/v1/displays/{id}/results/{event}",
-        "A result that the display has put.",
-        Who::Bearer,
-        None,
-        &[("200", "Bytes")],
-    ),
-    (
-        "post",
-        "/v1/enrollments",
-        "Makes a one-time code for a new display.",
-        Who::Bearer,
-        Some("EnrollmentRequest"),
-        &[("201", "Enrollment")],
-    ),
-    (
-        "post",
-        "/v1/enroll",
-        "A new display redeems its code for its own key.",
-        Who::Anybody,
-        Some("Enroll"),
-        &[("200", "Enrolled")],
-    ),
-    ("get", "/v1/nonce", "For one ticket request of a display, within 60 s.", Who::Anybody, None, &[("200", "Nonce")]),
-    (
-        "post",
-        "/v1/tickets",
-        "A ticket that opens one WebSocket within 20 s: for a user, by an operator; or for a display, by its signature.",
-        Who::Bearer,
-        Some("TicketRequest"),
-        &[("200", "Ticket")],
-    ),
-    ("get", "/v1/presence", "Who is connected.", Who::Bearer, None, &[("200", "Presence")]),
-    (
-        "get",
-        "/v1/ws",
-        "The WebSocket (subprotocol cloudevents.json): a ticket or JWT as bearer, as ws_token or token, or as subprotocol bearer.<...>.",
-        Who::Bearer,
-        None,
-        &[("101", "")],
-    ),
-    ("get", "/healthz", "The process answers.", Who::Anybody, None, &[("200", "Status")]),
-    ("get", "/readyz", "The store answers.", Who::Anybody, None, &[("200", "Status")]),
-    ("get", "/metrics", "Prometheus text.", Who::Anybody, None, &[("200", "Text")]),
-    ("get", "/openapi.json", "This document.", Who::Anybody, None, &[("200", "Any")]),
-];
-
-pub async fn get() -> Json<Value> {
-    Json(document())
+pub async fn get() -> Response {
+    // It is the same for as long as the process lives.
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| document().to_string());
+    ([(header::CONTENT_TYPE, "application/json")], text.as_str()).into_response()
 }
 
 fn document() -> Value {
+    let mut schemas = Schemas::new();
     let mut paths = Map::new();
-    for operation in OPERATIONS {
-        let path = paths.entry(operation.1).or_insert_with(|| json!({}));
-        path[operation.0] = described(operation);
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.lower()] = schemas.operation(route);
     }
     json!({
         "openapi": "3.1.0",
@@ -123,124 +39,92 @@ fn document() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An operator's key, or a JWT."}},
-            "schemas": schemas(),
+            "schemas": schemas.all(),
         },
     })
 }
 
-fn described((method, path, summary, who, body, answers): &Operation) -> Value {
-    let parameter = |name: &str, place: &str, text: &str| json!({"name": name, "in": place, "required": place == "path", "description": text, "schema": {"type": "string"}});
-    let mut parameters: Vec<Value> = path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| parameter(name, "path", ""))
-        .collect();
-    match (*method, *path) {
-        ("post", "/v1/events") => parameters.push(parameter("wait", "query", "10s, 500ms or 2m: at most 2 minutes")),
-        ("get", "/v1/events/{id}") => parameters.push(parameter("source", "query", "else the newest of that id")),
-        _ => {}
-    }
-    let mut responses: Map<String, Value> =
-        answers.iter().map(|(status, schema)| ((*status).to_owned(), answer(schema))).collect();
-    let problem = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
-    responses.insert(
-        "default".to_owned(),
-        json!({"description": "RFC 9457", "content": {"application/problem+json": problem}}),
-    );
-    let mut described = json!({"summary": summary, "parameters": parameters, "responses": responses});
-    described["security"] = if matches!(who, Who::Bearer) { json!([{"bearer": []}]) } else { json!([]) };
-    if let Some(body) = body {
-        described["requestBody"] = json!({"content": content(body)});
-    }
-    described
+/// Schemas are written once and named where they are used. What is read has other required members than what is written.
+struct Schemas {
+    read: SchemaGenerator,
+    written: SchemaGenerator,
 }
 
-fn answer(schema: &str) -> Value {
-    if schema.is_empty() {
-        json!({"description": "done"})
-    } else {
-        json!({"description": schema, "content": content(schema)})
+impl Schemas {
+    fn new() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|settings| {
+                settings.definitions_path = "/components/schemas".into();
+                settings.meta_schema = None;
+            })
+        };
+        Schemas {
+            read: settings().for_deserialize().into_generator(),
+            written: settings().for_serialize().into_generator(),
+        }
+    }
+
+    fn operation(&mut self, route: &Route) -> Value {
+        let parameter = |name: &str, place: &str, text: &str| json!({"name": name, "in": place, "required": place == "path", "description": text, "schema": {"type": "string"}});
+        let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_path = in_path.map(|name| parameter(name, "path", ""));
+        let in_query = route.query.iter().map(|(name, text)| parameter(name, "query", text));
+        let parameters: Vec<Value> = in_path.chain(in_query).collect();
+        let mut responses = Map::new();
+        for (status, content) in route.answers {
+            let described = match content {
+                Content::Nothing => json!({"description": "done"}),
+                content => json!({"description": "", "content": held(*content, &mut self.written)}),
+            };
+            responses.insert(status.to_string(), described);
+        }
+        let problem = json!({"schema": self.written.subschema_for::<ProblemAnswer>()});
+        responses.insert(
+            "default".to_owned(),
+            json!({"description": "RFC 9457", "content": {"application/problem+json": problem}}),
+        );
+        let mut described = json!({"summary": route.summary, "parameters": parameters, "responses": responses});
+        described["security"] = if route.who == Who::Bearer { json!([{"bearer": []}]) } else { json!([]) };
+        if !matches!(route.body, Content::Nothing) {
+            described["requestBody"] = json!({"content": held(route.body, &mut self.read)});
+        }
+        described
+    }
+
+    fn all(mut self) -> Value {
+        let mut all = self.read.take_definitions(true);
+        all.append(&mut self.written.take_definitions(true));
+        for spec in REGISTRY {
+            // The registry's schemas stand alone, with what they share inside of each.
+            let text = spec.schema().to_string().replace("#/$defs/", "#/components/schemas/");
+            let mut schema: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+            schema.remove("$schema");
+            if let Some(Value::Object(mut shared)) = schema.remove("$defs") {
+                all.append(&mut shared);
+            }
+            schema.insert("description".to_owned(), spec.summary.into());
+            all.insert(format!("kiosk.{}", spec.name), schema.into());
+        }
+        all.into()
     }
 }
 
-fn content(schema: &str) -> Value {
-    let of = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
-    let batch = json!({"schema": {"type": "array", "maxItems": 1000, "items": {"$ref": "#/components/schemas/Event"}}});
-    match schema {
-        "Event" => json!({"application/cloudevents+json": of("Event"), "application/cloudevents-batch+json": batch}),
-        "Bytes" => json!({"*/*": {}}),
-        "Text" => json!({"text/plain": {}}),
-        "Any" => json!({"application/json": {}}),
-        name => json!({"application/json": of(name)}),
+fn held(content: Content, schemas: &mut SchemaGenerator) -> Value {
+    match content {
+        Content::Nothing => json!({}),
+        Content::Json(schema) => json!({"application/json": {"schema": schema(schemas)}}),
+        Content::Bytes => json!({"*/*": {}}),
+        Content::Text => json!({"text/plain": {}}),
+        Content::Events => {
+            let named = schemas.subschema_for::<CloudEvent>();
+            let batch = json!({"type": "array", "maxItems": BATCH_MAX, "items": named});
+            json!({
+                "application/cloudevents+json": {"schema": named},
+                "application/cloudevents-batch+json": {"schema": batch},
+                "*/*": {"description": "binary mode: the attributes are ce-* headers, the body is the data"},
+            })
+        }
     }
-}
-
-fn object(required: &[&str], properties: &Value) -> Value {
-    json!({"type": "object", "required": required, "properties": properties})
-}
-
-fn schemas() -> Value {
-    let text = json!({"type": "string"});
-    let time = json!({"type": "string", "format": "date-time"});
-    let texts = json!({"type": "array", "items": text});
-    let place =
-        json!({"id": text, "address": text, "epoch": text, "offset": {"type": "string", "pattern": "^[0-9]+$"}});
-    let receipt = object(
-        &["display", "event", "status"],
-        &json!({
-            "display": text, "event": text, "source": text, "error": text, "took_ms": {"type": "integer"},
-            "status": {"enum": ["shown", "done", "failed", "refused", "expired", "superseded"]},
-            "frame_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "result": {},
-        }),
-    );
-    let mut outcome = place.clone();
-    outcome["receipts"] = json!({"type": "array", "items": receipt});
-    outcome["pending"] = texts.clone();
-    outcome["event"] = json!({"$ref": "#/components/schemas/Event"});
-    let display = json!({
-        "id": text, "label": text, "groups": texts, "connected": {"type": "boolean"}, "last_seen": {"type": ["string", "null"]},
-        "enrolled": time, "public_key": text, "health": {"type": ["object", "null"]},
-    });
-    let commands: Map<String, Value> = REGISTRY
-        .iter()
-        .map(|spec| {
-            let mut schema = spec.schema();
-            schema["description"] = spec.summary.into();
-            (format!("kiosk.{}", spec.name), schema)
-        })
-        .collect();
-    let mut all = json!({
-        "Event": object(&["specversion", "id", "source", "type", "subject"], &json!({
-            "specversion": {"const": "1.0"}, "id": text, "source": text, "time": time, "expirytime": time, "data": {},
-            "type": {"type": "string", "description": "kiosk.<command>, with data by the schema of that name; or a type of your own, for the page"},
-            "subject": {"type": "string", "description": "display/<id>, group/<name>, user/<name> or all"},
-        })),
-        "Placed": object(&["id", "address", "epoch", "offset"], &place),
-        "Outcome": object(&["id", "address", "epoch", "offset", "receipts", "pending"], &outcome),
-        "Display": object(&["id"], &display),
-        "Displays": {"type": "array", "items": {"$ref": "#/components/schemas/Display"}},
-        "DisplayPatch": object(&[], &json!({"label": text, "groups": texts})),
-        "EnrollmentRequest": object(&[], &json!({"display": text})),
-        "Enrollment": object(&["code", "expires"], &json!({"code": text, "expires": time, "display": {"type": ["string", "null"]}})),
-        "Enroll": object(&["code", "public_key"], &json!({"code": text, "public_key": text, "display": text})),
-        "Enrolled": object(&["display"], &json!({"display": text})),
-        "Nonce": object(&["nonce", "expires"], &json!({"nonce": text, "expires": time})),
-        "TicketRequest": {"oneOf": [
-            object(&["user"], &json!({"user": text})),
-            object(&["display", "nonce", "signature"], &json!({"display": text, "nonce": text, "signature": text})),
-        ]},
-        "Ticket": object(&["ticket", "expires"], &json!({"ticket": text, "expires": time})),
-        "Presence": object(&["sockets"], &json!({"sockets": {"type": "array", "items": {"type": "object"}}})),
-        "Status": object(&["status"], &json!({"status": text})),
-        "Problem": object(&["title", "status", "detail"], &json!({
-            "type": text, "title": text, "status": {"type": "integer"}, "detail": text,
-            "index": {"type": "integer", "description": "which event of a batch, from 0"},
-        })),
-    });
-    if let Some(all) = all.as_object_mut() {
-        all.extend(commands);
-    }
-    all
 }
 
 #[cfg(test)]
@@ -256,8 +140,21 @@ mod tests {
             let name = named.split('"').next().unwrap();
             assert!(schemas.contains_key(name), "{name}");
         }
+        assert!(!text.contains("#/$defs/"), "every schema is one of the document's own");
         for spec in REGISTRY {
             assert!(schemas.contains_key(&format!("kiosk.{}", spec.name)), "{}", spec.name);
         }
+    }
+
+    #[test]
+    fn what_is_sent_and_what_is_answered_have_schemas_of_their_own() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        let required = |name: &str| schemas[name]["required"].as_array().cloned().unwrap_or_default();
+        assert!(required("Display").contains(&json!("missing_since")), "it is always answered, null or not");
+        assert!(!required("Problem").contains(&json!("index")));
+        let post = &document["paths"]["/v1/events"]["post"];
+        assert!(post["requestBody"]["content"]["application/cloudevents-batch+json"].is_object(), "{post}");
+        assert!(post["responses"]["202"]["content"]["application/json"]["schema"].is_object(), "{post}");
     }
 }

@@ -8,29 +8,44 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
 
-use super::{Problem, request};
-use crate::{event::time::UtcMillis, server::App};
+use super::{
+    Problem,
+    answers::{PresenceAnswer, SocketAnswer, StatusAnswer},
+    request,
+};
+use crate::{
+    event::time::UtcMillis,
+    server::{App, hub::Gone, store::Present},
+};
 
 /// `GET /v1/presence`: who is connected now, by an operator.
-pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<Value>, Problem> {
+pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<PresenceAnswer>, Problem> {
     request::operator(&app, request.headers())?;
-    let present = app.hub.present().await?;
-    let one = |present: &crate::server::store::Present| json!({"name": present.name, "display": present.display, "since": UtcMillis(present.since_ms)});
-    Ok(Json(json!({"sockets": present.iter().map(one).collect::<Vec<_>>()})))
+    let mut present = app.hub.present().await?;
+    present.extend(app.store.presence_elsewhere(app.now_ms()).await?);
+    let one = |socket: Present| SocketAnswer {
+        name: socket.name,
+        display: socket.display,
+        since: UtcMillis(socket.since_ms),
+    };
+    Ok(Json(PresenceAnswer { sockets: present.into_iter().map(one).collect() }))
 }
 
 /// `GET /healthz`: the process answers.
-pub async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+pub async fn alive() -> Json<StatusAnswer> {
+    Json(StatusAnswer { status: "ok" })
 }
 
 /// `GET /readyz`: the hub and the store answer.
-pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<StatusAnswer>, Problem> {
+    if app.goodbye.has_begun() {
+        // A load balancer sends nobody here any more.
+        return Err(Gone.into());
+    }
     app.hub.counts().await?;
     app.store.heads(&[crate::event::Address::All]).await?;
-    Ok(Json(json!({"status": "ready"})))
+    Ok(Json(StatusAnswer { status: "ready" }))
 }
 
 /// `GET /metrics`: Prometheus text (exposition format 0.0.4). Totals only, no names: it is open to whoever can connect.

@@ -223,13 +223,24 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         found
     }
 
+    /// From now on no socket enters. How many are open.
+    pub fn let_none_in(&mut self) -> usize {
+        self.leaving = true;
+        self.members.len()
+    }
+
+    /// Asks so many of those that are open longest to end.
+    pub fn close_some(&mut self, count: usize, code: CloseCode, reason: &str) {
+        let sockets: Vec<SocketId> = self.members.keys().copied().take(count).collect();
+        for socket in sockets {
+            self.end(socket, code, reason);
+        }
+    }
+
     /// Asks every socket to end, and lets none in any more.
     pub fn close_all(&mut self, code: CloseCode) {
         self.leaving = true;
-        let sockets: Vec<SocketId> = self.members.keys().copied().collect();
-        for socket in sockets {
-            self.end(socket, code, code.reason());
-        }
+        self.close_some(usize::MAX, code, code.reason());
     }
 
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {

@@ -61,6 +61,8 @@ enum Ask {
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
+    LetNoneIn(oneshot::Sender<usize>),
+    CloseSome(usize, CloseCode, String, oneshot::Sender<()>),
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
@@ -187,6 +189,16 @@ impl HubHandle {
         Ok(Watch { receipts, commits, hub: self.clone() })
     }
 
+    /// From now on no socket enters; answers how many are open.
+    pub async fn let_none_in(&self) -> Result<usize, Gone> {
+        self.ask(Ask::LetNoneIn).await
+    }
+
+    /// Asks so many of those that are open longest to end.
+    pub async fn close_some(&self, count: usize, code: CloseCode, reason: &str) -> Result<(), Gone> {
+        self.ask(|answer| Ask::CloseSome(count, code, reason.to_owned(), answer)).await
+    }
+
     /// Asks every socket to end, and lets none in any more.
     pub async fn close_all(&self, code: CloseCode) {
         let _ = self.asks.send(Ask::CloseAll(code)).await;
@@ -246,6 +258,13 @@ fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
             let _ = answer.send(());
         }
         Ask::Forget(commits) => hub.forget(&commits, |waiter| waiter.0.is_closed()),
+        Ask::LetNoneIn(answer) => {
+            let _ = answer.send(hub.let_none_in());
+        }
+        Ask::CloseSome(count, code, reason, answer) => {
+            hub.close_some(count, code, &reason);
+            let _ = answer.send(());
+        }
         Ask::CloseAll(code) => hub.close_all(code),
         Ask::Connected(answer) => {
             let _ = answer.send(hub.connected());

@@ -112,7 +112,7 @@ impl World {
                 let newest = |slot| self.stored.iter().rfind(|event| event.kind == Some(Kind::State(slot))).cloned();
                 let state = [Slot::Content, Slot::Zoom].into_iter().filter_map(newest).collect();
                 let actions = self.stored.iter().filter(|event| event.kind == Some(Kind::Action)).cloned();
-                let backlog = Backlog { state, pending_actions: actions.collect(), superseded: Vec::new(), as_of };
+                let backlog = Backlog { state, pending_actions: actions.collect(), settled: Vec::new(), as_of };
                 self.input(Input::Backlog(Box::new(backlog)));
             }
             _ => {}

@@ -21,7 +21,7 @@ mod ending;
 mod reader;
 mod run;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -39,7 +39,7 @@ use super::{
     App,
     accept::{Peer, Rewind},
     http::Problem,
-    hub::{EnterError, Entrant, Place},
+    hub::{CapError, EnterError, Entrant, Place},
     session::Terms,
 };
 use crate::{
@@ -150,6 +150,12 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
         addresses: addresses.clone(),
     };
     let place = app.hub.enter(entrant, now_ms).await.map_err(|error| match error {
+        EnterError::Cap(CapError::GoingAway) => {
+            let mut random = [0; 8];
+            (app.store.randomness())(&mut random);
+            let retry_s = app.goodbye.retry_after_s(Instant::now(), u64::from_le_bytes(random));
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(retry_s)
+        }
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;

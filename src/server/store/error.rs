@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::event::DisplayId;
+use crate::{auth::enrollment::Refusal, event::DisplayId};
 
 /// Why the store did not do it. Cloned to every waiter of a failed batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,4 +73,16 @@ pub enum EnrollError {
     ForAnother(DisplayId),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Refusal> for EnrollError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Expired => EnrollError::Code("it has expired"),
+            Refusal::Spent => EnrollError::Code("it was used by another key"),
+            Refusal::TooManyTries => EnrollError::Code("it was tried too often"),
+            Refusal::Taken(id) => EnrollError::Taken(id),
+            Refusal::ForAnother(id) => EnrollError::ForAnother(id),
+        }
+    }
 }

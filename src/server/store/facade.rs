@@ -48,11 +48,12 @@ impl Store {
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
     pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
-        if options.data.is_none() {
-            let (store, feed) = Memory::open(options, random)?;
+        let Options { data, limits } = options;
+        let Some(data) = data else {
+            let (store, feed) = Memory::open(limits, random);
             return Ok((Store::Memory(store), feed));
-        }
-        let (store, feed) = Embedded::open(options, random)?;
+        };
+        let (store, feed) = Embedded::open(&data, limits, random)?;
         Ok((Store::Embedded(store), feed))
     }
 
@@ -98,7 +99,9 @@ impl Store {
         each!(self, store => store.heads(addresses).await)
     }
 
-    /// What to give to a display that connects, or whose groups changed. `NotEnrolled` if it is not.
+    /// What to give to a display that connects, or whose groups changed. `NotEnrolled` if it is not. Each action that it gives
+    /// is an attempt: one that was given [`super::Limits::attempts`] times and never answered ends here as `failed`, so that it
+    /// cannot kill a display for ever. State is never counted.
     pub async fn backlog(&self, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
         each!(self, store => store.backlog(display, now_ms).await)
     }

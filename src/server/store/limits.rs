@@ -17,6 +17,10 @@ pub struct Limits {
     /// Events whose text and receipts are kept for `GET /v1/events/{id}` after they left history. 200,000 of 1 KiB are
     /// 200 MB.
     pub detail_events: u64,
+    /// What all events of the memory engine may take, in bytes; the file of the other engine has its disk. Over it the oldest
+    /// leave their histories early, and if all that is left is owed or retained, `StoreError::Full`. 256 MiB are some
+    /// 150,000 events of half a KiB.
+    pub memory_bytes: usize,
     /// Addresses that ever had an event (a user's name is any text, so this needs a bound).
     pub addresses: u64,
     /// Action commands waiting for one display; one more is `StoreError::QueueFull`. At one a second a display that
@@ -25,6 +29,10 @@ pub struct Limits {
     /// Undone state commands kept per display and slot, so that a burst at a connected display gets its own
     /// receipts; older ones become `superseded`.
     pub pending_states: u64,
+    /// How often a connecting display is given an action that it never answers, before the action ends as `failed`: it may
+    /// be what the display dies of. State has no such bound: it is always painted again, and what a site does to a
+    /// browser the display's own recovery deals with.
+    pub attempts: u32,
     /// How long after its due time an action of a *connected* display expires, in ms: it may be acting.
     pub expiry_grace_ms: u64,
     /// Enrolled displays. A publish to `all` makes one ledger row for each.
@@ -56,9 +64,11 @@ impl Default for Limits {
             dedupe_ms: 24 * HOUR_MS,
             dedupe_entries: 5_000_000,
             detail_events: 200_000,
+            memory_bytes: 256 * 1024 * 1024,
             addresses: 200_000,
             pending_actions: 1_000,
             pending_states: 32,
+            attempts: 5,
             expiry_grace_ms: 30_000,
             displays: 10_000,
             enrollments: 10_000,

@@ -16,12 +16,16 @@
 //! Limits and their reasons are all in `limits.rs`.
 
 mod embedded;
+mod epoch;
 mod error;
 mod facade;
 mod limits;
 mod memory;
 mod one_time;
+mod results;
+mod secret_file;
 mod types;
+mod words;
 
 pub use embedded::make_data_dir;
 pub use error::{EnrollError, StoreError};

@@ -14,6 +14,7 @@ use crate::{
 const T0: u64 = 1_777_896_000_000;
 const TTL: u64 = 100;
 const ACTIONS_MAX: u64 = 3;
+const ATTEMPTS_MAX: u32 = 2;
 const DISPLAYS: [&str; 3] = ["a", "b", "c"];
 const ADDRESSES: [&str; 6] = ["display/a", "display/b", "display/gone", "group/g", "all", "user/u"];
 
@@ -54,6 +55,8 @@ struct Known {
     expires_ms: Option<u64>,
     /// Display to receipt: status and frame; None while pending.
     rows: BTreeMap<&'static str, Option<(Status, bool)>>,
+    /// How often a display was given it on connecting.
+    given: BTreeMap<&'static str, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +96,8 @@ impl Model {
         let offset = self.offsets.entry(address).or_default();
         *offset += 1;
         let expires_ms = (kind == Some(Kind::Action)).then_some(now_ms + TTL);
-        let known = Known { commit: self.commits, offset: *offset, address, kind, expires_ms, rows };
+        let known =
+            Known { commit: self.commits, offset: *offset, address, kind, expires_ms, rows, given: BTreeMap::new() };
         let offset = known.offset;
         self.events.insert(id, known);
         Ok((offset, true))
@@ -121,7 +125,8 @@ impl Model {
         }
     }
 
-    /// State and actions (as commit numbers) that a display gets; what lost becomes superseded.
+    /// State and actions (as commit numbers) that a display gets; what lost becomes superseded, and what was given too often
+    /// failed.
     fn connect(&mut self, display: &'static str, now_ms: u64) -> (Vec<u64>, Vec<u64>) {
         let mut winners: BTreeMap<Slot, u64> = BTreeMap::new();
         for known in self.events.values().filter(|known| reaches(known.address, display)) {
@@ -130,11 +135,19 @@ impl Model {
                 *winner = known.commit.max(*winner);
             }
         }
-        let mut actions: Vec<u64> = self
-            .pending(display)
-            .filter(|known| known.kind == Some(Kind::Action) && known.expires_ms.is_some_and(|end| end > now_ms))
-            .map(|known| known.commit)
-            .collect();
+        let mut actions: Vec<u64> = Vec::new();
+        for known in self.events.values_mut() {
+            let Some(row @ None) = known.rows.get_mut(display) else { continue };
+            if known.kind == Some(Kind::Action) && known.expires_ms.is_some_and(|end| end > now_ms) {
+                let given = known.given.entry(display).or_default();
+                if *given >= ATTEMPTS_MAX {
+                    *row = Some((Status::Failed, false));
+                } else {
+                    *given += 1;
+                    actions.push(known.commit);
+                }
+            }
+        }
         actions.sort_unstable();
         for known in self.events.values_mut() {
             if let (Some(Kind::State(slot)), Some(row @ None)) = (known.kind, known.rows.get_mut(display))
@@ -164,9 +177,11 @@ impl Model {
     }
 }
 
-async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let limits = Limits { pending_actions: ACTIONS_MAX, expiry_grace_ms: 50, ..Limits::default() };
-    let (store, mut feed) = Store::open(Options { data: None, limits }, random::fill).unwrap();
+fn limits() -> Limits {
+    Limits { pending_actions: ACTIONS_MAX, attempts: ATTEMPTS_MAX, expiry_grace_ms: 50, ..Limits::default() }
+}
+
+async fn run(store: Store, mut feed: Feed, steps: Vec<Step>) -> Result<(), TestCaseError> {
     for display in DISPLAYS {
         let display: DisplayId = display.parse().unwrap();
         let (code, _) = store.create_enrollment(Some(display.clone()), 9, T0).await.unwrap();
@@ -231,8 +246,19 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn any_sequence_of_operations_comes_out_as_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(steps))?;
+    fn in_memory_any_sequence_of_operations_comes_out_as_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
+        let (store, feed) = Store::open(Options { data: None, limits: limits() }, random::fill).unwrap();
+        on_a_runtime(run(store, feed, steps))?;
     }
+
+    /// The file's engine, over bytes in memory: a thousand stores would be a hundred thousand fsyncs.
+    #[test]
+    fn embedded_any_sequence_of_operations_comes_out_as_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
+        let (store, feed) = embedded::Embedded::open_in_memory(limits(), random::fill).unwrap();
+        on_a_runtime(run(Store::Embedded(store), feed, steps))?;
+    }
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }

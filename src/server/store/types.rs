@@ -186,8 +186,9 @@ pub struct Backlog {
     pub state: Vec<Arc<Committed>>,
     /// Actions without a final receipt that have not expired, in commit order.
     pub pending_actions: Vec<Arc<Committed>>,
-    /// State commands that lost before they were done: their `superseded` receipts are written (and in the feed).
-    pub superseded: Vec<Settled>,
+    /// What ended by this very call: state that lost before it was done (`superseded`), and actions that were given
+    /// [`super::Limits::attempts`] times without an answer (`failed`). Their receipts are written, and in the feed.
+    pub settled: Vec<Settled>,
     /// Commit number of the snapshot: what the feed brings with a higher one is not in it.
     pub as_of: u64,
 }

@@ -88,3 +88,56 @@ pub async fn records_are_kept_in_the_order_of_their_keys_and_replaced(bed: Bed) 
     assert!(!store.remove_record("things", "a").await.unwrap());
     assert_eq!(store.records("things", "", 10).await.unwrap().len(), 2);
 }
+
+pub async fn a_display_is_taken_in_under_another_id_with_its_key_and_groups(bed: Bed) {
+    let (store, _feed) = bed.open().await;
+    enroll(&store, "old", &["shops"]).await;
+    let row = store.display(&id("old")).await.unwrap().unwrap();
+    let kept = KeptDisplay {
+        label: row.label.clone(),
+        groups: row.groups.clone(),
+        public_key: row.public_key,
+        enrolled_ms: row.enrolled_ms,
+        last_seen_ms: Some(T0),
+    };
+    assert!(!store.adopt_display(&id("old"), kept.clone()).await.unwrap(), "that id is taken");
+    assert!(store.adopt_display(&id("new"), kept.clone()).await.unwrap());
+    let new = store.display(&id("new")).await.unwrap().unwrap();
+    assert_eq!((new.public_key, new.groups, new.last_seen_ms), (row.public_key, row.groups, Some(T0)));
+    publish(&store, "m", "group/shops", "kiosk.message").await;
+    assert_eq!(store.event("m", None).await.unwrap().unwrap().pending, [id("new"), id("old")]);
+}
+
+pub async fn what_a_node_announces_comes_in_the_feed_after_what_was_committed_before(bed: Bed) {
+    let (store, mut feed) = bed.open().await;
+    publish(&store, "a", "all", "x").await;
+    let cut = Control::cut_display(&id("lobby"), crate::event::frame::CloseCode::GoingAway, "removed");
+    store.announce(cut.clone()).await.unwrap();
+    publish(&store, "b", "all", "x").await;
+    let fed = fed(&mut feed, 3).await;
+    assert!(matches!(&fed[1], Fed::Control(told) if **told == cut), "{fed:?}");
+}
+
+pub async fn a_full_collection_refuses_new_records_and_still_replaces_old_ones(bed: Bed) {
+    let (store, _feed) = bed.with_limits(Limits { records: 2, ..Limits::default() }).await;
+    let put = |collection: &'static str, key: &'static str| {
+        let store = store.clone();
+        async move { store.put_record(collection, Record { key: key.into(), value: b"1".to_vec() }).await }
+    };
+    put("things", "a").await.unwrap();
+    put("things", "b").await.unwrap();
+    assert!(matches!(put("things", "c").await, Err(StoreError::Full { limit: 2, .. })));
+    put("things", "b").await.unwrap();
+    put("others", "c").await.unwrap();
+}
+
+pub async fn when_a_display_was_heard_of_and_how_it_is_are_told_with_it(bed: Bed) {
+    let (store, _feed) = bed.open().await;
+    enroll(&store, "lobby", &[]).await;
+    assert_eq!(store.display(&id("lobby")).await.unwrap().unwrap().last_seen_ms, None);
+    store.seen(&id("lobby"), Some(Default::default()), T0 + 5);
+    store.seen(&id("lobby"), None, T0 + 6);
+    let row = store.display(&id("lobby")).await.unwrap().unwrap();
+    assert_eq!((row.last_seen_ms, row.health.is_some()), (Some(T0 + 6), true), "a sign of life keeps the health");
+    assert!(store.display(&id("nobody")).await.unwrap().is_none());
+}

@@ -65,12 +65,20 @@ contract! {
         results_belong_to_an_event_of_the_display_and_are_bounded;
     backlog:
         a_display_that_connects_gets_the_newest_state_of_each_slot_and_its_actions,
-        a_display_that_joins_a_group_gets_its_state_and_may_answer_for_it;
+        a_display_that_joins_a_group_gets_its_state_and_may_answer_for_it,
+        an_action_that_is_never_answered_ends_as_failed_and_kills_no_display_for_ever,
+        an_answer_or_a_new_action_begins_to_count_afresh,
+        a_display_that_joins_a_group_in_flight_gets_its_state_and_none_of_its_earlier_actions,
+        a_display_that_leaves_a_group_still_owes_what_was_published_before_and_loses_its_state;
     fleet:
         enrollment_gives_a_display_its_key_once,
         a_display_that_is_removed_leaves_nothing_behind,
         tickets_and_nonces_work_once,
-        records_are_kept_in_the_order_of_their_keys_and_replaced;
+        records_are_kept_in_the_order_of_their_keys_and_replaced,
+        a_display_is_taken_in_under_another_id_with_its_key_and_groups,
+        what_a_node_announces_comes_in_the_feed_after_what_was_committed_before,
+        a_full_collection_refuses_new_records_and_still_replaces_old_ones,
+        when_a_display_was_heard_of_and_how_it_is_are_told_with_it;
 }
 
 /// Where the stores of one case lie.

@@ -147,13 +147,7 @@ pub fn redeem(
                 batch.txn.open_table(OFFERS)?.insert(hash, schema::encode(&offer).as_slice())?;
                 batch.dirty = true;
             }
-            return Ok(Err(match refusal {
-                Refusal::Expired => EnrollError::Code("it has expired"),
-                Refusal::Spent => EnrollError::Code("it was used by another key"),
-                Refusal::TooManyTries => EnrollError::Code("it was tried too often"),
-                Refusal::Taken(id) => EnrollError::Taken(id),
-                Refusal::ForAnother(id) => EnrollError::ForAnother(id),
-            }));
+            return Ok(Err(refusal.into()));
         }
     };
     let known = get(batch.txn, &display)?;

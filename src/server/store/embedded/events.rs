@@ -13,7 +13,10 @@ use super::{
     },
     writer::Batch,
 };
-use crate::event::{Address, DisplayId, Event, Position, Receipt, Status, command::Kind, time::UtcMillis};
+use crate::{
+    event::{Address, DisplayId, Event, Position, Receipt, Status, command::Kind, time::UtcMillis},
+    server::store::{epoch, words},
+};
 
 /// How much text one piece of history carries at most, in bytes.
 const HISTORY_BYTES: usize = 1024 * 1024;
@@ -118,7 +121,7 @@ fn plan(batch: &Batch<'_>, items: &[Publish]) -> Result<Vec<Planned>, StoreError
 fn first_publish(batch: &Batch<'_>, id: &str, row: (u64, u64, u64, &str)) -> Result<Published, StoreError> {
     let (commit, offset, generation, address) = row;
     let address = read_address(address)?;
-    let epoch = schema::epoch(batch.shared.seed(), &address, generation);
+    let epoch = epoch::of(batch.shared.seed(), &address, generation);
     Ok(Published { id: id.to_owned(), address, position: Position { epoch, offset }, commit, fresh: false })
 }
 
@@ -169,7 +172,7 @@ fn append(
     let commit = batch.commit;
 
     let (generation, last, first) = txn.open_table(ADDRESSES)?.get(key.as_str())?.map_or((0, 0, 1), |row| row.value());
-    let position = Position { epoch: schema::epoch(batch.shared.seed(), &address, generation), offset: last + 1 };
+    let position = Position { epoch: epoch::of(batch.shared.seed(), &address, generation), offset: last + 1 };
     event.position = Some(position.clone());
     event.subject = Some(address.clone());
     event.token = None;
@@ -247,8 +250,8 @@ fn queue_command(
         supersede_oldest(batch, display, &queue, now_ms)?;
     }
     for display in full {
-        let receipt = Receipt::new(&command.event.id, &command.event.source, Status::Failed, 0)
-            .because("the queue of this display is full");
+        let receipt =
+            Receipt::new(&command.event.id, &command.event.source, Status::Failed, 0).because(words::QUEUE_FULL);
         ledger::settle(batch, commit, display, receipt)?;
     }
     Ok(())
@@ -307,7 +310,7 @@ pub fn as_of(rows: &impl Rows) -> Result<u64, StoreError> {
 pub fn head(rows: &impl Rows, seed: &[u8; 32], address: &Address) -> Result<Head, StoreError> {
     let addresses = rows.rows(ADDRESSES)?;
     let (generation, last, first) = addresses.get(address.to_string().as_str())?.map_or((0, 0, 1), |row| row.value());
-    Ok(Head { epoch: schema::epoch(seed, address, generation), last, first })
+    Ok(Head { epoch: epoch::of(seed, address, generation), last, first })
 }
 
 pub fn history(

@@ -2,9 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
@@ -16,7 +13,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head, History,
-    KeptDisplay, Options, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
+    KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
     displays, events, ledger, open, records,
     shared::{Seen, Shared},
     writer::{Batch, Job, Task},
@@ -28,6 +25,7 @@ use crate::{
         ticket::{self, Grant, Minted},
     },
     event::{Address, DisplayId, Receipt, health::Health},
+    server::store::{epoch, secret_file},
 };
 
 /// How long one waits for a place in the writer's queue.
@@ -53,8 +51,13 @@ impl Embedded {
     ///
     /// # Errors
     /// `Locked`, `NewerSchema`, `Damaged`, `Io`, `DiskFull`.
-    pub fn open(options: Options, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
-        Ok(Embedded::from_opened(open::open(options, random)?))
+    pub fn open(data: &Path, limits: Limits, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
+        Ok(Embedded::from_opened(open::open(data, limits, random)?))
+    }
+
+    #[cfg(test)]
+    pub fn open_in_memory(limits: Limits, random: fn(&mut [u8])) -> Result<(Embedded, Feed), StoreError> {
+        Ok(Embedded::from_opened(open::open_in_memory(limits, random)?))
     }
 
     pub(super) fn from_opened(opened: open::Opened) -> (Embedded, Feed) {
@@ -112,13 +115,13 @@ impl Embedded {
     pub async fn backlog(&self, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
         let found = self.read(|rows| {
             let row = displays::get(rows, display)?.ok_or_else(|| StoreError::NotEnrolled(display.clone()))?;
-            let view = ledger::view(rows, &row.addresses(display), display, now_ms)?;
+            let view = ledger::view(rows, &row.addresses(display), display, &self.shared.limits, now_ms)?;
             Ok((view, events::as_of(rows)?))
         })?;
-        if let (ledger::View { state, pending_actions, lost }, as_of) = found
-            && lost.is_empty()
-        {
-            return Ok(Backlog { state, pending_actions, superseded: Vec::new(), as_of });
+        let (view, as_of) = found;
+        if view.is_only_read() {
+            let ledger::View { state, pending_actions, .. } = view;
+            return Ok(Backlog { state, pending_actions, settled: Vec::new(), as_of });
         }
         let display = display.clone();
         self.write(1, move |batch| ledger::backlog(batch, &display, now_ms)).await
@@ -206,9 +209,7 @@ impl Embedded {
 
     /// Secret of this store, the same after a restart: for codes that are checked without being kept.
     pub fn secret(&self) -> [u8; 32] {
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.shared.seed());
-        let tag = ring::hmac::sign(&key, b"pikiosk server secret v1");
-        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+        epoch::secret(self.shared.seed())
     }
 
     /// Keeps a record; it replaces one of the same key.
@@ -259,8 +260,7 @@ impl Embedded {
         }
         let key = operator_key::key_text(self.shared.random());
         let hash = operator_key::hash(&key);
-        let file = file.to_owned();
-        blocking(move || write_secret(&file, &key)).await?;
+        secret_file::write(file, key).await?;
         self.write(1, move |batch| displays::add_operator(batch, hash, now_ms)).await?;
         self.shared.add_operator(hash);
         Ok(true)
@@ -367,22 +367,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Io(error.to_string())))
-}
-
-/// Writes a secret that only its owner may read, and has it on disk.
-fn write_secret(file: &Path, text: &str) -> Result<(), StoreError> {
-    match fs::remove_file(file) {
-        // Of a store that is gone, or of a start that was cut before its hash was kept.
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    opened.write_all(text.as_bytes())?;
-    opened.write_all(b"\n")?;
-    opened.sync_all()?;
-    if let Some(dir) = file.parent() {
-        fs::File::open(dir)?.sync_all()?;
-    }
-    Ok(())
 }

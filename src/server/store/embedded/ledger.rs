@@ -15,12 +15,15 @@ use std::{
 use redb::ReadableTable;
 
 use super::{
-    Backlog, Committed, Fed, ReceiptOutcome, Settled, StoreError, displays,
+    Backlog, Committed, Fed, Limits, ReceiptOutcome, Settled, StoreError, displays,
     events::{self, load, read_id},
-    schema::{self, ACTION, COUNTS, EVENTS, EXPIRY, IDS, LEDGER, PENDING, Rows, STATE},
+    schema::{self, ACTION, ATTEMPTS, COUNTS, EVENTS, EXPIRY, IDS, LEDGER, PENDING, Rows, STATE},
     writer::Batch,
 };
-use crate::event::{Address, DisplayId, Receipt, Status};
+use crate::{
+    event::{Address, DisplayId, Receipt, Status},
+    server::store::words,
+};
 
 /// How many rows one `expire` ends at most; the rest are next.
 const EXPIRE_MAX: usize = 2_000;
@@ -45,6 +48,7 @@ pub fn settle(
         if expires_ms > 0 {
             txn.open_table(EXPIRY)?.remove((expires_ms, commit, name))?;
         }
+        txn.open_table(ATTEMPTS)?.remove((name, commit))?;
         let mut counts = txn.open_table(COUNTS)?;
         let left = counts.get((name, queue.as_str()))?.map_or(0, |row| row.value()).saturating_sub(1);
         if left == 0 {
@@ -84,7 +88,7 @@ pub fn supersede(
     display: &DisplayId,
     now_ms: u64,
 ) -> Result<Option<Settled>, StoreError> {
-    settle_own(batch, commit, display, Status::Superseded, "a newer command of the same kind came first", now_ms)
+    settle_own(batch, commit, display, Status::Superseded, words::SUPERSEDED, now_ms)
 }
 
 /// Takes a display's receipt.
@@ -165,14 +169,30 @@ pub fn has_row(rows: &impl Rows, id: &str, display: &DisplayId) -> Result<bool, 
     Ok(false)
 }
 
-/// What a display that connects is given, and which of its pending commands lost.
+/// What a display that connects is given.
 pub struct View {
     pub state: Vec<Arc<Committed>>,
     pub pending_actions: Vec<Arc<Committed>>,
-    pub lost: Vec<u64>,
+    /// State that waits and lost.
+    lost: Vec<u64>,
+    /// Actions that it was given too often.
+    poison: Vec<u64>,
 }
 
-pub fn view(rows: &impl Rows, addresses: &[Address], display: &DisplayId, now_ms: u64) -> Result<View, StoreError> {
+impl View {
+    /// True if giving it changes nothing: state is given without being counted.
+    pub fn is_only_read(&self) -> bool {
+        self.lost.is_empty() && self.poison.is_empty() && self.pending_actions.is_empty()
+    }
+}
+
+pub fn view(
+    rows: &impl Rows,
+    addresses: &[Address],
+    display: &DisplayId,
+    limits: &Limits,
+    now_ms: u64,
+) -> Result<View, StoreError> {
     let mut winners: BTreeMap<String, Arc<Committed>> = BTreeMap::new();
     {
         let state = rows.rows(STATE)?;
@@ -192,8 +212,8 @@ pub fn view(rows: &impl Rows, addresses: &[Address], display: &DisplayId, now_ms
             }
         }
     }
-    let mut view = View { state: Vec::new(), pending_actions: Vec::new(), lost: Vec::new() };
-    let pending = rows.rows(PENDING)?;
+    let mut view = View { state: Vec::new(), pending_actions: Vec::new(), lost: Vec::new(), poison: Vec::new() };
+    let (pending, attempts) = (rows.rows(PENDING)?, rows.rows(ATTEMPTS)?);
     for row in pending.range((display.as_str(), 0)..=(display.as_str(), u64::MAX))? {
         let (key, value) = row?;
         let (commit, (expires_ms, queue)) = (key.value().1, value.value());
@@ -201,10 +221,13 @@ pub fn view(rows: &impl Rows, addresses: &[Address], display: &DisplayId, now_ms
             if winners.get(queue).is_some_and(|winner| winner.commit > commit) {
                 view.lost.push(commit);
             }
-        } else if (expires_ms == 0 || expires_ms > now_ms)
-            && let Some(event) = load(rows, commit)?
-        {
-            view.pending_actions.push(Arc::new(event));
+        } else if expires_ms == 0 || expires_ms > now_ms {
+            let given = attempts.get((display.as_str(), commit))?.map_or(0, |row| row.value());
+            if given >= limits.attempts.into() {
+                view.poison.push(commit);
+            } else if let Some(event) = load(rows, commit)? {
+                view.pending_actions.push(Arc::new(event));
+            }
         }
     }
     view.state = winners.into_values().collect();
@@ -212,16 +235,29 @@ pub fn view(rows: &impl Rows, addresses: &[Address], display: &DisplayId, now_ms
     Ok(view)
 }
 
-/// The view in the writer's transaction, with the receipts of what lost.
+/// The view in the writer's transaction: with the receipts of what lost and of what was given too often, and with one more
+/// attempt for each action that it gives.
 pub fn backlog(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let row = displays::get(batch.txn, display)?.ok_or_else(|| StoreError::NotEnrolled(display.clone()))?;
-    let view = view(batch.txn, &row.addresses(display), display, now_ms)?;
-    let mut superseded = Vec::new();
+    let limits = &batch.shared.limits;
+    let view = view(batch.txn, &row.addresses(display), display, limits, now_ms)?;
+    let mut settled = Vec::new();
     for commit in view.lost {
-        superseded.extend(supersede(batch, commit, display, now_ms)?);
+        settled.extend(supersede(batch, commit, display, now_ms)?);
     }
-    Ok(Backlog { state: view.state, pending_actions: view.pending_actions, superseded, as_of: batch.commit })
+    for commit in view.poison {
+        let error = words::poison(limits.attempts);
+        settled.extend(settle_own(batch, commit, display, Status::Failed, &error, now_ms)?);
+    }
+    let mut attempts = batch.txn.open_table(ATTEMPTS)?;
+    for action in &view.pending_actions {
+        let key = (display.as_str(), action.commit);
+        let given = attempts.get(key)?.map_or(0, |row| row.value());
+        attempts.insert(key, given + 1)?;
+        batch.dirty = true;
+    }
+    Ok(Backlog { state: view.state, pending_actions: view.pending_actions, settled, as_of: batch.commit })
 }
 
 /// Ends what is overdue: at once, or with the grace for a display that is connected and may be acting.
@@ -247,8 +283,7 @@ pub fn expire(batch: &mut Batch<'_>, connected: &HashSet<DisplayId>, now_ms: u64
     }
     let mut settled = Vec::with_capacity(overdue.len());
     for (commit, display) in overdue {
-        let error = "it was not done before its expirytime";
-        settled.extend(settle_own(batch, commit, &display, Status::Expired, error, now_ms)?);
+        settled.extend(settle_own(batch, commit, &display, Status::Expired, words::EXPIRED, now_ms)?);
     }
     Ok(settled)
 }
@@ -261,7 +296,7 @@ pub fn abandon(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Resul
         range.map(|row| Ok(row?.0.value().1)).collect::<Result<_, StoreError>>()?
     };
     for commit in commits {
-        settle_own(batch, commit, display, Status::Failed, "the display was removed", now_ms)?;
+        settle_own(batch, commit, display, Status::Failed, words::REMOVED, now_ms)?;
     }
     Ok(())
 }

@@ -26,15 +26,14 @@ mod ledger;
 mod open;
 mod prune;
 mod records;
-mod results;
 mod schema;
 mod shared;
 mod writer;
 
 use super::{
     Backlog, Committed, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head,
-    History, KeptDisplay, Limits, Options, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats,
-    StoreError, StoredResult, one_time,
+    History, KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError,
+    StoredResult, one_time, results,
 };
 pub use handle::Embedded;
 pub use open::make_data_dir;

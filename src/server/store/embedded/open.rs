@@ -1,4 +1,4 @@
-//! Opening the file, or memory in its place.
+//! Opening the file.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use redb::{Builder, Database, DatabaseError, ReadableTable, backends};
 use tokio::sync::mpsc;
 
 use super::{
-    Feed, Options, StoreError, displays, events,
+    Feed, StoreError, displays, events,
     prune::Pruner,
     results::Results,
     schema::{self, META, Rows, SCHEMA, SECRETS},
@@ -32,24 +32,19 @@ pub struct Opened {
     pub writer: std::thread::JoinHandle<()>,
 }
 
-pub fn open(options: Options, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
-    match options.data {
-        None => {
-            let opener: Opener = Box::new(|| {
-                let backend = backends::InMemoryBackend::new();
-                Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
-            });
-            let results = Results::Memory(Default::default());
-            start(opener, None, results, options.limits, random)
-        }
-        Some(data) => {
-            make_data_dir(&data)?;
-            let file = data.join(FILE);
-            let path = file.clone();
-            let opener: Opener = Box::new(move || open_file(&path));
-            start(opener, Some(file), Results::Files(data.join("results")), options.limits, random)
-        }
-    }
+pub fn open(data: &Path, limits: super::Limits, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
+    make_data_dir(data)?;
+    let file = data.join(FILE);
+    let path = file.clone();
+    let opener: Opener = Box::new(move || open_file(&path));
+    start(opener, Some(file), Results::Files(data.join("results")), limits, random)
+}
+
+/// The same without a disk, for tests that make thousands of stores.
+#[cfg(test)]
+pub fn open_in_memory(limits: super::Limits, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
+    let opener: Opener = Box::new(|| Ok(Builder::new().create_with_backend(backends::InMemoryBackend::new())?));
+    start(opener, None, Results::Memory(Default::default()), limits, random)
 }
 
 /// Opens with any opener: tests bring one whose disk fails.

@@ -7,6 +7,7 @@
 //!  STATE (address, slot) -> commit      the retained state command
 //!  LEDGER (commit, display) -> receipt, or nothing while it is pending
 //!  PENDING (display, commit) -> expires, queue    EXPIRY (expires, commit, display)    COUNTS (display, queue)
+//!  ATTEMPTS (display, commit) -> how often it was given
 //!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   OPERATORS key hash -> made
 //! ```
 
@@ -17,10 +18,7 @@ use redb::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::StoreError;
-use crate::event::{
-    Address,
-    command::{Kind, Slot},
-};
+use crate::event::command::{Kind, Slot};
 
 /// Version of everything in this file.
 pub const SCHEMA: u64 = 1;
@@ -41,6 +39,8 @@ pub const DEDUPE_AGE: Def<u64, (u64, [u8; 16])> = Def::new("dedupe_age");
 pub const LEDGER: Def<(u64, &str), &[u8]> = Def::new("ledger");
 pub const PENDING: Def<(&str, u64), (u64, &str)> = Def::new("pending");
 pub const EXPIRY: Def<(u64, u64, &str), ()> = Def::new("expiry");
+/// How often a backlog gave an owed action.
+pub const ATTEMPTS: Def<(&str, u64), u64> = Def::new("attempts");
 pub const COUNTS: Def<(&str, &str), u64> = Def::new("counts");
 pub const DISPLAYS: Def<&str, &[u8]> = Def::new("displays");
 pub const MEMBERS: Def<(&str, &str), ()> = Def::new("members");
@@ -62,6 +62,7 @@ pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(LEDGER)?;
     txn.open_table(PENDING)?;
     txn.open_table(EXPIRY)?;
+    txn.open_table(ATTEMPTS)?;
     txn.open_table(COUNTS)?;
     txn.open_table(DISPLAYS)?;
     txn.open_table(MEMBERS)?;
@@ -168,16 +169,6 @@ pub fn dedupe_hash(source: &str, id: &str) -> [u8; 16] {
     context.finish().as_ref()[..16].try_into().expect("SHA-256 has more than 16 bytes")
 }
 
-/// The epoch of an address: random, because the seed is; the same before and after its first event; another one for each
-/// generation, and a generation ends when the history is lost.
-pub fn epoch(seed: &[u8; 32], address: &Address, generation: u64) -> String {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(seed);
-    context.update(&generation.to_be_bytes());
-    context.update(address.to_string().as_bytes());
-    context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 macro_rules! from_redb {
     ($($error:ty),*) => {
         $(impl From<$error> for StoreError {
@@ -234,14 +225,5 @@ mod tests {
     #[test]
     fn source_and_id_are_told_apart() {
         assert_ne!(dedupe_hash("a", "bc"), dedupe_hash("ab", "c"));
-    }
-
-    #[test]
-    fn an_epoch_belongs_to_one_address_and_generation() {
-        let (all, user) = (Address::All, "user/a".parse().unwrap());
-        assert_eq!(epoch(&[1; 32], &all, 0), epoch(&[1; 32], &all, 0));
-        for other in [epoch(&[1; 32], &user, 0), epoch(&[1; 32], &all, 1), epoch(&[2; 32], &all, 0)] {
-            assert_ne!(epoch(&[1; 32], &all, 0), other);
-        }
     }
 }

@@ -1,0 +1,224 @@
+//! This server, with the store in memory or on disk.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::future::LocalBoxFuture;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{Peer, Publisher, To, http::Connection, payload};
+use crate::{
+    crowd::{Joined, greeted, read_to},
+    options::Options,
+    support::{
+        process::Process,
+        server::{free_port, pikiosk_of},
+        wait::until,
+    },
+    usage::Group,
+    wire::{Kind as Protocol, Said, Wire, client_frame},
+};
+
+const SECRET: &[u8] = b"only for the bench: 32 bytes and more";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    Disk,
+}
+
+/// What opens a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    Jwt,
+    /// Minted by the server just before ([`Peer::admit`]): it lives 20 s.
+    Ticket,
+}
+
+pub struct Pikiosk {
+    name: &'static str,
+    pub address: SocketAddr,
+    process: Process,
+    key: String,
+    pub credential: Cell<Credential>,
+    tickets: RefCell<HashMap<usize, String>>,
+}
+
+impl Pikiosk {
+    pub fn start(folder: &Path, options: &Options, kind: Kind) -> Pikiosk {
+        let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let (name, store) = match kind {
+            Kind::Memory => ("pikiosk memory", "memory"),
+            Kind::Disk => ("pikiosk disk", "embedded"),
+        };
+        let secret = folder.join("jwt.secret");
+        std::fs::write(&secret, SECRET).expect("the secret is written");
+        let data = folder.join("pikiosk");
+        let text = format!(
+            "listen = \"{address}\"\ndata = \"{}\"\n[store]\nkind = \"{store}\"\n{}\n\
+             [[auth.jwt]]\nid = \"bench\"\nalgorithm = \"HS256\"\nsecret_file = \"{}\"\n",
+            data.display(),
+            options.config.as_deref().unwrap_or_default(),
+            secret.display()
+        );
+        let config = folder.join("server.toml");
+        std::fs::write(&config, text).expect("the config is written");
+        let mut command = pikiosk_of(&options.binary, &["server", "--config"]);
+        let mut process = Process::start("pikiosk", folder, command.arg(&config));
+        let key = data.join("operator.key");
+        let key = until("pikiosk listens", Duration::from_secs(20), || {
+            assert!(process.ended().is_none(), "pikiosk ended: {}", process.log());
+            std::net::TcpStream::connect(address).ok()?;
+            std::fs::read_to_string(&key).ok()
+        });
+        let key = key.trim().to_owned();
+        Pikiosk { name, address, process, key, credential: Cell::new(Credential::Jwt), tickets: RefCell::default() }
+    }
+
+    async fn mint(&self, connection: &mut Connection, number: usize) -> io::Result<String> {
+        let headers = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.key);
+        let body = json!({"user": format!("u{number}")}).to_string();
+        let (status, body) = connection.post("/v1/tickets", &headers, &body).await?;
+        let answer: serde_json::Value = serde_json::from_slice(body)?;
+        answer["ticket"].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("{status} {answer}")))
+    }
+
+    /// The handshake's request.
+    pub fn handshake(&self, number: usize) -> String {
+        let bearer = self.tickets.borrow_mut().remove(&number).unwrap_or_else(|| token(number));
+        format!(
+            "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: cloudevents.json\r\nAuthorization: Bearer {bearer}\r\n\r\n",
+            self.address
+        )
+    }
+
+    /// Opens one; `data` is what it resumes with.
+    pub async fn open(&self, number: usize, data: &serde_json::Value) -> io::Result<Joined> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        stream.set_zero_linger()?;
+        stream.write_all(self.handshake(number).as_bytes()).await?;
+        let (bytes, end) = read_to(&mut stream, b"\r\n\r\n").await?;
+        if !bytes.starts_with(b"HTTP/1.1 101") {
+            return Err(io::Error::other(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        let mut wire = Wire::new(Protocol::WebSocket);
+        // kiosk.hello and kiosk.resumed.
+        let mut greetings: u64 = 2;
+        wire.cut(&bytes[end..], |said| greetings -= u64::from(said == Said::Message));
+        let resume = json!({"specversion": "1.0", "id": "1", "source": "bench", "type": "kiosk.resume", "data": data});
+        stream.write_all(&client_frame(&resume.to_string())).await?;
+        let mut joined = Joined { stream, wire, greetings };
+        greeted(&mut joined).await?;
+        Ok(joined)
+    }
+}
+
+impl Peer for Pikiosk {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn processes(&self) -> Group {
+        Group(vec![self.process.pid()])
+    }
+
+    fn admit(&self, numbers: std::ops::Range<usize>) -> LocalBoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.credential.get() == Credential::Jwt {
+                return;
+            }
+            let mut connection = Connection::open(self.address).await.expect("the server listens");
+            for number in numbers {
+                let ticket = self.mint(&mut connection, number).await.expect("a ticket is minted");
+                self.tickets.borrow_mut().insert(number, ticket);
+            }
+        })
+    }
+
+    fn join(&self, number: usize) -> LocalBoxFuture<'_, io::Result<Joined>> {
+        Box::pin(async move { self.open(number, &json!({})).await })
+    }
+
+    fn publisher(&self) -> LocalBoxFuture<'_, Box<dyn Publisher>> {
+        Box::pin(async move {
+            let connection = Connection::open(self.address).await.expect("the server listens");
+            let headers =
+                |kind: &str| format!("Authorization: Bearer {}\r\nContent-Type: application/{kind}+json\r\n", self.key);
+            let publisher = Events {
+                connection,
+                single: headers("cloudevents"),
+                batch: headers("cloudevents-batch"),
+                payload: payload(),
+                prefix: format!("{:x}", fastrand::u64(..)),
+                next: 0,
+            };
+            Box::new(publisher) as Box<dyn Publisher>
+        })
+    }
+
+    fn open_loop(&self) -> bool {
+        false
+    }
+}
+
+struct Events {
+    connection: Connection,
+    single: String,
+    batch: String,
+    payload: String,
+    /// Of the ids of events: no two publishers have the same.
+    prefix: String,
+    next: u64,
+}
+
+impl Events {
+    fn event(&mut self, to: To) -> String {
+        self.next += 1;
+        let subject = match to {
+            To::All => "group/bench".to_owned(),
+            To::One(number) => format!("user/u{number}"),
+        };
+        format!(
+            r#"{{"specversion":"1.0","id":"{}-{}","source":"bench","type":"org.example.bench","subject":"{subject}","data":"{}"}}"#,
+            self.prefix, self.next, self.payload
+        )
+    }
+}
+
+impl Publisher for Events {
+    fn send<'a>(&'a mut self, to: &'a [To]) -> LocalBoxFuture<'a, ()> {
+        Box::pin(async move {
+            let events: Vec<String> = to.iter().map(|to| self.event(*to)).collect();
+            let (headers, body) = match events.as_slice() {
+                [one] => (&self.single, one.clone()),
+                many => (&self.batch, format!("[{}]", many.join(","))),
+            };
+            let (status, body) =
+                self.connection.post("/v1/events", headers, &body).await.expect("the server answers a publish");
+            assert_eq!(status, 202, "{}", String::from_utf8_lossy(body));
+        })
+    }
+}
+
+/// An HS256 token that may hear `group/bench` and its own user.
+fn token(number: usize) -> String {
+    let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let user = format!("u{number}");
+    let addresses = ["group/bench".to_owned(), format!("user/{user}")];
+    let claims = json!({"sub": user, "exp": now + 3600, "addr": addresses});
+    let text = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT", "kid": "bench"})), part(claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET);
+    format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, text.as_bytes())))
+}
