@@ -27,6 +27,7 @@ use crate::{
     server::{
         App,
         hub::Place,
+        metrics::By,
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
@@ -213,7 +214,7 @@ impl Socket {
     }
 
     fn step(&mut self, input: Input) {
-        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.keys };
+        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.trust };
         let effects = self.session.step(input, context);
         self.apply(effects);
     }
@@ -282,8 +283,12 @@ impl Socket {
                 app.store.seen(&display, health.map(|health| *health), now_ms);
                 return;
             }
+            Effect::Retell(principal) => {
+                let retold = self.place.retell(&principal);
+                Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
+            }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
-                let answer = match app.store.publish(vec![*publish], now_ms).await {
+                let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
                     Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
                     Err(error) => Err(error.to_string()),
                 };
