@@ -13,9 +13,12 @@
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod http;
+pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "server")]
+pub mod rabbit;
 #[cfg(feature = "display")]
 pub mod scenarios;
 #[cfg(feature = "display")]
