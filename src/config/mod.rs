@@ -28,6 +28,8 @@ mod merged;
 mod origin;
 mod server;
 mod server_auth;
+mod server_amqp;
+mod server_celery;
 mod shape;
 mod show;
 
@@ -40,6 +42,8 @@ pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use server::{Limits, ServerFile, ServerSettings, StoreKind, StoreSettings};
 pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
+pub use server_amqp::AmqpSettings;
+pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use show::Shown;
 
 use merged::Merged;

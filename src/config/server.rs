@@ -10,8 +10,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::origin::Refusals;
-use super::server_auth::{AuthFile, AuthSettings};
-use super::{Document, layers::Sources};
+use super::{
+    Document,
+    layers::Sources,
+    server_amqp::{AmqpFile, AmqpSettings},
+    server_auth::{AuthFile, AuthSettings},
+    server_celery::{CeleryFile, CelerySettings},
+};
 
 /// The settings of the event server.
 #[derive(Clone, PartialEq)]
@@ -23,6 +28,10 @@ pub struct ServerSettings {
     /// The Redis in which another application mints tickets; `None`: tickets live in the store.
     pub tickets_redis: Option<Url>,
     pub auth: AuthSettings,
+    /// The RabbitMQ from which events are taken.
+    pub amqp: Option<AmqpSettings>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<CelerySettings>,
     pub limits: Limits,
     _sole: Sole,
 }
@@ -30,13 +39,15 @@ pub struct ServerSettings {
 /// The address of the Redis may carry a password: it stays out of logs.
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, data, store, tickets_redis, auth, limits, _sole } = self;
+        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, _sole } = self;
         f.debug_struct("ServerSettings")
             .field("listen", listen)
             .field("data", data)
             .field("store", store)
             .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
             .field("auth", auth)
+            .field("amqp", amqp)
+            .field("celery", celery)
             .field("limits", limits)
             .finish()
     }
@@ -143,6 +154,10 @@ pub struct ServerFile {
     tickets: TicketsFile,
     /// Whom the server believes.
     auth: AuthFile,
+    /// Events from a RabbitMQ.
+    amqp: AmqpFile,
+    /// Tasks that pages and displays may start on your Celery workers.
+    celery: CeleryFile,
     /// What the server takes from one client, and keeps for one.
     limits: Limits,
 }
@@ -155,6 +170,8 @@ impl Default for ServerFile {
             store: StoreFile::default(),
             tickets: TicketsFile::default(),
             auth: AuthFile::default(),
+            amqp: AmqpFile::default(),
+            celery: CeleryFile::default(),
             limits: Limits::default(),
         }
     }
@@ -189,7 +206,7 @@ struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
-    const NOT_YET: &[&str] = &["amqp", "celery", "store.url"];
+    const NOT_YET: &[&str] = &["store.url"];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
@@ -207,12 +224,16 @@ impl Document for ServerSettings {
         }
         let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
         let auth = file.auth.settings(refusals);
+        let amqp = file.amqp.settings(refusals);
+        let celery = file.celery.settings(refusals);
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
             store: StoreSettings { kind: file.store.kind },
             tickets_redis,
             auth,
+            amqp,
+            celery,
             limits: file.limits,
             _sole: Sole,
         })

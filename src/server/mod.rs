@@ -8,7 +8,7 @@
 //!                 |  '---- ?wait -------|--|--------------------------------'                        |
 //!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
 //!                                       |  '--------------- receipt, health ------------------------'
-//!                              expiry (1 s tick)
+//!   RabbitMQ --> ingest/ ---prepare------^            expiry (1 s tick)
 //! ```
 //!
 //! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
@@ -17,14 +17,17 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+mod backoff;
 pub mod directory;
 mod expiry;
 mod goodbye;
 pub mod http;
 pub mod hub;
+pub mod ingest;
 pub mod open;
 pub mod outbound;
-mod publishing;
+pub mod publishing;
+mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
@@ -57,6 +60,8 @@ pub struct Parts {
     pub tickets: TicketStore,
     pub directory: Directory,
     pub follower: Follower,
+    /// The broker that events are taken from.
+    pub amqp: Option<ingest::amqp::Source>,
 }
 
 /// What every handler and socket shares.
@@ -69,6 +74,8 @@ pub struct App {
     /// Of the directory: what sockets judge tokens by.
     pub trust: Arc<Trust>,
     pub settings: Settings,
+    /// How it is with the broker.
+    pub broker: Arc<ingest::Told>,
     pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
@@ -104,10 +111,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         trust: parts.directory.trust().clone(),
         directory: parts.directory,
         settings,
+        broker: Arc::default(),
         goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
+    let intake = parts.amqp.map(|source| {
+        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
+    });
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let caps = accept::Caps {
@@ -115,7 +126,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
     };
-    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let leaving = async {
         shutdown.await;
         app.goodbye.say(&app.hub, app.settings.goodbye).await;
@@ -132,6 +143,12 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
     let _ = tokio::join!(expiry, follower);
+    if let Some(intake) = intake {
+        let abort = intake.abort_handle();
+        if tokio::time::timeout(GOODBYE, intake).await.is_err() {
+            abort.abort();
+        }
+    }
     // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);
     parts.store.close().await;

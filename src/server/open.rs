@@ -5,6 +5,8 @@ use std::{io, path::PathBuf, sync::Arc};
 use super::{
     Parts, Settings,
     directory::{Directory, Trust, jwks},
+    ingest,
+    rabbit::RabbitError,
     store::{self, Store, StoreError},
     tickets::{RedisTickets, TicketStore},
 };
@@ -35,6 +37,8 @@ pub enum OpenError {
     Data { path: PathBuf, source: io::Error },
     #[error("use the Redis of `tickets.redis`: {problem}")]
     Redis { problem: String },
+    #[error("use the RabbitMQ of `{key}`")]
+    Rabbit { key: &'static str, source: RabbitError },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -82,6 +86,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
             RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
         ),
     };
+    let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
+    let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let trust = Arc::new(Trust::new(keys));
     let (directory, follower) = Directory::open(store.clone(), trust, sources).await.map_err(failed)?;
@@ -101,7 +107,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, tickets, directory, follower }, operator_key, key_is_new })
+    let parts = Parts { store, feed, tickets, directory, follower, amqp };
+    Ok(Opened { settings, parts, operator_key, key_is_new })
 }
 
 /// A key is in our hands now, or is fetched.

@@ -17,6 +17,8 @@ pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "server")]
+pub mod rabbit;
 #[cfg(feature = "display")]
 pub mod scenarios;
 #[cfg(feature = "display")]

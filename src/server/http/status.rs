@@ -52,6 +52,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<StatusAnswer>, Pr
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let (sockets, displays, delivered) = app.hub.counts().await?;
     let stats = app.store.stats();
+    let broker = app.broker.numbers();
     let mut text = String::new();
     for (name, kind, help, value) in [
         ("pikiosk_sockets", "gauge", "WebSockets open.", sockets as u64),
@@ -61,6 +62,11 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
         ("pikiosk_commits_total", "counter", "Durable commits of the store since the start.", stats.commits),
         ("pikiosk_operations_total", "counter", "Writes answered by the store since the start.", stats.operations),
         ("pikiosk_store_failures_total", "counter", "Writes that failed on the disk since the start.", stats.failures),
+        ("pikiosk_amqp_connected", "gauge", "1 while RabbitMQ is connected.", broker.connected.into()),
+        ("pikiosk_amqp_consuming", "gauge", "1 while this server takes events from RabbitMQ.", broker.consuming.into()),
+        ("pikiosk_amqp_messages_total", "counter", "Messages of RabbitMQ that were stored.", broker.messages),
+        ("pikiosk_amqp_dead_letters_total", "counter", "Messages of RabbitMQ that cannot be used.", broker.dead_letters),
+        ("pikiosk_amqp_failures_total", "counter", "Connections to RabbitMQ that failed or were lost.", broker.failures),
         ("pikiosk_store_bytes", "gauge", "Size of the store's file.", stats.file_bytes),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
