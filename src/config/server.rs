@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::origin::Refusals;
 use super::{
-    Document,
+    Document, RedisAddress,
     layers::Sources,
     server_amqp::{AmqpFile, AmqpSettings},
     server_auth::{AuthFile, AuthSettings},
     server_celery::{CeleryFile, CelerySettings},
+    server_store::{self, StoreFile, StoreSettings},
 };
 
 /// The settings of the event server.
@@ -26,7 +26,7 @@ pub struct ServerSettings {
     pub data: PathBuf,
     pub store: StoreSettings,
     /// The Redis in which another application mints tickets; `None`: tickets live in the store.
-    pub tickets_redis: Option<Url>,
+    pub tickets_redis: Option<RedisAddress>,
     pub auth: AuthSettings,
     /// The RabbitMQ from which events are taken.
     pub amqp: Option<AmqpSettings>,
@@ -44,26 +44,13 @@ impl fmt::Debug for ServerSettings {
             .field("listen", listen)
             .field("data", data)
             .field("store", store)
-            .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
+            .field("tickets_redis", tickets_redis)
             .field("auth", auth)
             .field("amqp", amqp)
             .field("celery", celery)
             .field("limits", limits)
             .finish()
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreSettings {
-    pub kind: StoreKind,
-}
-
-/// What keeps the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    Embedded,
-    Memory,
 }
 
 /// What the server takes from one client, and keeps for one; each is a bound that a test can reach.
@@ -177,20 +164,6 @@ impl Default for ServerFile {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct StoreFile {
-    /// "embedded": a file in the data folder, safe against a power cut. "memory": forgotten at the end.
-    #[schemars(extend("x-refused" = {"redis": "this version has no Redis store"}))]
-    kind: StoreKind,
-}
-
-impl Default for StoreFile {
-    fn default() -> Self {
-        Self { kind: StoreKind::Embedded }
-    }
-}
-
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct TicketsFile {
@@ -206,7 +179,7 @@ struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
-    const NOT_YET: &[&str] = &["store.url"];
+    const NOT_YET: &[&str] = &[];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
@@ -222,14 +195,15 @@ impl Document for ServerSettings {
         if file.data.trim().is_empty() {
             refusals.refuse("data", "the folder has no name", "write a path, such as /var/lib/pikiosk-server");
         }
-        let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
+        let store = file.store.settings(refusals);
+        let tickets_redis = file.tickets.redis.and_then(|text| server_store::address("tickets.redis", &text, refusals));
         let auth = file.auth.settings(refusals);
         let amqp = file.amqp.settings(refusals);
         let celery = file.celery.settings(refusals);
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
-            store: StoreSettings { kind: file.store.kind },
+            store: store?,
             tickets_redis,
             auth,
             amqp,
@@ -238,14 +212,4 @@ impl Document for ServerSettings {
             _sole: Sole,
         })
     }
-}
-
-fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "redis+unix" | "unix"));
-    if url.is_none() {
-        // The text is not repeated: it may hold a password.
-        let cure = "write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)";
-        refusals.refuse(key, "this is no address of a Redis", cure);
-    }
-    url
 }

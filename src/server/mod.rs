@@ -24,6 +24,7 @@ mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+mod metrics;
 pub mod open;
 pub mod outbound;
 pub mod publishing;
@@ -33,8 +34,12 @@ pub mod settings;
 pub mod socket;
 pub mod store;
 pub mod tickets;
+mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,8 +48,10 @@ use self::{
     directory::{Directory, Entry, Follower, Trust},
     goodbye::Goodbye,
     hub::HubHandle,
-    store::{Feed, Store},
+    metrics::By,
+    store::{Feed, Publish, Published, Store, StoreError},
     tickets::TicketStore,
+    witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
 use crate::{auth::Principal, event::frame::CloseCode};
@@ -77,6 +84,7 @@ pub struct App {
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
     pub goodbye: Goodbye,
+    pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -93,15 +101,29 @@ impl App {
         let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
         self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
     }
+
+    /// [`Store::publish`], measured.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish(&self, by: By, batch: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+        let began = Instant::now();
+        self.witness.metrics.publishing(&batch, began);
+        let answer = self.store.publish(batch, now_ms).await;
+        self.witness.metrics.published(by, &answer, began.elapsed());
+        answer
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let witness = Arc::new(Witness::default());
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
         outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+        witness.clone(),
     );
     let tasks = TaskTracker::new();
     let app = Arc::new(App {
@@ -113,6 +135,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         settings,
         broker: Arc::default(),
         goodbye: Goodbye::default(),
+        witness,
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();

@@ -15,7 +15,7 @@ use crate::{
         jwks::Source,
         jwt::{self, JwtKey, JwtKeys, KeyError, Material},
     },
-    config::{self, JwtKeySource, ServerSettings, StoreKind},
+    config::{self, JwtKeySource, RedisSettings, ServerSettings, StoreKind},
     io::random,
 };
 
@@ -39,6 +39,8 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("read {} of `[store]`", path.display())]
+    StoreFile { path: PathBuf, source: io::Error },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -77,14 +79,20 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     // The operator's key is written there also where the store itself is in memory.
     std::fs::create_dir_all(&configured.data)
         .map_err(|source| OpenError::Data { path: configured.data.clone(), source })?;
-    let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
     let failed = |source| OpenError::Store { source };
-    let (store, feed) = Store::open(store::Options { data, limits: store_limits }, random::fill).map_err(failed)?;
+    let (store, feed) = match &configured.store.redis {
+        Some(redis) => Store::open_redis(redis_setup(redis, store_limits)?, random::fill).await,
+        None => {
+            let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
+            Store::open(store::Options { data, limits: store_limits }, random::fill)
+        }
+    }
+    .map_err(failed)?;
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
-        Some(url) => TicketStore::Redis(
-            RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
-        ),
+        Some(url) => {
+            TicketStore::Redis(RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?)
+        }
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
     let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
@@ -115,6 +123,17 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
 enum Key {
     Here(JwtKey),
     Fetched(jwks::Source),
+}
+
+fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::StoreFile { path: path.clone(), source });
+    let own = match &redis.certificate_files {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    let tls = store::Tls { authority: redis.authority_file.as_ref().map(read).transpose()?, own };
+    Ok(store::RedisSetup { address: redis.address.clone(), tls, prefix: redis.prefix.clone(), limits })
 }
 
 fn key(configured: &config::JwtKey) -> Result<Key, OpenError> {

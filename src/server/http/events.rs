@@ -20,6 +20,7 @@ use crate::{
     event::{Address, DisplayId, Event, Receipt, envelope::EnvelopeError},
     server::{
         App,
+        metrics::By,
         publishing::{EVENT_MAX, prepare},
         store::{EventRecord, Published, StoreError},
     },
@@ -90,7 +91,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         index.map_or(problem.clone(), |index| in_batch(problem, index))
     };
     let fresh =
-        if batch.is_empty() { Vec::new() } else { app.store.publish(batch, now_ms).await.map_err(not_stored)? };
+        if batch.is_empty() { Vec::new() } else { app.publish(By::Http, batch, now_ms).await.map_err(not_stored)? };
     let mut fresh = fresh.into_iter();
     let mut published = Vec::with_capacity(sources.len());
     for (index, source) in sources.into_iter().enumerate() {

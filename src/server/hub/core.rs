@@ -21,6 +21,8 @@ pub type SocketId = u64;
 pub trait Outlet: Clone {
     /// Takes events for the socket's `slot`th address; commands may also go to its display past its addresses.
     fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given;
+    /// Events that wait for the socket, and their bytes.
+    fn waiting(&self) -> (usize, usize);
     /// Asks the socket to end. The first reason stays.
     fn close(&self, code: CloseCode, reason: &str);
 }
@@ -69,6 +71,21 @@ pub enum CapError {
     Address { address: Address, limit: usize },
     #[error("the server is going away")]
     GoingAway,
+}
+
+/// How much there is, for `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub sockets: usize,
+    /// Displays among them.
+    pub displays: usize,
+    /// Events handed to sockets since the start.
+    pub delivered: u64,
+    /// Events that wait for sockets, and their bytes.
+    pub waiting_events: usize,
+    pub waiting_bytes: usize,
+    /// Sockets for which something waits.
+    pub behind: usize,
 }
 
 /// Bounds of the hub.
@@ -270,6 +287,12 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         self.close_some(usize::MAX, code, code.reason());
     }
 
+    /// What came is not all there was: every socket ends and resumes from the history, every waiter reads the ledger.
+    fn come_back(&mut self) {
+        self.close_some(usize::MAX, CloseCode::Slow, "events were lost, resume");
+        self.waiters.clear();
+    }
+
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         if let Some(member) = self.members.get(&socket) {
             member.outlet.close(code, reason);
@@ -289,6 +312,10 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
                 Fed::Control(control) => {
                     self.pass_on(&mut gathered, &mut flush);
                     self.control(control);
+                }
+                Fed::Lost => {
+                    self.pass_on(&mut gathered, &mut flush);
+                    self.come_back();
                 }
             }
         }
@@ -373,9 +400,21 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         self.members.values().map(one).collect()
     }
 
-    /// Sockets open, displays among them, and events handed to sockets since the start.
-    pub fn counts(&self) -> (usize, usize, u64) {
-        (self.members.len(), self.displays.len(), self.delivered)
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            sockets: self.members.len(),
+            displays: self.displays.len(),
+            delivered: self.delivered,
+            ..Counts::default()
+        };
+        for member in self.members.values() {
+            let (events, bytes) = member.outlet.waiting();
+            counts.waiting_events += events;
+            counts.waiting_bytes += bytes;
+            counts.behind += usize::from(events > 0);
+        }
+        counts
     }
 }
 

@@ -15,11 +15,11 @@
 
 mod core;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use self::core::{CapError, Caps, SocketId};
+pub use self::core::{CapError, Caps, Counts, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
     auth::{Principal, revocation::Revocations},
@@ -28,6 +28,7 @@ use crate::{
         now_ms,
         outbound::{self, Bounds, Chunk, Given, Line},
         store::{Control, Fed, Feed, Present, Settled},
+        witness::Witness,
     },
 };
 
@@ -43,6 +44,10 @@ const ROUND: usize = 64;
 impl Outlet for Arc<Line> {
     fn give(&self, slot: u16, chunk: &Arc<Chunk>) -> Given {
         Line::give(self, slot, chunk)
+    }
+
+    fn waiting(&self) -> (usize, usize) {
+        Line::waiting(self)
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
@@ -72,7 +77,7 @@ enum Ask {
     CloseAll(CloseCode),
     Connected(oneshot::Sender<HashSet<DisplayId>>),
     Present(oneshot::Sender<Vec<Present>>),
-    Counts(oneshot::Sender<(usize, usize, u64)>),
+    Counts(oneshot::Sender<Counts>),
 }
 
 /// The hub is gone: the server is ending.
@@ -161,10 +166,15 @@ pub enum EnterError {
 
 impl HubHandle {
     /// Starts the hub's task; it ends when the store closes its feed.
-    pub fn start(feed: Feed, caps: Caps, bounds: Bounds) -> (HubHandle, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        feed: Feed,
+        caps: Caps,
+        bounds: Bounds,
+        witness: Arc<Witness>,
+    ) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
         let controls = broadcast::Sender::new(CONTROLS);
-        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, controls.clone()));
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, witness, controls.clone()));
         (HubHandle { asks, controls, bounds }, task)
     }
 
@@ -242,8 +252,7 @@ impl HubHandle {
         self.ask(Ask::Present).await
     }
 
-    /// Sockets open, displays among them, and events handed to sockets since the start.
-    pub async fn counts(&self) -> Result<(usize, usize, u64), Gone> {
+    pub async fn counts(&self) -> Result<Counts, Gone> {
         self.ask(Ask::Counts).await
     }
 }
@@ -252,6 +261,7 @@ async fn run(
     mut hub: Hub<Arc<Line>, ReceiptWaiter>,
     mut feed: Feed,
     mut inbox: mpsc::Receiver<Ask>,
+    witness: Arc<Witness>,
     controls: broadcast::Sender<Arc<Control>>,
 ) {
     let mut batches = Vec::new();
@@ -262,6 +272,7 @@ async fn run(
                 if taken == 0 {
                     return;
                 }
+                let followed = witness.fed(&batches, Instant::now());
                 let lines = hub.feed(batches.iter().flatten());
                 for item in batches.drain(..).flatten() {
                     if let Fed::Control(control) = item {
@@ -270,6 +281,9 @@ async fn run(
                     }
                 }
                 outbound::flush_all(lines, workers).await;
+                if !followed.is_empty() {
+                    witness.flushed(&followed, Instant::now());
+                }
             }
             ask = inbox.recv() => match ask {
                 Some(ask) => answer(&mut hub, ask),

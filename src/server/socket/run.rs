@@ -27,6 +27,7 @@ use crate::{
     server::{
         App,
         hub::Place,
+        metrics::By,
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
@@ -287,7 +288,7 @@ impl Socket {
                 Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
-                let answer = match app.store.publish(vec![*publish], now_ms).await {
+                let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
                     Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
                     Err(error) => Err(error.to_string()),
                 };
