@@ -27,6 +27,7 @@ mod layers;
 mod merged;
 mod origin;
 mod server;
+mod server_webhooks;
 mod shape;
 mod show;
 
@@ -37,6 +38,7 @@ pub use kiosk_screen::{Mode, Rotation, ScreenSettings};
 pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
+pub use server_webhooks::WebhookSettings;
 pub use server::{
     Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings, StoreKind, StoreSettings,
 };

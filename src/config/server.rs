@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::origin::Refusals;
+use super::server_webhooks::{WebhookFile, WebhookSettings};
 use super::{Document, layers::Sources};
 
 /// The settings of the event server.
@@ -23,13 +24,16 @@ pub struct ServerSettings {
     pub tickets_redis: Option<Url>,
     pub auth: AuthSettings,
     pub limits: Limits,
+    /// One JSON line on stdout for each request and socket.
+    pub access_log: bool,
+    pub webhooks: Vec<WebhookSettings>,
     _sole: Sole,
 }
 
 /// The address of the Redis may carry a password: it stays out of logs.
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, data, store, tickets_redis, auth, limits, _sole } = self;
+        let Self { listen, data, store, tickets_redis, auth, limits, access_log, webhooks, _sole } = self;
         f.debug_struct("ServerSettings")
             .field("listen", listen)
             .field("data", data)
@@ -37,6 +41,8 @@ impl fmt::Debug for ServerSettings {
             .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
             .field("auth", auth)
             .field("limits", limits)
+            .field("access_log", access_log)
+            .field("webhooks", webhooks)
             .finish()
     }
 }
@@ -180,6 +186,10 @@ pub struct ServerFile {
     auth: AuthFile,
     /// What the server takes from one client, and keeps for one.
     limits: Limits,
+    /// What is written down of those who come.
+    log: LogFile,
+    /// Who is told what happens, one [[webhooks]] for each.
+    webhooks: Vec<WebhookFile>,
 }
 
 impl Default for ServerFile {
@@ -191,8 +201,17 @@ impl Default for ServerFile {
             tickets: TicketsFile::default(),
             auth: AuthFile::default(),
             limits: Limits::default(),
+            log: LogFile::default(),
+            webhooks: Vec::new(),
         }
     }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct LogFile {
+    /// true: one JSON line on standard output for each request, and each WebSocket that opens or ends. Never a token.
+    access: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -265,7 +284,7 @@ impl Document for ServerSettings {
 
     fn every_key() -> ServerFile {
         let auth = AuthFile { jwt: vec![JwtFile::default()], ..AuthFile::default() };
-        ServerFile { auth, ..ServerFile::default() }
+        ServerFile { auth, webhooks: vec![WebhookFile::default()], ..ServerFile::default() }
     }
 
     fn from_file(file: ServerFile, refusals: &mut Refusals<'_>) -> Option<Self> {
@@ -288,6 +307,8 @@ impl Document for ServerSettings {
             }
             jwt.push(key);
         }
+        let webhooks = file.webhooks.into_iter().enumerate();
+        let webhooks = webhooks.filter_map(|(n, webhook)| webhook.settle(n, refusals)).collect();
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
@@ -295,6 +316,8 @@ impl Document for ServerSettings {
             tickets_redis,
             auth: AuthSettings { per_message: file.auth.per_message, origins, jwt },
             limits: file.limits,
+            access_log: file.log.access,
+            webhooks,
             _sole: Sole,
         })
     }

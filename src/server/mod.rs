@@ -17,6 +17,7 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+mod access;
 mod expiry;
 mod goodbye;
 pub mod http;
@@ -24,12 +25,14 @@ pub mod hub;
 mod metrics;
 pub mod open;
 pub mod outbound;
+mod presence;
 mod publishing;
 pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
 pub mod tickets;
+pub mod webhooks;
 mod witness;
 
 use std::{
@@ -99,7 +102,7 @@ impl App {
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let witness = Arc::new(Witness::default());
+    let witness = Arc::new(Witness::new(settings.access_log, settings.webhooks.clone()));
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
@@ -114,11 +117,14 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         keys: parts.keys,
         settings,
         goodbye: Goodbye::default(),
-        witness,
+        witness: witness.clone(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));
+    let claims = witness.claims(&app.store).map(|claims| tokio::spawn(claims.run(app.clone(), stop.clone())));
+    witness.webhooks.start(&witness, app.store.randomness(), &stop, &tasks);
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
@@ -140,7 +146,10 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = expiry.await;
+    let _ = tokio::join!(expiry, presence);
+    if let Some(claims) = claims {
+        let _ = claims.await;
+    }
     // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);
     parts.store.close().await;

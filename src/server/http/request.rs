@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use crate::{
     auth::{Principal, jwt, operator_key, ticket},
-    server::{App, socket::bearer},
+    server::{App, access, socket::bearer},
 };
 
 /// How long a body may take to arrive.
@@ -113,18 +113,26 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 
 /// Who makes a request: an operator key or a JWT. Tickets open sockets, and put results.
 pub fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let principal = key_or_jwt(app, headers)?;
+    access::note_who(&principal.name);
+    Ok(principal)
+}
+
+fn key_or_jwt(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
     let token = token(headers)?;
     if operator_key::has_form(token) {
         if app.store.is_operator_key(token) {
             return Ok(Principal::from_operator_key());
         }
         tracing::info!("a request is refused: no such operator key");
+        app.witness.metrics.refused("http", "key");
         return Err(Problem::unauthorized());
     }
     match app.keys.verify(token, app.now_ms()) {
         Ok(claims) => Ok(Principal::from_claims(claims)),
         Err(why) => {
             tracing::info!(%why, "a request is refused");
+            app.witness.metrics.refused("http", "token");
             Err(Problem::unauthorized())
         }
     }
@@ -148,10 +156,13 @@ pub async fn principal_or_ticket(app: &App, headers: &HeaderMap) -> Result<Princ
         return principal(app, headers);
     }
     let taken = app.tickets.take(token, app.now_ms()).await;
-    taken.map(Principal::from_ticket).map_err(|why| {
+    let principal = taken.map(Principal::from_ticket).map_err(|why| {
         tracing::info!(%why, "a request is refused");
+        app.witness.metrics.refused("http", "ticket");
         Problem::unauthorized()
-    })
+    })?;
+    access::note_who(&principal.name);
+    Ok(principal)
 }
 
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -253,6 +253,13 @@ impl Store {
         each!(self, store => store.latest_result(display, prefix).await)
     }
 
+    /// Whether other nodes may have the same store.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Store::Embedded(_) | Store::Memory(_) => false,
+        }
+    }
+
     pub fn stats(&self) -> Stats {
         each!(self, store => store.stats())
     }
