@@ -26,7 +26,7 @@ fn grant(user: &str) -> Grant {
 }
 
 fn tickets_in(redis: &Redis) -> TicketStore {
-    TicketStore::Redis(RedisTickets::new(&redis.url(), random::fill).unwrap())
+    TicketStore::Redis(RedisTickets::new(&redis.url().parse().unwrap(), random::fill).unwrap())
 }
 
 /// 8 takers of one ticket, 500 times: how often each ticket was taken.

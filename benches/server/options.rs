@@ -5,7 +5,7 @@ use std::path::PathBuf;
 pub const USAGE: &str =
     "make bench-server ARGS=\"[ROW ...] [--peers memory,disk,nats,...] [--rounds 3] [--sockets 1000] [--quick] \
 [--server BINARY] [--config TOML]\"
-  ROW       a part of a row's name, such as flood; without one, every row
+  ROW       connect memory flood unicast paced scale ticket durable slow half-open; without one, all of them
   --quick   one round, fewer messages: to try the bench itself
   --server  another build of pikiosk than the one built with the bench
   --config  lines for its server.toml";
@@ -21,7 +21,7 @@ pub struct Options {
     pub config: Option<String>,
 }
 
-pub const PEERS: [&str; 3] = ["memory", "disk", "nats"];
+pub const PEERS: [&str; 5] = ["memory", "disk", "nats", "mosquitto", "nchan"];
 
 impl Options {
     /// # Errors
@@ -59,6 +59,10 @@ impl Options {
 
     pub fn wants(&self, row: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|part| row.contains(part.as_str()))
+    }
+
+    pub fn wants_any(&self, rows: &[&str]) -> bool {
+        rows.iter().any(|row| self.wants(row))
     }
 
     /// `full`, or a tenth of it where somebody only tries the bench.

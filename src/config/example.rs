@@ -40,7 +40,7 @@ fn table(text: &mut String, path: &str, shape: &Shape) {
                 text.push_str(&format!("#[[{path}]]\n"));
                 table(text, &path, of);
             }
-            Shape::Map => {
+            Shape::Map | Shape::Lists => {
                 text.push_str(&format!("#[{path}]\n"));
                 for (name, value) in key.example.iter().filter_map(Value::as_object).flatten() {
                     text.push_str(&format!("#\"{name}\" = {}\n", written(value)));
@@ -56,7 +56,7 @@ fn table(text: &mut String, path: &str, shape: &Shape) {
 
 fn is_table(key: &Key) -> bool {
     match &key.shape {
-        Shape::Table(_) | Shape::Map => true,
+        Shape::Table(_) | Shape::Map | Shape::Lists => true,
         Shape::List(of) => matches!(**of, Shape::Table(_)),
         _ => false,
     }

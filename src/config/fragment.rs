@@ -51,7 +51,7 @@ impl Fragment {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
             }
-            Shape::List(_) | Shape::Map | Shape::Table(_) => {
+            Shape::List(_) | Shape::Map | Shape::Lists | Shape::Table(_) => {
                 let cure = "write it in a file".to_owned();
                 problems.push(Problem { origin, key: key.to_owned(), says: "cannot be given here".to_owned(), cure });
                 return Self::default();
@@ -140,6 +140,7 @@ impl Reading<'_, '_> {
         let read = match (value.get_ref(), shape) {
             (DeValue::Table(table), Shape::Table(keys)) => return Some(Value::Table(self.table(table, keys, path))),
             (DeValue::Table(table), Shape::Map) => return Some(Value::Table(self.map(table, path))),
+            (DeValue::Table(table), Shape::Lists) => return Some(Value::Table(self.lists(table, path))),
             (DeValue::Array(items), Shape::List(of)) => {
                 let mut values = Vec::new();
                 for (index, item) in items.iter().enumerate() {
@@ -193,6 +194,21 @@ impl Reading<'_, '_> {
                     let says = format!("found {}", found(value.get_ref()));
                     self.refuse(path, at, says, "write text in quotes, a whole number, or true or false");
                 }
+            }
+            path.pop();
+        }
+        values
+    }
+
+    fn lists(&mut self, table: &DeTable<'_>, path: &mut Vec<Step>) -> Table {
+        let list = Shape::List(Box::new(Shape::Text { path: false, choices: Vec::new(), refused: Vec::new() }));
+        let mut values = Table::new();
+        for (name, value) in table {
+            let at = self.file.origin(name.span().start);
+            path.push(Step::Key(name.get_ref().to_string()));
+            self.origins.push((path.clone(), at.clone()));
+            if let Some(read) = self.value(value, &list, path, &at) {
+                values.insert(name.get_ref().to_string(), read);
             }
             path.pop();
         }
@@ -277,7 +293,7 @@ fn in_words(shape: &Shape) -> String {
         Shape::Text { .. } => "write it in double quotes".to_owned(),
         Shape::List(of) if matches!(**of, Shape::Table(_)) => "write it as [[name]], one for each".to_owned(),
         Shape::List(_) => "write it in brackets, such as [\"one\", \"two\"]".to_owned(),
-        Shape::Table(_) | Shape::Map => "write it as [name], with its keys on the lines below".to_owned(),
+        Shape::Table(_) | Shape::Map | Shape::Lists => "write it as [name], with its keys on the lines below".to_owned(),
     }
 }
 

@@ -10,8 +10,14 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::origin::Refusals;
-use super::server_webhooks::{WebhookFile, WebhookSettings};
-use super::{Document, layers::Sources};
+use super::{
+    Document, RedisAddress,
+    layers::Sources,
+    server_amqp::{AmqpFile, AmqpSettings},
+    server_celery::{CeleryFile, CelerySettings},
+    server_store::{self, StoreFile, StoreSettings},
+    server_webhooks::{WebhookFile, WebhookSettings},
+};
 
 /// The settings of the event server.
 #[derive(Clone, PartialEq)]
@@ -21,8 +27,12 @@ pub struct ServerSettings {
     pub data: PathBuf,
     pub store: StoreSettings,
     /// The Redis in which another application mints tickets; `None`: tickets live in the store.
-    pub tickets_redis: Option<Url>,
+    pub tickets_redis: Option<RedisAddress>,
     pub auth: AuthSettings,
+    /// The RabbitMQ from which events are taken.
+    pub amqp: Option<AmqpSettings>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<CelerySettings>,
     pub limits: Limits,
     /// One JSON line on stdout for each request and socket.
     pub access_log: bool,
@@ -33,31 +43,20 @@ pub struct ServerSettings {
 /// The address of the Redis may carry a password: it stays out of logs.
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, data, store, tickets_redis, auth, limits, access_log, webhooks, _sole } = self;
+        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, access_log, webhooks, _sole } = self;
         f.debug_struct("ServerSettings")
             .field("listen", listen)
             .field("data", data)
             .field("store", store)
-            .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
+            .field("tickets_redis", tickets_redis)
             .field("auth", auth)
+            .field("amqp", amqp)
+            .field("celery", celery)
             .field("limits", limits)
             .field("access_log", access_log)
             .field("webhooks", webhooks)
             .finish()
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreSettings {
-    pub kind: StoreKind,
-}
-
-/// What keeps the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    Embedded,
-    Memory,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +183,10 @@ pub struct ServerFile {
     tickets: TicketsFile,
     /// Whom the server believes.
     auth: AuthFile,
+    /// Events from a RabbitMQ.
+    amqp: AmqpFile,
+    /// Tasks that pages and displays may start on your Celery workers.
+    celery: CeleryFile,
     /// What the server takes from one client, and keeps for one.
     limits: Limits,
     /// What is written down of those who come.
@@ -200,6 +203,8 @@ impl Default for ServerFile {
             store: StoreFile::default(),
             tickets: TicketsFile::default(),
             auth: AuthFile::default(),
+            amqp: AmqpFile::default(),
+            celery: CeleryFile::default(),
             limits: Limits::default(),
             log: LogFile::default(),
             webhooks: Vec::new(),
@@ -212,20 +217,6 @@ impl Default for ServerFile {
 struct LogFile {
     /// true: one JSON line on standard output for each request, and each WebSocket that opens or ends. Never a token.
     access: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct StoreFile {
-    /// "embedded": a file in the data folder, safe against a power cut. "memory": forgotten at the end.
-    #[schemars(extend("x-refused" = {"redis": "this version has no Redis store"}))]
-    kind: StoreKind,
-}
-
-impl Default for StoreFile {
-    fn default() -> Self {
-        Self { kind: StoreKind::Embedded }
-    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -279,7 +270,7 @@ struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
-    const NOT_YET: &[&str] = &["amqp", "celery", "store.url", "auth.jwt.jwks_url"];
+    const NOT_YET: &[&str] = &["auth.jwt.jwks_url"];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
@@ -296,7 +287,8 @@ impl Document for ServerSettings {
         if file.data.trim().is_empty() {
             refusals.refuse("data", "the folder has no name", "write a path, such as /var/lib/pikiosk-server");
         }
-        let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
+        let store = file.store.settings(refusals);
+        let tickets_redis = file.tickets.redis.and_then(|text| server_store::address("tickets.redis", &text, refusals));
         let origins = file.auth.origins.iter().enumerate().filter_map(|(n, text)| origin(n, text, refusals)).collect();
         let mut jwt: Vec<JwtKey> = Vec::new();
         for (n, key) in file.auth.jwt.into_iter().enumerate() {
@@ -307,30 +299,24 @@ impl Document for ServerSettings {
             }
             jwt.push(key);
         }
+        let amqp = file.amqp.settings(refusals);
+        let celery = file.celery.settings(refusals);
         let webhooks = file.webhooks.into_iter().enumerate();
         let webhooks = webhooks.filter_map(|(n, webhook)| webhook.settle(n, refusals)).collect();
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
-            store: StoreSettings { kind: file.store.kind },
+            store: store?,
             tickets_redis,
             auth: AuthSettings { per_message: file.auth.per_message, origins, jwt },
+            amqp,
+            celery,
             limits: file.limits,
             access_log: file.log.access,
             webhooks,
             _sole: Sole,
         })
     }
-}
-
-fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "redis+unix" | "unix"));
-    if url.is_none() {
-        // The text is not repeated: it may hold a password.
-        let cure = "write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)";
-        refusals.refuse(key, "this is no address of a Redis", cure);
-    }
-    url
 }
 
 fn origin(n: usize, text: &str, refusals: &mut Refusals<'_>) -> Option<String> {

@@ -16,6 +16,8 @@ pub enum Shape {
     Table(Vec<Key>),
     /// A table whose keys are the writer's own, with text, whole numbers or true and false as values.
     Map,
+    /// A table whose keys are the writer's own, with lists of text as values.
+    Lists,
     List(Box<Shape>),
     /// `path` text is relative to the folder of the file that it was written in.
     Text {
@@ -64,6 +66,7 @@ impl Shape {
         match schema["type"].as_str() {
             Some("object") => match schema["properties"].as_object() {
                 Some(properties) => Self::Table(properties.iter().map(|(name, at)| Key::read(name, at)).collect()),
+                None if schema["additionalProperties"]["type"] == "array" => Self::Lists,
                 None => Self::Map,
             },
             Some("array") => Self::List(Box::new(Self::read(&schema["items"]))),
@@ -101,7 +104,7 @@ impl Shape {
     /// The shape in words, for `expected …`.
     pub fn words(&self) -> &'static str {
         match self {
-            Self::Table(_) | Self::Map => "a table",
+            Self::Table(_) | Self::Map | Self::Lists => "a table",
             Self::List(of) if matches!(**of, Self::Table(_)) => "a list of tables",
             Self::List(_) => "a list",
             Self::Text { .. } => "text in quotes",

@@ -8,7 +8,7 @@
 //!                 |  '---- ?wait -------|--|--------------------------------'                        |
 //!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
 //!                                       |  '--------------- receipt, health ------------------------'
-//!                              expiry (1 s tick)
+//!   RabbitMQ --> ingest/ ---prepare------^            expiry (1 s tick)
 //! ```
 //!
 //! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
@@ -18,15 +18,18 @@
 
 mod accept;
 mod access;
+mod backoff;
 mod expiry;
 mod goodbye;
 pub mod http;
 pub mod hub;
+pub mod ingest;
 mod metrics;
 pub mod open;
 pub mod outbound;
 mod presence;
-mod publishing;
+pub mod publishing;
+mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
@@ -64,6 +67,8 @@ pub struct Parts {
     pub feed: Feed,
     pub tickets: TicketStore,
     pub keys: JwtKeys,
+    /// The broker that events are taken from.
+    pub amqp: Option<ingest::amqp::Source>,
 }
 
 /// What every handler and socket shares.
@@ -74,6 +79,8 @@ pub struct App {
     pub tickets: TicketStore,
     pub keys: JwtKeys,
     pub settings: Settings,
+    /// How it is with the broker.
+    pub broker: Arc<ingest::Told>,
     pub goodbye: Goodbye,
     pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
@@ -116,11 +123,15 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tickets: parts.tickets,
         keys: parts.keys,
         settings,
+        broker: Arc::default(),
         goodbye: Goodbye::default(),
         witness: witness.clone(),
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
+    let intake = parts.amqp.map(|source| {
+        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
+    });
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));
     let claims = witness.claims(&app.store).map(|claims| tokio::spawn(claims.run(app.clone(), stop.clone())));
@@ -130,7 +141,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
     };
-    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let leaving = async {
         shutdown.await;
         app.goodbye.say(&app.hub, app.settings.goodbye).await;
@@ -149,6 +160,12 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     let _ = tokio::join!(expiry, presence);
     if let Some(claims) = claims {
         let _ = claims.await;
+    }
+    if let Some(intake) = intake {
+        let abort = intake.abort_handle();
+        if tokio::time::timeout(GOODBYE, intake).await.is_err() {
+            abort.abort();
+        }
     }
     // The hub reads the feed until the writer is through; the file is closed with the store's last clone, which is here.
     drop(app);

@@ -3,14 +3,15 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    Parts, Settings,
+    Parts, Settings, ingest,
+    rabbit::RabbitError,
     store::{self, Store, StoreError},
     tickets::{RedisTickets, TicketStore},
     webhooks::{self, Webhook},
 };
 use crate::{
     auth::jwt::{self, JwtKey, JwtKeys, KeyError, Material},
-    config::{self, JwtKeySource, ServerSettings, StoreKind},
+    config::{self, JwtKeySource, RedisSettings, ServerSettings, StoreKind},
     io::random,
 };
 
@@ -30,6 +31,10 @@ pub enum OpenError {
     Data { path: PathBuf, source: io::Error },
     #[error("use the Redis of `tickets.redis`: {problem}")]
     Redis { problem: String },
+    #[error("use the RabbitMQ of `{key}`")]
+    Rabbit { key: &'static str, source: RabbitError },
+    #[error("read {} of `[store]`", path.display())]
+    StoreFile { path: PathBuf, source: io::Error },
     #[error("read the secret of the webhook to {host} from {}", path.display())]
     WebhookSecret { host: String, path: PathBuf, source: io::Error },
     #[error("open the store")]
@@ -64,15 +69,23 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     // The operator's key is written there also where the store itself is in memory.
     std::fs::create_dir_all(&configured.data)
         .map_err(|source| OpenError::Data { path: configured.data.clone(), source })?;
-    let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
     let failed = |source| OpenError::Store { source };
-    let (store, feed) = Store::open(store::Options { data, limits: store_limits }, random::fill).map_err(failed)?;
+    let (store, feed) = match &configured.store.redis {
+        Some(redis) => Store::open_redis(redis_setup(redis, store_limits)?, random::fill).await,
+        None => {
+            let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
+            Store::open(store::Options { data, limits: store_limits }, random::fill)
+        }
+    }
+    .map_err(failed)?;
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
         Some(url) => TicketStore::Redis(
-            RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
+            RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?,
         ),
     };
+    let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
+    let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -90,7 +103,18 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys }, operator_key, key_is_new })
+    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp }, operator_key, key_is_new })
+}
+
+fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::StoreFile { path: path.clone(), source });
+    let own = match &redis.certificate_files {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    let tls = store::Tls { authority: redis.authority_file.as_ref().map(read).transpose()?, own };
+    Ok(store::RedisSetup { address: redis.address.clone(), tls, prefix: redis.prefix.clone(), limits })
 }
 
 fn webhook(configured: &config::WebhookSettings) -> Result<Webhook, OpenError> {

@@ -16,6 +16,8 @@ pub mod http;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
+#[cfg(feature = "server")]
+pub mod rabbit;
 #[cfg(feature = "display")]
 pub mod scenarios;
 #[cfg(feature = "display")]

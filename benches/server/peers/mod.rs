@@ -1,7 +1,9 @@
 //! The servers that are measured, each started here on free ports of the loopback and ended with its value.
 
 pub mod http;
+pub mod mosquitto;
 pub mod nats;
+pub mod nchan;
 pub mod pikiosk;
 
 use std::{io, path::Path};
@@ -51,9 +53,12 @@ pub trait Publisher {
 
 /// Starts one by its name in `options`.
 pub fn start(name: &str, folder: &Path, options: &Options) -> Option<Box<dyn Peer>> {
+    if let Some(kind) = pikiosk::Kind::named(name) {
+        return Some(Box::new(pikiosk::Pikiosk::start(folder, options, kind)));
+    }
     Some(match name {
-        "memory" => Box::new(pikiosk::Pikiosk::start(folder, options, pikiosk::Kind::Memory)),
-        "disk" => Box::new(pikiosk::Pikiosk::start(folder, options, pikiosk::Kind::Disk)),
+        "mosquitto" => Box::new(mosquitto::Mosquitto::start(folder)?),
+        "nchan" => Box::new(nchan::Nchan::start(folder)?),
         "nats" => Box::new(nats::Nats::start(folder)?),
         _ => return None,
     })

@@ -260,6 +260,12 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         self.close_some(usize::MAX, code, code.reason());
     }
 
+    /// What came is not all there was: every socket ends and resumes from the history, every waiter reads the ledger.
+    fn come_back(&mut self) {
+        self.close_some(usize::MAX, CloseCode::Slow, "events were lost, resume");
+        self.waiters.clear();
+    }
+
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         if let Some(member) = self.members.get(&socket) {
             member.outlet.close(code, reason);
@@ -279,6 +285,10 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
                 Fed::Control(control) => {
                     self.pass_on(&mut gathered, &mut flush);
                     self.control(control);
+                }
+                Fed::Lost => {
+                    self.pass_on(&mut gathered, &mut flush);
+                    self.come_back();
                 }
             }
         }

@@ -69,7 +69,7 @@ enum Woken {
 }
 
 /// Serves one opened WebSocket until it ends.
-pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: &[u8]) {
+pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
     let line = place.line.clone();
     line.connect(stream);
     let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
@@ -88,8 +88,9 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
     socket.apply(effects);
     if !early.is_empty() {
-        socket.take(early);
+        socket.take(&early);
     }
+    drop(early);
     let end = socket.converse(&line).await;
     // What the client sent before the end still counts: receipts are written out.
     if let Some(mut jobs) = socket.jobs.take() {

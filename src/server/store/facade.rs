@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded, memory::Memory,
+    embedded::Embedded, memory::Memory, redis::{Redis, Setup},
 };
 use crate::{
     auth::ticket::{Grant, Minted},
@@ -30,6 +30,8 @@ pub enum Store {
     Memory(Memory),
     /// A file of this node.
     Embedded(Embedded),
+    /// A Redis that any number of nodes share.
+    Redis(Redis),
 }
 
 /// The same call on whichever engine it is.
@@ -38,6 +40,7 @@ macro_rules! each {
         match $self {
             Store::Memory($engine) => $call,
             Store::Embedded($engine) => $call,
+            Store::Redis($engine) => $call,
         }
     };
 }
@@ -55,6 +58,20 @@ impl Store {
         };
         let (store, feed) = Embedded::open(&data, limits, random)?;
         Ok((Store::Embedded(store), feed))
+    }
+
+    /// Opens the engine of several nodes. To be called inside a runtime.
+    ///
+    /// # Errors
+    /// `Unreachable`, `TooOld`, `NewerSchema`.
+    pub async fn open_redis(setup: Setup, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
+        let (store, feed) = Redis::open(setup, random).await?;
+        Ok((Store::Redis(store), feed))
+    }
+
+    /// Whether other nodes hold sockets of the same displays: then the opening of one is announced.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
     }
 
     /// Stores a batch, all or nothing, and answers when it is on disk. A repeat of `source` and `id` gets the first
@@ -158,17 +175,29 @@ impl Store {
 
     /// A ticket, good for 20 s and one socket.
     pub async fn mint_ticket(&self, grant: &Grant, now_ms: u64) -> Result<Minted, StoreError> {
-        each!(self, store => store.mint_ticket(grant, now_ms))
+        match self {
+            Store::Memory(store) => store.mint_ticket(grant, now_ms),
+            Store::Embedded(store) => store.mint_ticket(grant, now_ms),
+            Store::Redis(store) => store.mint_ticket(grant, now_ms).await,
+        }
     }
 
     /// The ticket's value (JSON), once: of any number of nodes that ask, one gets it.
     pub async fn take_ticket(&self, ticket: &str, now_ms: u64) -> Result<Option<String>, StoreError> {
-        each!(self, store => Ok(store.take_ticket(ticket, now_ms)))
+        match self {
+            Store::Memory(store) => Ok(store.take_ticket(ticket, now_ms)),
+            Store::Embedded(store) => Ok(store.take_ticket(ticket, now_ms)),
+            Store::Redis(store) => store.take_ticket(ticket).await,
+        }
     }
 
     /// True the first time a text is used, on any node; it is remembered until `end_ms`.
     pub async fn use_once(&self, text: &str, end_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
-        each!(self, store => store.use_once(text, end_ms, now_ms))
+        match self {
+            Store::Memory(store) => store.use_once(text, end_ms, now_ms),
+            Store::Embedded(store) => store.use_once(text, end_ms, now_ms),
+            Store::Redis(store) => store.use_once(text, end_ms, now_ms).await,
+        }
     }
 
     /// Secret of this store, the same on every node and after a restart: for codes that are checked without being kept.
@@ -219,16 +248,18 @@ impl Store {
 
     /// Says what sockets this node holds, for the others; to be said again within [`super::LEASE_MS`], or they believe it
     /// gone. Nothing to do for an engine of one node.
-    pub async fn tell_presence(&self, _own: &[Present], _now_ms: u64) -> Result<(), StoreError> {
+    pub async fn tell_presence(&self, own: &[Present], now_ms: u64) -> Result<(), StoreError> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Redis(store) => store.tell_presence(own, now_ms).await,
         }
     }
 
     /// What the other nodes hold, by the lease.
-    pub async fn presence_elsewhere(&self, _now_ms: u64) -> Result<Vec<Present>, StoreError> {
+    pub async fn presence_elsewhere(&self, now_ms: u64) -> Result<Vec<Present>, StoreError> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(Vec::new()),
+            Store::Redis(store) => store.presence_elsewhere(now_ms).await,
         }
     }
 
@@ -253,20 +284,17 @@ impl Store {
         each!(self, store => store.latest_result(display, prefix).await)
     }
 
-    /// Whether other nodes may have the same store.
-    pub fn is_shared(&self) -> bool {
-        match self {
-            Store::Embedded(_) | Store::Memory(_) => false,
-        }
-    }
-
     pub fn stats(&self) -> Stats {
         each!(self, store => store.stats())
     }
 
     /// Whether the engine can be read now: for `/readyz`.
     pub async fn is_ready(&self) -> bool {
-        each!(self, store => store.is_ready())
+        match self {
+            Store::Memory(store) => store.is_ready(),
+            Store::Embedded(store) => store.is_ready(),
+            Store::Redis(store) => store.is_ready().await,
+        }
     }
 
     /// Finishes what was handed over and closes cleanly. Clones that are still held somewhere find it closed.
