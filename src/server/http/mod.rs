@@ -15,7 +15,7 @@ mod displays;
 mod enroll;
 mod events;
 mod openapi;
-mod observed;
+pub mod observed;
 mod problem;
 mod request;
 mod routes;

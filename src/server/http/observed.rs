@@ -1,11 +1,14 @@
 //! Every request is measured and, where it is wanted, logged: around each route, and around what answers where none is.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::HttpBody,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -52,6 +55,25 @@ pub async fn observed(State(Observed { app, route }): State<Observed>, request: 
         app.witness.request(&line, app.now_ms());
     }
     response
+}
+
+/// A handshake that the accept loop read and answered by itself.
+pub fn refused(app: &App, parts: &Parts, took: Duration, status: StatusCode) {
+    app.witness.metrics.request(plain(&parts.method), "/v1/ws", status.as_u16(), took);
+    if app.witness.access.is_on() {
+        let line = access::Request {
+            who: None,
+            from: parts.extensions.get::<Peer>().map(|peer| peer.address),
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            status: status.as_u16(),
+            took,
+            read: 0,
+            written: 0,
+        };
+        app.witness.request(&line, app.now_ms());
+    }
 }
 
 struct Asked {
