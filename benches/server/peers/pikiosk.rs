@@ -6,10 +6,9 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -25,13 +24,12 @@ use crate::{
     support::{
         process::Process,
         server::{free_port, pikiosk_of},
+        token as support,
         wait::until,
     },
     usage::Group,
     wire::{TEXT, client_frame},
 };
-
-const SECRET: &[u8] = b"only for the bench: 32 bytes and more";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -79,15 +77,12 @@ impl Pikiosk {
             Kind::Memory => ("pikiosk memory", "memory"),
             Kind::Disk => ("pikiosk disk", "embedded"),
         };
-        let secret = folder.join("jwt.secret");
-        std::fs::write(&secret, SECRET).expect("the secret is written");
         let data = folder.join("pikiosk");
         let text = format!(
-            "listen = \"{address}\"\ndata = \"{}\"\n[store]\nkind = \"{store}\"\n{}\n\
-             [[auth.jwt]]\nid = \"bench\"\nalgorithm = \"HS256\"\nsecret_file = \"{}\"\n",
+            "listen = \"{address}\"\ndata = \"{}\"\n[store]\nkind = \"{store}\"\n{}\n{}",
             data.display(),
             options.config.as_deref().unwrap_or_default(),
-            secret.display()
+            support::trusted(folder),
         );
         let config = folder.join("server.toml");
         std::fs::write(&config, text).expect("the config is written");
@@ -219,14 +214,8 @@ impl Publisher for Events {
     }
 }
 
-/// An HS256 token that may hear `group/bench` and its own user.
+/// What opens the socket of this number: it may hear everything, and its own user.
 pub fn token(number: usize) -> String {
-    let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let user = format!("u{number}");
-    let addresses = ["group/bench".to_owned(), format!("user/{user}")];
-    let claims = json!({"sub": user, "exp": now + 3600, "addr": addresses});
-    let text = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT", "kid": "bench"})), part(claims));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET);
-    format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, text.as_bytes())))
+    support::token(&user, &["group/bench", &format!("user/{user}")])
 }
