@@ -16,6 +16,7 @@ pub mod browser;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;
+pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;
