@@ -21,6 +21,7 @@ use super::{
 use crate::{
     crowd::{Joined, greeted},
     options::Options,
+    redis_server::Redis,
     support::{
         process::Process,
         server::{free_port, pikiosk_of},
@@ -35,6 +36,8 @@ use crate::{
 pub enum Kind {
     Memory,
     Disk,
+    /// A Redis of its own, which syncs before it answers.
+    Redis,
 }
 
 impl Kind {
@@ -43,13 +46,14 @@ impl Kind {
         match name {
             "memory" => Some(Kind::Memory),
             "disk" => Some(Kind::Disk),
+            "redis" => Some(Kind::Redis),
             _ => None,
         }
     }
 
     /// A publish is on disk when it is answered.
     pub fn is_durable(self) -> bool {
-        self == Kind::Disk
+        self != Kind::Memory
     }
 }
 
@@ -65,6 +69,7 @@ pub struct Pikiosk {
     name: &'static str,
     pub address: SocketAddr,
     process: Process,
+    redis: Option<Redis>,
     key: String,
     pub credential: Cell<Credential>,
     tickets: RefCell<HashMap<usize, String>>,
@@ -73,13 +78,15 @@ pub struct Pikiosk {
 impl Pikiosk {
     pub fn start(folder: &Path, options: &Options, kind: Kind) -> Pikiosk {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-        let (name, store) = match kind {
-            Kind::Memory => ("pikiosk memory", "memory"),
-            Kind::Disk => ("pikiosk disk", "embedded"),
+        let redis = (kind == Kind::Redis).then(Redis::durable);
+        let (name, store) = match (kind, &redis) {
+            (_, Some(redis)) => ("pikiosk redis", format!("kind = \"redis\"\nurl = \"{}\"", redis.url())),
+            (Kind::Memory, None) => ("pikiosk memory", "kind = \"memory\"".to_owned()),
+            (_, None) => ("pikiosk disk", "kind = \"embedded\"".to_owned()),
         };
         let data = folder.join("pikiosk");
         let text = format!(
-            "listen = \"{address}\"\ndata = \"{}\"\n[store]\nkind = \"{store}\"\n{}\n{}",
+            "listen = \"{address}\"\ndata = \"{}\"\n[store]\n{store}\n{}\n{}",
             data.display(),
             options.config.as_deref().unwrap_or_default(),
             support::trusted(folder),
@@ -95,7 +102,15 @@ impl Pikiosk {
             std::fs::read_to_string(&key).ok()
         });
         let key = key.trim().to_owned();
-        Pikiosk { name, address, process, key, credential: Cell::new(Credential::Jwt), tickets: RefCell::default() }
+        Pikiosk {
+            name,
+            address,
+            process,
+            redis,
+            key,
+            credential: Cell::new(Credential::Jwt),
+            tickets: RefCell::default(),
+        }
     }
 
     async fn mint(&self, connection: &mut Connection, number: usize) -> io::Result<String> {
@@ -146,6 +161,10 @@ impl Peer for Pikiosk {
     }
 
     fn processes(&self) -> Group {
+        Group([self.process.pid()].into_iter().chain(self.redis.as_ref().map(Redis::pid)).collect())
+    }
+
+    fn holders(&self) -> Group {
         Group(vec![self.process.pid()])
     }
 
