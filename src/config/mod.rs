@@ -32,6 +32,7 @@ mod server_amqp;
 mod server_auth;
 mod server_celery;
 mod server_store;
+mod server_webhooks;
 mod shape;
 mod show;
 
@@ -44,14 +45,11 @@ pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use redis_address::RedisAddress;
 pub use server::{Limits, ServerFile, ServerSettings};
-pub use server::{Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings};
-pub use server::{
-    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings,
-};
 pub use server_amqp::AmqpSettings;
 pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use server_store::{RedisSettings, StoreKind, StoreSettings};
+pub use server_webhooks::WebhookSettings;
 pub use show::Shown;
 
 use merged::Merged;
