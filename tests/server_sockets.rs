@@ -161,7 +161,7 @@ async fn in_process(
 ) -> (SocketAddr, Store, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (store, feed) = Store::open(Options::default(), random::fill).unwrap();
     let parts =
-        Parts { store: store.clone(), feed, tickets: TicketStore::Store(store.clone()), keys: JwtKeys::default(), amqp: None };
+        Parts { store: store.clone(), feed, tickets: TicketStore::Store(store.clone()), keys: JwtKeys::default(), amqp: None, celery: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -31,6 +31,7 @@ pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tasks;
 pub mod tickets;
 
 use std::{sync::Arc, time::Duration};
@@ -59,6 +60,8 @@ pub struct Parts {
     pub keys: JwtKeys,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<tasks::Celery>,
 }
 
 /// What every handler and socket shares.
@@ -71,6 +74,8 @@ pub struct App {
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
+    /// Where `kiosk.call` goes.
+    pub calls: tasks::Calls,
     pub goodbye: Goodbye,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
@@ -92,6 +97,10 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
     );
     let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    // Not among `tasks`: sockets that end still have calls to drop.
+    let workers = TaskTracker::new();
+    let calls = parts.celery.map(|celery| celery.start(&workers, &stop)).unwrap_or_default();
     let app = Arc::new(App {
         store: parts.store.clone(),
         hub,
@@ -99,10 +108,10 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         keys: parts.keys,
         settings,
         broker: Arc::default(),
+        calls,
         goodbye: Goodbye::default(),
         tasks: tasks.clone(),
     });
-    let stop = CancellationToken::new();
     let intake = parts.amqp.map(|source| {
         tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
     });
@@ -129,6 +138,8 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
     let _ = expiry.await;
+    workers.close();
+    let _ = tokio::time::timeout(GOODBYE, workers.wait()).await;
     if let Some(intake) = intake {
         let abort = intake.abort_handle();
         if tokio::time::timeout(GOODBYE, intake).await.is_err() {

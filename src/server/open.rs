@@ -6,6 +6,7 @@ use super::{
     Parts, Settings, ingest,
     rabbit::RabbitError,
     store::{self, Store, StoreError},
+    tasks::{Celery, TasksError},
     tickets::{RedisTickets, TicketStore},
 };
 use crate::{
@@ -32,6 +33,8 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("use the table [celery]")]
+    Celery { source: TasksError },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -74,6 +77,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
     let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
+    let celery = configured.celery.as_ref().map(|celery| Celery::new(celery, random::fill)).transpose();
+    let celery = celery.map_err(|source| OpenError::Celery { source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -89,7 +94,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp }, operator_key, key_is_new })
+    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp, celery }, operator_key, key_is_new })
 }
 
 fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {

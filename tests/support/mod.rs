@@ -12,6 +12,7 @@
 
 #[cfg(feature = "display")]
 pub mod browser;
+pub mod celery;
 pub mod http;
 #[cfg(feature = "display")]
 pub mod kiosk;

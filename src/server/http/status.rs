@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     event::time::UtcMillis,
-    server::{App, hub::Gone, store::Present},
+    server::{App, hub::Gone, store::Present, tasks::STATES},
 };
 
 /// `GET /v1/presence`: who is connected now, by an operator.
@@ -53,6 +53,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let (sockets, displays, delivered) = app.hub.counts().await?;
     let stats = app.store.stats();
     let broker = app.broker.numbers();
+    let calls = app.calls.numbers();
     let mut text = String::new();
     for (name, kind, help, value) in [
         ("pikiosk_sockets", "gauge", "WebSockets open.", sockets as u64),
@@ -67,9 +68,15 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
         ("pikiosk_amqp_messages_total", "counter", "Messages of RabbitMQ that were stored.", broker.messages),
         ("pikiosk_amqp_dead_letters_total", "counter", "Messages of RabbitMQ that cannot be used.", broker.dead_letters),
         ("pikiosk_amqp_failures_total", "counter", "Connections to RabbitMQ that failed or were lost.", broker.failures),
+        ("pikiosk_calls_open", "gauge", "Tasks that pages and displays wait for.", calls.open as u64),
         ("pikiosk_store_bytes", "gauge", "Size of the store's file.", stats.file_bytes),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    }
+    text.push_str("# HELP pikiosk_calls_total Calls of tasks that ended, by the state that was told.\n");
+    text.push_str("# TYPE pikiosk_calls_total counter\n");
+    for (state, count) in STATES.iter().zip(calls.ended) {
+        let _ = writeln!(text, "pikiosk_calls_total{{state=\"{state}\"}} {count}");
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

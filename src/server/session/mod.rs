@@ -32,7 +32,7 @@ use crate::{
     },
     event::{
         Address, DisplayId, Event, Position, Receipt,
-        frame::{CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
+        frame::{Call, CallResult, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
         health::Health,
         time::UtcMillis,
     },
@@ -59,6 +59,8 @@ pub enum Input {
     Backlog(Box<Backlog>),
     /// What became of a [`Effect::Publish`].
     Published(String, Result<Position, String>),
+    /// What became of a [`Effect::Call`].
+    Called(Box<CallResult>),
     /// A read or write of the store failed.
     StoreFailed(String),
     /// Time has passed.
@@ -81,6 +83,8 @@ pub enum Effect {
     Seen(DisplayId, Option<Box<Health>>),
     /// Publish, and answer the client's event of this id.
     Publish(String, Box<Publish>),
+    /// Call a task, for `user/<name>` or `display/<id>`, and answer the client's event of this id.
+    Call { id: String, caller: String, call: Box<Call> },
 }
 
 /// What a step may look at, besides its input.
@@ -244,6 +248,7 @@ impl Session {
                 };
                 out.push(self.say("kiosk.published", &answer));
             }
+            Input::Called(result) => out.push(self.say("kiosk.result", &result)),
             Input::StoreFailed(problem) => {
                 self.close(CloseCode::GoingAway, "the store failed, come back".to_owned(), out);
                 tracing::warn!(session = self.terms.session, problem, "a socket ends because the store failed");
