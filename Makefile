@@ -4,7 +4,7 @@ ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
 .PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash bench-provision \
-	provision-roots proof-kill-display proof-kill-flash proof-bad-cards needs python
+	provision-roots proof-kill-display proof-kill-flash proof-history proof-bad-cards needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,9 +39,14 @@ bench-provision: needs ## Measures: provision twice, beside ansible doing the sa
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
 
-bench-server: needs ## Measures the server beside nats, mosquitto, nchan, Tornado (ARGS="--quick"; leave the machine alone)
-	@.ci/needs bench || echo "Going on with what there is."
+bench-server: .venv/bench ## Measures the server beside nats, mosquitto, nchan, Tornado (20 minutes; ARGS="--quick" 3; leave the machine alone)
 	cargo bench --profile release --no-default-features --features server --bench server -- $(ARGS)
+
+.venv/bench: benches/server/requirements.txt
+	@.ci/needs bench || echo "Going on with what there is."
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root, 8 minutes; leave the machine alone)
 	cargo build --release --no-default-features --features tools --target-dir target/tools
@@ -49,6 +54,14 @@ bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root
 
 proof-kill-flash: ## Kills a flash 200 times at random moments (2 minutes; `make test` does 20)
 	PIKIOSK_KILLS=200 cargo test --test flash_cards killed -- --nocapture
+
+# A network namespace of its own, where root allows: black holes are made in it and nowhere else.
+OWN_NETWORK := $(shell [ "$$(id -u)" = 0 ] && unshare --net true 2>/dev/null && echo unshare --net)
+
+proof-history: ## 100,000 commands to 200 displays with 500 faults, and a judge: nothing lost, twice, out of order (10 minutes)
+	cargo test --profile fast --test history --no-run
+	PIKIOSK_DISPLAYS=200 PIKIOSK_COMMANDS=100000 PIKIOSK_FAULTS=500 $(OWN_NETWORK) tests/history/alone.sh \
+		cargo test --offline --profile fast --test history every_accepted -- --nocapture
 
 proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and FUSE
 	@command -v qemu-storage-daemon >/dev/null || $$([ $$(id -u) = 0 ] || echo sudo) apt-get install --yes --no-install-recommends qemu-utils qemu-system-common

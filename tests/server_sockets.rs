@@ -21,6 +21,7 @@ use pikiosk::{
     io::random,
     server::{
         self, Parts, Settings,
+        directory::{Directory, Trust},
         store::{Options, Store},
         tickets::TicketStore,
     },
@@ -32,7 +33,11 @@ use support::{
     socket::{End, Socket, ticket},
     wait::{seconds, until},
 };
-use tokio::{net::TcpListener, sync::Barrier};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Barrier,
+};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-of-a-test";
 
@@ -160,8 +165,10 @@ async fn in_process(
     settings: Settings,
 ) -> (SocketAddr, Store, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (store, feed) = Store::open(Options::default(), random::fill).unwrap();
-    let parts =
-        Parts { store: store.clone(), feed, tickets: TicketStore::Store(store.clone()), keys: JwtKeys::default(), amqp: None, celery: None };
+    let trust = Arc::new(Trust::new(JwtKeys::default()));
+    let (directory, follower) = Directory::open(store.clone(), trust, Vec::new()).await.unwrap();
+    let tickets = TicketStore::Store(store.clone());
+    let parts = Parts { store: store.clone(), feed, tickets, directory, follower, amqp: None, celery: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -209,5 +216,61 @@ fn a_server_that_ends_closes_its_sockets_with_4000_and_ends() {
         drop(sockets);
         tokio::time::timeout(seconds(15), server).await.expect("it ends").unwrap();
         assert!(Socket::open(address, "x").await.is_err());
+    });
+}
+
+/// Says `bytes` and reads until the server ends the connection.
+async fn answer(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(seconds(10), stream.read_to_end(&mut answer)).await.expect("it ends").unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_cut_and_what_is_no_http_is_told_so() {
+    runtime().block_on(async {
+        let settings = Settings { handshake: Duration::from_millis(300), ..Settings::default() };
+        let (address, _store, _stop, _server) = in_process(settings).await;
+        let half = answer(address, b"GET /v1/ws HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+        assert!(half.starts_with("HTTP/1.1 408") && half.contains("problem+json"), "{half}");
+        assert_eq!(answer(address, b"").await, "", "whoever says nothing is told nothing");
+        let tls = answer(address, b"\x16\x03\x01\x02\x00\x01\x00").await;
+        assert!(
+            tls.starts_with("HTTP/1.1 400") && tls.contains("problem+json") && tls.contains("no HTTP/1.1"),
+            "{tls}"
+        );
+        let refused = answer(address, b"GET /v1/ws HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("www-authenticate: Bearer"), "{refused}");
+    });
+}
+
+#[test]
+fn a_websocket_opens_also_as_a_later_request_of_a_kept_connection_and_with_its_first_frame_already_sent() {
+    runtime().block_on(async {
+        let (address, store, _stop, _server) = in_process(Settings::default()).await;
+        for before in ["", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let upgrade = format!(
+                "{before}GET /v1/ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Authorization: Bearer {}\r\n\r\n",
+                minted(&store, "ada").await
+            );
+            let ping = [0x89, 0x81, 0, 0, 0, 0, b'p'];
+            stream.write_all(&[upgrade.as_bytes(), &ping].concat()).await.unwrap();
+            let mut read = Vec::new();
+            let pong = [0x8a, 1, b'p'];
+            while !read.ends_with(&pong) && !read.windows(3).any(|three| three == pong) {
+                let bytes =
+                    tokio::time::timeout(seconds(10), stream.read_buf(&mut read)).await.expect("a pong").unwrap();
+                assert!(bytes > 0, "{}", String::from_utf8_lossy(&read));
+            }
+            let said = String::from_utf8_lossy(&read).into_owned();
+            // RFC 6455's own example of a key and its answer.
+            assert!(said.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") && said.contains("kiosk.hello"), "{said}");
+            assert_eq!(said.contains("HTTP/1.1 200"), !before.is_empty(), "{said}");
+        }
     });
 }

@@ -82,6 +82,10 @@ impl Crowd {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.ears.len()
+    }
+
     /// Counts from nothing again, until `wanted` messages have come.
     pub fn expect(&self, wanted: u64) {
         self.tally.heard.set(0);

@@ -3,10 +3,12 @@
 //! ```text
 //!  main     each round: every peer is started alone, measured, ended
 //!   |- options   what is asked for
-//!   |- speed     the rows: memory, connects, floods, unicast, paced latency
+//!   |- speed     a thousand sockets: memory, connects, floods, unicast, paced latency
+//!   |- scale     ten thousand: memory, connects     durable   publishes that are on disk
+//!   |- hostile   clients that never read, handshakes that never end
 //!   |   |- crowd    a thousand clients in one thread      wire   cuts what comes into messages
 //!   |   '- usage    processor time and memory, of /proc
-//!   |- peers     start, open a socket, publish: pikiosk, nats
+//!   |- peers     start, open a socket, publish: pikiosk, nats, mosquitto, nchan, Tornado
 //!   '- table     medians, ratios to the best peer and to nats
 //! ```
 //!
@@ -19,8 +21,14 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table on stdout is what a bench is for")]
 
 mod crowd;
+mod durable;
+mod hostile;
 mod options;
 mod peers;
+#[expect(dead_code, reason = "the tests stop it, a bench only ends it")]
+#[path = "../../tests/support/redis.rs"]
+mod redis_server;
+mod scale;
 mod speed;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -28,9 +36,12 @@ mod table;
 mod usage;
 mod wire;
 
+use futures_util::future::LocalBoxFuture;
 use options::Options;
+use peers::pikiosk::{self, Pikiosk};
 use table::Table;
-use tokio::task::LocalSet;
+use tempfile::TempDir;
+use tokio::{runtime::Runtime, task::LocalSet};
 
 fn main() {
     let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|problem| {
@@ -43,15 +54,54 @@ fn main() {
     for round in 1..=options.rounds {
         for name in &options.peers {
             println!("round {round}: {name} ({})", usage::load());
-            // On a real disk: a folder in memory would make an fsync free.
-            let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-            let folder = folder.expect("a folder");
-            let Some(peer) = peers::start(name, folder.path(), &options) else {
-                println!("  {name} is not installed: `.ci/needs bench` does it");
-                continue;
-            };
-            LocalSet::new().block_on(&runtime, speed::measure(peer.as_ref(), &options, &mut table));
+            measure(name, &options, &runtime, &mut table);
         }
     }
     println!("\n{table}\nMedians of {} rounds. Before: {before}; after: {}.", options.rounds, usage::load());
+}
+
+/// Every part begins with a fresh server, in a folder of its own.
+fn measure(name: &str, options: &Options, runtime: &Runtime, table: &mut Table) {
+    // On a real disk: a folder in memory would make an fsync free.
+    let folder =
+        || tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let run = |part: LocalBoxFuture<'_, ()>| LocalSet::new().block_on(runtime, part);
+    let start = |folder: &TempDir| {
+        let peer = peers::start(name, folder.path(), options);
+        if peer.is_none() {
+            println!("  {name} is not installed: `.ci/needs bench` does it");
+        }
+        peer
+    };
+    if options.wants_any(&["connect", "memory", "flood", "unicast", "paced"]) {
+        let folder = folder();
+        let Some(peer) = start(&folder) else { return };
+        run(Box::pin(speed::measure(peer.as_ref(), options, table)));
+    }
+    if options.wants("scale") {
+        let folder = folder();
+        let Some(peer) = start(&folder) else { return };
+        run(Box::pin(scale::measure(peer.as_ref(), options, table)));
+    }
+    let Some(kind) = pikiosk::Kind::named(name) else { return };
+    if options.wants("ticket") {
+        let folder = folder();
+        let server = Pikiosk::start(folder.path(), options, kind);
+        run(Box::pin(scale::tickets(&server, options, table)));
+    }
+    if options.wants("durable") && kind.is_durable() {
+        let folder = folder();
+        let server = Pikiosk::start(folder.path(), options, kind);
+        run(Box::pin(durable::measure(&server, folder.path(), options, table)));
+    }
+    if options.wants("slow") && kind == pikiosk::Kind::Memory {
+        let folder = folder();
+        let server = Pikiosk::start(folder.path(), options, kind);
+        run(Box::pin(hostile::slow(&server, options, table)));
+    }
+    if options.wants("half-open") && kind == pikiosk::Kind::Memory {
+        let folder = folder();
+        let server = Pikiosk::start(folder.path(), options, kind);
+        run(Box::pin(hostile::half_open(&server, options, table)));
+    }
 }

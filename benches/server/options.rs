@@ -5,10 +5,11 @@ use std::path::PathBuf;
 pub const USAGE: &str =
     "make bench-server ARGS=\"[ROW ...] [--peers memory,disk,nats,...] [--rounds 3] [--sockets 1000] [--quick] \
 [--server BINARY] [--config TOML]\"
-  ROW       a part of a row's name, such as flood; without one, every row
+  ROW       connect memory flood unicast paced scale ticket durable slow half-open; without one, all of them
   --quick   one round, fewer messages: to try the bench itself
   --server  another build of pikiosk than the one built with the bench
-  --config  lines for its server.toml";
+  --config  lines for its server.toml
+  --python  one that has Tornado, pika and redis";
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -19,9 +20,10 @@ pub struct Options {
     pub quick: bool,
     pub binary: PathBuf,
     pub config: Option<String>,
+    pub python: Option<PathBuf>,
 }
 
-pub const PEERS: [&str; 3] = ["memory", "disk", "nats"];
+pub const PEERS: [&str; 6] = ["memory", "disk", "nats", "mosquitto", "nchan", "tornado"];
 
 impl Options {
     /// # Errors
@@ -35,6 +37,7 @@ impl Options {
             quick: false,
             binary: PathBuf::from(env!("CARGO_BIN_EXE_pikiosk")),
             config: None,
+            python: None,
         };
         let mut words = words.filter(|word| word != "--bench"); // Cargo's own.
         while let Some(word) = words.next() {
@@ -46,6 +49,7 @@ impl Options {
                 "--sockets" => options.sockets = number(value()?)?.max(1),
                 "--quick" => (options.quick, options.rounds) = (true, 1),
                 "--server" => options.binary = PathBuf::from(value()?),
+                "--python" => options.python = Some(PathBuf::from(value()?)),
                 "--config" => options.config = Some(value()?),
                 flag if flag.starts_with('-') => return Err(format!("{flag} is not known")),
                 _ => options.rows.push(word),
@@ -59,6 +63,10 @@ impl Options {
 
     pub fn wants(&self, row: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|part| row.contains(part.as_str()))
+    }
+
+    pub fn wants_any(&self, rows: &[&str]) -> bool {
+        rows.iter().any(|row| self.wants(row))
     }
 
     /// `full`, or a tenth of it where somebody only tries the bench.

@@ -20,16 +20,16 @@ use crate::{
 };
 
 /// A server that just opened a thousand sockets still frees and settles.
-const SETTLE: Duration = Duration::from_millis(1500);
+pub const SETTLE: Duration = Duration::from_millis(1500);
 
 pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     let mut crowd = Crowd::new();
     let sockets = options.sockets;
-    let group = peer.processes();
+    let (group, holders) = (peer.processes(), peer.holders());
     let name = peer.name();
 
     tokio::time::sleep(SETTLE).await;
-    let empty = group.memory();
+    let empty = holders.memory();
     peer.admit(0..sockets).await;
     let cpu = group.cpu();
     crowd.grow(peer, sockets).await;
@@ -41,7 +41,7 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     }
     if options.wants("memory") {
         let row = format!("memory of an idle socket, {sockets} open");
-        table.add(name, &row, per_socket(group.memory()), ("KB", Less, "<= 8"));
+        table.add(name, &row, per_socket(holders.memory()), ("KB", Less, "<= 8"));
     }
 
     if options.wants("flood") {
@@ -49,15 +49,12 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
         let ways = [("1 publisher", 1, 1), ("64 publishers", 64, 1), ("1 publisher, 50 a request", 1, 50)];
         for (way, publishers, batch) in ways {
             let row = format!("flood, {messages} to each, {way}");
-            let to = vec![To::All; messages];
-            // Who waits for no answer writes all at once: to send little by little would flatter us.
-            let how = if peer.open_loop() { How::open(messages) } else { How { publishers, batch, flush: true } };
-            let rate = flood(peer, &crowd, &to, how, sockets as u64).await;
+            let rate = fan_out(peer, &crowd, messages, (publishers, batch)).await;
             table.add(name, &row, rate / 1e3, ("k/CPU-s", More, ">= 1.3 nats"));
         }
         tokio::time::sleep(SETTLE).await;
         let row = format!("memory of a socket after a flood, {sockets} open");
-        table.add(name, &row, per_socket(group.memory()), ("KB", Less, "<= 12"));
+        table.add(name, &row, per_socket(holders.memory()), ("KB", Less, "<= 12"));
     }
     if options.wants("unicast") {
         for (batch, messages) in
@@ -93,6 +90,13 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     if !closed.is_empty() {
         println!("  {name}: {} sockets were closed: {:?}", closed.len(), &closed[..closed.len().min(5)]);
     }
+}
+
+/// A flood to all: so many messages by so many publishers with so many in a request.
+pub async fn fan_out(peer: &dyn Peer, crowd: &Crowd, messages: usize, (publishers, batch): (usize, usize)) -> f64 {
+    // Who waits for no answer writes all at once: to send little by little would flatter us.
+    let how = if peer.open_loop() { How::open(messages) } else { How { publishers, batch, flush: true } };
+    flood(peer, crowd, &vec![To::All; messages], how, crowd.len() as u64).await
 }
 
 /// How a flood is published.
@@ -170,8 +174,14 @@ async fn paced(peer: &dyn Peer, crowd: &Crowd, to: &[To], pace: Duration, each: 
         println!("  {}: {heard} of {wanted} messages came", peer.name());
     }
     let cpu = peer.processes().cpu() - cpu;
-    let mut times = crowd.times();
+    let (p50, p99) = percentiles(&crowd.times());
+    (p50, p99, cpu)
+}
+
+/// p50 and p99, in ms.
+pub fn percentiles(times: &[Duration]) -> (f64, f64) {
+    let mut times = times.to_vec();
     times.sort_unstable();
     let p = |percent: usize| times.get(times.len() * percent / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
-    (p(50), p(99), cpu)
+    (p(50), p(99))
 }

@@ -26,7 +26,6 @@ pub struct Wire {
 pub enum Kind {
     WebSocket,
     Nats,
-    Mqtt,
 }
 
 /// A header: how long it is, how much payload follows, what it means.
@@ -42,7 +41,6 @@ impl Wire {
         match self.kind {
             Kind::WebSocket => &[0x8a, 0x80, 0, 0, 0, 0],
             Kind::Nats => b"PONG\r\n",
-            Kind::Mqtt => &[0xd0, 0],
         }
     }
 
@@ -65,7 +63,6 @@ impl Wire {
             let header = match self.kind {
                 Kind::WebSocket => web_socket(bytes),
                 Kind::Nats => nats(bytes),
-                Kind::Mqtt => mqtt(bytes),
             };
             let Some((length, payload, what)) = header else {
                 self.rest = bytes.to_vec();
@@ -117,25 +114,10 @@ fn nats(bytes: &[u8]) -> Option<Header> {
     Some((end, 0, what))
 }
 
-/// MQTT 3.1.1 §2.2: one byte of type, one to four of length. Only PUBLISH counts as a message.
-fn mqtt(bytes: &[u8]) -> Option<Header> {
-    let (mut payload, mut length) = (0, 1);
-    loop {
-        let byte = *bytes.get(length)?;
-        payload |= usize::from(byte & 0x7f) << (7 * (length - 1));
-        length += 1;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let what = (bytes[0] >> 4 == 3).then_some(Said::Message);
-    Some((length, payload, what))
-}
-
-/// A client's frame: text, masked with zeros, which leaves it as it is.
-pub fn client_frame(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match u16::try_from(text.len()).expect("frames of a bench are short") {
+/// A client's frame, masked with zeros, which leaves its payload as it is.
+pub fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode];
+    match u16::try_from(payload.len()).expect("frames of a bench are short") {
         short @ 0..126 => frame.push(0x80 | u8::try_from(short).unwrap_or_default()),
         long => {
             frame.push(0x80 | 126);
@@ -143,6 +125,9 @@ pub fn client_frame(text: &str) -> Vec<u8> {
         }
     }
     frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(text.as_bytes());
+    frame.extend_from_slice(payload);
     frame
 }
+
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;

@@ -18,14 +18,16 @@
 
 mod accept;
 mod backoff;
+pub mod directory;
 mod expiry;
 mod goodbye;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+mod metrics;
 pub mod open;
 pub mod outbound;
-mod publishing;
+pub mod publishing;
 mod rabbit;
 pub mod session;
 pub mod settings;
@@ -33,20 +35,27 @@ pub mod socket;
 pub mod store;
 pub mod tasks;
 pub mod tickets;
+mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    directory::{Directory, Entry, Follower, Trust},
     goodbye::Goodbye,
     hub::HubHandle,
-    store::{Feed, Store},
+    metrics::By,
+    store::{Feed, Publish, Published, Store, StoreError},
     tickets::TicketStore,
+    witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
-use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
+use crate::{auth::Principal, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -57,7 +66,8 @@ pub struct Parts {
     pub store: Store,
     pub feed: Feed,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    pub follower: Follower,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
     /// The workers that `kiosk.call` reaches.
@@ -70,13 +80,16 @@ pub struct App {
     pub store: Store,
     pub hub: HubHandle,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    /// Of the directory: what sockets judge tokens by.
+    pub trust: Arc<Trust>,
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
     /// Where `kiosk.call` goes.
     pub calls: tasks::Calls,
     pub goodbye: Goodbye,
+    pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
     pub tasks: TaskTracker,
 }
@@ -86,15 +99,36 @@ impl App {
     pub fn now_ms(&self) -> u64 {
         now_ms()
     }
+
+    /// [`Store::publish`], measured.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish(&self, by: By, batch: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+        let began = Instant::now();
+        self.witness.metrics.publishing(&batch, began);
+        let answer = self.store.publish(batch, now_ms).await;
+        self.witness.metrics.published(by, &answer, began.elapsed());
+        answer
+    }
+
+    /// Notes in the audit log what somebody did.
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
+        let more = serde_json::to_value(more).unwrap_or_default();
+        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
+        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
+    let witness = Arc::new(Witness::default());
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
         outbound::Bounds { events: settings.socket_queue, bytes: settings.socket_queue_bytes },
+        witness.clone(),
     );
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -105,23 +139,26 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         store: parts.store.clone(),
         hub,
         tickets: parts.tickets,
-        keys: parts.keys,
+        trust: parts.directory.trust().clone(),
+        directory: parts.directory,
         settings,
         broker: Arc::default(),
         calls,
         goodbye: Goodbye::default(),
+        witness,
         tasks: tasks.clone(),
     });
-    let intake = parts.amqp.map(|source| {
-        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
-    });
+    let intake = parts
+        .amqp
+        .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
     };
-    let accepting = accept::run(listener, http::router(app.clone()), caps, &tasks, stop.clone());
+    let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let leaving = async {
         shutdown.await;
         app.goodbye.say(&app.hub, app.settings.goodbye).await;
@@ -137,7 +174,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = expiry.await;
+    let _ = tokio::join!(expiry, follower);
     workers.close();
     let _ = tokio::time::timeout(GOODBYE, workers.wait()).await;
     if let Some(intake) = intake {

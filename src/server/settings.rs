@@ -13,6 +13,10 @@ pub struct Settings {
     pub per_message: bool,
     /// Origins (`https://host[:port]`) of web pages that may open sockets; empty: only pages of this server's own host.
     pub origins: Vec<String>,
+    /// The one origin that displays sign their ticket requests for; None: whatever they call the server by.
+    pub name: Option<String>,
+    /// How long a socket stays after the end of its token, in ms.
+    pub grace_ms: u64,
     /// The largest frame a client may send, in bytes.
     pub frame_bytes: usize,
     /// The largest body of `POST /v1/events`, in bytes.
@@ -41,6 +45,8 @@ impl Default for Settings {
             heartbeat_ms: 25_000,
             per_message: false,
             origins: Vec::new(),
+            name: None,
+            grace_ms: 10_000,
             frame_bytes: FRAME_MAX,
             publish_bytes: 1024 * 1024,
             handshake: Duration::from_secs(10),

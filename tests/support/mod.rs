@@ -14,6 +14,7 @@
 pub mod browser;
 pub mod celery;
 pub mod http;
+pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
 pub mod process;

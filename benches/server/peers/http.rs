@@ -7,6 +7,11 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::{
+    crowd::read_to,
+    wire::{Kind, Said, Wire},
+};
+
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -44,6 +49,26 @@ impl Connection {
             }
         }
     }
+}
+
+/// Upgrades a connection to a WebSocket; what came with the answer is in the wire. `headers` end with a line end each.
+pub async fn upgrade(address: SocketAddr, path: &str, headers: &str) -> io::Result<(TcpStream, Wire, u64)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    stream.set_zero_linger()?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let (bytes, end) = read_to(&mut stream, b"\r\n\r\n").await?;
+    if !bytes.starts_with(b"HTTP/1.1 101") {
+        return Err(io::Error::other(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    let mut wire = Wire::new(Kind::WebSocket);
+    let mut messages = 0;
+    wire.cut(&bytes[end..], |said| messages += u64::from(said == Said::Message));
+    Ok((stream, wire, messages))
 }
 
 /// Status, length of the head, length of the body.

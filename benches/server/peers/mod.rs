@@ -1,8 +1,11 @@
 //! The servers that are measured, each started here on free ports of the loopback and ended with its value.
 
 pub mod http;
+pub mod mosquitto;
 pub mod nats;
+pub mod nchan;
 pub mod pikiosk;
+pub mod tornado;
 
 use std::{io, path::Path};
 
@@ -23,6 +26,11 @@ pub trait Peer {
 
     /// Its processes, and those of the stores and brokers that it cannot do without.
     fn processes(&self) -> Group;
+
+    /// Those that hold the sockets: the memory of a broker that comes and goes by itself says nothing about them.
+    fn holders(&self) -> Group {
+        self.processes()
+    }
 
     /// Makes what these sockets will need to open, so that opening is measured alone.
     fn admit(&self, _numbers: std::ops::Range<usize>) -> LocalBoxFuture<'_, ()> {
@@ -51,9 +59,13 @@ pub trait Publisher {
 
 /// Starts one by its name in `options`.
 pub fn start(name: &str, folder: &Path, options: &Options) -> Option<Box<dyn Peer>> {
+    if let Some(kind) = pikiosk::Kind::named(name) {
+        return Some(Box::new(pikiosk::Pikiosk::start(folder, options, kind)));
+    }
     Some(match name {
-        "memory" => Box::new(pikiosk::Pikiosk::start(folder, options, pikiosk::Kind::Memory)),
-        "disk" => Box::new(pikiosk::Pikiosk::start(folder, options, pikiosk::Kind::Disk)),
+        "mosquitto" => Box::new(mosquitto::Mosquitto::start(folder)?),
+        "nchan" => Box::new(nchan::Nchan::start(folder)?),
+        "tornado" => Box::new(tornado::Tornado::start(folder, options)?),
         "nats" => Box::new(nats::Nats::start(folder)?),
         _ => return None,
     })

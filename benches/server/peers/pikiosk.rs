@@ -12,11 +12,15 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::io::AsyncWriteExt;
 
-use super::{Peer, Publisher, To, http::Connection, payload};
+use super::{
+    Peer, Publisher, To,
+    http::{Connection, upgrade},
+    payload,
+};
 use crate::{
-    crowd::{Joined, greeted, read_to},
+    crowd::{Joined, greeted},
     options::Options,
     support::{
         process::Process,
@@ -24,7 +28,7 @@ use crate::{
         wait::until,
     },
     usage::Group,
-    wire::{Kind as Protocol, Said, Wire, client_frame},
+    wire::{TEXT, client_frame},
 };
 
 const SECRET: &[u8] = b"only for the bench: 32 bytes and more";
@@ -33,6 +37,22 @@ const SECRET: &[u8] = b"only for the bench: 32 bytes and more";
 pub enum Kind {
     Memory,
     Disk,
+}
+
+impl Kind {
+    /// As the command line names them.
+    pub fn named(name: &str) -> Option<Kind> {
+        match name {
+            "memory" => Some(Kind::Memory),
+            "disk" => Some(Kind::Disk),
+            _ => None,
+        }
+    }
+
+    /// A publish is on disk when it is answered.
+    pub fn is_durable(self) -> bool {
+        self == Kind::Disk
+    }
 }
 
 /// What opens a socket.
@@ -91,33 +111,34 @@ impl Pikiosk {
         answer["ticket"].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("{status} {answer}")))
     }
 
-    /// The handshake's request.
-    pub fn handshake(&self, number: usize) -> String {
-        let bearer = self.tickets.borrow_mut().remove(&number).unwrap_or_else(|| token(number));
-        format!(
-            "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: cloudevents.json\r\nAuthorization: Bearer {bearer}\r\n\r\n",
-            self.address
-        )
+    /// One whose messages are so long.
+    pub async fn fat_publisher(&self, bytes: usize) -> Box<dyn Publisher> {
+        Box::new(self.publish("fat.".repeat(bytes / 4)).await)
+    }
+
+    async fn publish(&self, payload: String) -> Events {
+        let connection = Connection::open(self.address).await.expect("the server listens");
+        let headers =
+            |kind: &str| format!("Authorization: Bearer {}\r\nContent-Type: application/{kind}+json\r\n", self.key);
+        Events {
+            connection,
+            single: headers("cloudevents"),
+            batch: headers("cloudevents-batch"),
+            payload,
+            prefix: format!("{:x}", fastrand::u64(..)),
+            next: 0,
+        }
     }
 
     /// Opens one; `data` is what it resumes with.
     pub async fn open(&self, number: usize, data: &serde_json::Value) -> io::Result<Joined> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        stream.set_zero_linger()?;
-        stream.write_all(self.handshake(number).as_bytes()).await?;
-        let (bytes, end) = read_to(&mut stream, b"\r\n\r\n").await?;
-        if !bytes.starts_with(b"HTTP/1.1 101") {
-            return Err(io::Error::other(String::from_utf8_lossy(&bytes).into_owned()));
-        }
-        let mut wire = Wire::new(Protocol::WebSocket);
+        let bearer = self.tickets.borrow_mut().remove(&number).unwrap_or_else(|| token(number));
+        let headers = format!("Sec-WebSocket-Protocol: cloudevents.json\r\nAuthorization: Bearer {bearer}\r\n");
+        let (mut stream, wire, messages) = upgrade(self.address, "/v1/ws", &headers).await?;
         // kiosk.hello and kiosk.resumed.
-        let mut greetings: u64 = 2;
-        wire.cut(&bytes[end..], |said| greetings -= u64::from(said == Said::Message));
+        let greetings = 2 - messages;
         let resume = json!({"specversion": "1.0", "id": "1", "source": "bench", "type": "kiosk.resume", "data": data});
-        stream.write_all(&client_frame(&resume.to_string())).await?;
+        stream.write_all(&client_frame(TEXT, resume.to_string().as_bytes())).await?;
         let mut joined = Joined { stream, wire, greetings };
         greeted(&mut joined).await?;
         Ok(joined)
@@ -151,20 +172,7 @@ impl Peer for Pikiosk {
     }
 
     fn publisher(&self) -> LocalBoxFuture<'_, Box<dyn Publisher>> {
-        Box::pin(async move {
-            let connection = Connection::open(self.address).await.expect("the server listens");
-            let headers =
-                |kind: &str| format!("Authorization: Bearer {}\r\nContent-Type: application/{kind}+json\r\n", self.key);
-            let publisher = Events {
-                connection,
-                single: headers("cloudevents"),
-                batch: headers("cloudevents-batch"),
-                payload: payload(),
-                prefix: format!("{:x}", fastrand::u64(..)),
-                next: 0,
-            };
-            Box::new(publisher) as Box<dyn Publisher>
-        })
+        Box::pin(async move { Box::new(self.publish(payload()).await) as Box<dyn Publisher> })
     }
 
     fn open_loop(&self) -> bool {
@@ -212,7 +220,7 @@ impl Publisher for Events {
 }
 
 /// An HS256 token that may hear `group/bench` and its own user.
-fn token(number: usize) -> String {
+pub fn token(number: usize) -> String {
     let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let user = format!("u{number}");

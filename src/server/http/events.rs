@@ -20,6 +20,7 @@ use crate::{
     event::{Address, DisplayId, Event, Receipt, envelope::EnvelopeError},
     server::{
         App,
+        metrics::By,
         publishing::{EVENT_MAX, prepare},
         store::{EventRecord, Published, StoreError},
     },
@@ -37,7 +38,7 @@ struct PostQuery {
 /// `POST /v1/events`: 202 with positions, or with `?wait=` 200 with receipts, once all of the batch is on disk.
 pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let principal = request::principal(&app, &parts.headers)?;
+    let principal = request::principal(&app, &parts.headers).await?;
     let query: PostQuery = request::query(parts.uri.query())?;
     let wait = query.wait.as_deref().map(wait_time).transpose()?;
     let mode = mode(&parts.headers)?;
@@ -90,7 +91,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         index.map_or(problem.clone(), |index| in_batch(problem, index))
     };
     let fresh =
-        if batch.is_empty() { Vec::new() } else { app.store.publish(batch, now_ms).await.map_err(not_stored)? };
+        if batch.is_empty() { Vec::new() } else { app.publish(By::Http, batch, now_ms).await.map_err(not_stored)? };
     let mut fresh = fresh.into_iter();
     let mut published = Vec::with_capacity(sources.len());
     for (index, source) in sources.into_iter().enumerate() {
@@ -118,7 +119,7 @@ pub async fn get(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let query: GetQuery = request::query(request.uri().query())?;
     let record = app.store.event(&id, query.source.as_deref()).await?;
     let record = record.ok_or_else(|| {

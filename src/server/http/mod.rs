@@ -11,12 +11,15 @@
 //! wrapping again in problem details.
 
 mod answers;
+mod audit;
 mod displays;
 mod enroll;
 mod events;
+mod keys;
 mod openapi;
 mod problem;
 mod request;
+mod revocations;
 mod routes;
 mod status;
 mod waiting;

@@ -11,10 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     answers::{
-        Answered, CodeAnswer, DisplayAnswer, EnrolledAnswer, NonceAnswer, Outcome, Placed, PresenceAnswer,
-        StatusAnswer, TicketAnswer,
+        Answered, AuditAnswer, CodeAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer,
+        Outcome, Placed, PresenceAnswer, RevocationAnswer, StatusAnswer, TicketAnswer,
     },
-    displays, enroll, events, openapi, status,
+    audit, displays, enroll, events, keys, openapi, revocations, status,
 };
 use crate::server::{App, socket};
 
@@ -209,6 +209,66 @@ pub const ROUTES: &[Route] = &[
         body: json::<enroll::TicketRequest>(),
         answers: &[(200, json::<TicketAnswer>())],
         handler: |this| on(this, enroll::ticket),
+        ..GET
+    },
+    Route {
+        method: Verb::Post,
+        path: "/v1/keys",
+        summary: "Makes an operator's key: for everything, or for some addresses and commands. Its text is told once.",
+        body: json::<keys::Wanted>(),
+        answers: &[(201, json::<NewKeyAnswer>())],
+        handler: |this| on(this, keys::create),
+        ..GET
+    },
+    Route {
+        path: "/v1/keys",
+        summary: "Every operator's key, without its text.",
+        answers: &[(200, json::<Vec<KeyAnswer>>())],
+        handler: |this| on(this, keys::list),
+        ..GET
+    },
+    Route {
+        method: Verb::Delete,
+        path: "/v1/keys/{id}",
+        summary: "Revokes an operator's key; the last one for everything stays.",
+        answers: &[(204, Content::Nothing)],
+        handler: |this| on(this, keys::delete),
+        ..GET
+    },
+    Route {
+        method: Verb::Post,
+        path: "/v1/revocations",
+        summary: "Revokes what a user was given until now, one token by its jti, or a display: live sockets end with \
+                  4501, on every node.",
+        body: json::<revocations::Wanted>(),
+        answers: &[(201, json::<RevocationAnswer>())],
+        handler: |this| on(this, revocations::create),
+        ..GET
+    },
+    Route {
+        path: "/v1/revocations",
+        summary: "The revocations that stand.",
+        answers: &[(200, json::<Vec<RevocationAnswer>>())],
+        handler: |this| on(this, revocations::list),
+        ..GET
+    },
+    Route {
+        method: Verb::Delete,
+        path: "/v1/revocations/{id}",
+        summary: "Lifts a revocation.",
+        answers: &[(204, Content::Nothing)],
+        handler: |this| on(this, revocations::delete),
+        ..GET
+    },
+    Route {
+        path: "/v1/audit",
+        summary: "Who did what, the oldest first. Publishing is not in it.",
+        query: &[
+            ("after", "the id of the last entry that is known"),
+            ("limit", "at most so many entries: 1 to 1000, else 200"),
+        ],
+        answers: &[(200, json::<Vec<AuditAnswer>>())],
+        handler: |this| on(this, audit::list),
         ..GET
     },
     Route {

@@ -1,6 +1,6 @@
 //! `/v1/presence`, `/healthz`, `/readyz`, `/metrics`.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -21,7 +21,7 @@ use crate::{
 
 /// `GET /v1/presence`: who is connected now, by an operator.
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<PresenceAnswer>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let mut present = app.hub.present().await?;
     present.extend(app.store.presence_elsewhere(app.now_ms()).await?);
     let one = |socket: Present| SocketAnswer {
@@ -48,35 +48,10 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<StatusAnswer>, Pr
     Ok(Json(StatusAnswer { status: "ready" }))
 }
 
-/// `GET /metrics`: Prometheus text (exposition format 0.0.4). Totals only, no names: it is open to whoever can connect.
+/// `GET /metrics`: OpenMetrics text.
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let (sockets, displays, delivered) = app.hub.counts().await?;
-    let stats = app.store.stats();
-    let broker = app.broker.numbers();
-    let calls = app.calls.numbers();
-    let mut text = String::new();
-    for (name, kind, help, value) in [
-        ("pikiosk_sockets", "gauge", "WebSockets open.", sockets as u64),
-        ("pikiosk_displays_connected", "gauge", "Displays connected.", displays as u64),
-        ("pikiosk_events_total", "counter", "Fresh events stored since the start.", stats.events),
-        ("pikiosk_deliveries_total", "counter", "Events handed to sockets since the start.", delivered),
-        ("pikiosk_commits_total", "counter", "Durable commits of the store since the start.", stats.commits),
-        ("pikiosk_operations_total", "counter", "Writes answered by the store since the start.", stats.operations),
-        ("pikiosk_store_failures_total", "counter", "Writes that failed on the disk since the start.", stats.failures),
-        ("pikiosk_amqp_connected", "gauge", "1 while RabbitMQ is connected.", broker.connected.into()),
-        ("pikiosk_amqp_consuming", "gauge", "1 while this server takes events from RabbitMQ.", broker.consuming.into()),
-        ("pikiosk_amqp_messages_total", "counter", "Messages of RabbitMQ that were stored.", broker.messages),
-        ("pikiosk_amqp_dead_letters_total", "counter", "Messages of RabbitMQ that cannot be used.", broker.dead_letters),
-        ("pikiosk_amqp_failures_total", "counter", "Connections to RabbitMQ that failed or were lost.", broker.failures),
-        ("pikiosk_calls_open", "gauge", "Tasks that pages and displays wait for.", calls.open as u64),
-        ("pikiosk_store_bytes", "gauge", "Size of the store's file.", stats.file_bytes),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    }
-    text.push_str("# HELP pikiosk_calls_total Calls of tasks that ended, by the state that was told.\n");
-    text.push_str("# TYPE pikiosk_calls_total counter\n");
-    for (state, count) in STATES.iter().zip(calls.ended) {
-        let _ = writeln!(text, "pikiosk_calls_total{{state=\"{state}\"}} {count}");
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+    let counts = app.hub.counts().await?;
+    let text = app.witness.metrics.text(&counts, &app.store.stats(), &format!("{}{}", app.broker.text(), app.calls.text()));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

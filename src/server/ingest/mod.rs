@@ -59,4 +59,23 @@ impl Told {
             failures: self.failures.load(Ordering::Relaxed),
         }
     }
+
+    /// The numbers for a scrape, in OpenMetrics text.
+    pub fn text(&self) -> String {
+        use std::fmt::Write;
+        let Numbers { connected, consuming, messages, dead_letters, failures } = self.numbers();
+        let mut text = String::new();
+        for (name, kind, suffix, help, value) in [
+            ("amqp_connected", "gauge", "", "1 while RabbitMQ is connected.", u64::from(connected)),
+            ("amqp_consuming", "gauge", "", "1 while this server takes events from RabbitMQ.", u64::from(consuming)),
+            ("amqp_messages", "counter", "_total", "Messages of RabbitMQ that were stored.", messages),
+            ("amqp_dead_letters", "counter", "_total", "Messages of RabbitMQ that cannot be used.", dead_letters),
+            ("amqp_failures", "counter", "_total", "Connections to RabbitMQ that failed or were lost.", failures),
+        ] {
+            let name = format!("pikiosk_{name}");
+            // Writing into a String does not fail.
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{suffix} {value}");
+        }
+        text
+    }
 }

@@ -312,6 +312,12 @@ impl Line {
         }
     }
 
+    /// Events from the hub that wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = &*self.lock();
+        (waiting.events, waiting.bytes)
+    }
+
     /// How the line is.
     pub fn state(&self) -> State {
         let waiting = &*self.lock();

@@ -80,6 +80,10 @@ impl Session {
             Err(JwtError::Expired { .. }) => {
                 Err((CloseCode::TokenExpired, CloseCode::TokenExpired.reason().to_owned()))
             }
+            // Its issuer may have a new key that is only just being fetched: come back with it.
+            Err(error) if context.keys.may_be_fetched(&error) => {
+                Err((CloseCode::TokenExpired, "the token's key is not known yet: come back".to_owned()))
+            }
             Err(error) => Err(refused(error.to_string())),
         }
     }
@@ -97,7 +101,7 @@ impl Session {
             Ok(claims) => Principal::from_claims(claims),
             Err(error) => {
                 tracing::info!(session = self.terms.session, %error, "kiosk.auth is refused");
-                let code = if matches!(error, JwtError::Expired { .. }) {
+                let code = if matches!(error, JwtError::Expired { .. }) || context.keys.may_be_fetched(&error) {
                     CloseCode::TokenExpired
                 } else {
                     CloseCode::NotAllowed
@@ -113,8 +117,9 @@ impl Session {
             let reason = "the new token names other addresses: come back with it".to_owned();
             return self.close(CloseCode::TokenExpired, reason, out);
         }
-        self.ends_ms = ends_ms(&fresh, context.now_ms);
         self.terms.principal = fresh;
+        self.ends_ms = ends_ms(&self.terms, context.now_ms);
+        out.push(Effect::Retell(Box::new(self.terms.principal.clone())));
     }
 }
 

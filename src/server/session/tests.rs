@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    auth::jwt::JwtKeys,
     event::{
         command::Kind,
         envelope::Token,
@@ -33,6 +34,7 @@ pub(super) fn terms(display: Option<&str>, addresses: &[&str]) -> Terms {
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         heartbeat_ms: 25_000,
         per_message: false,
+        grace_ms: 10_000,
     }
 }
 
@@ -55,7 +57,7 @@ pub(super) fn committed(commit: u64, address: &Address, offset: u64, kind: Optio
 }
 
 pub(super) fn step(session: &mut Session, input: Input, now_ms: u64) -> Vec<Effect> {
-    session.step(input, Context { now_ms, keys: &JwtKeys::default() })
+    session.step(input, Context { now_ms, keys: &Trust::new(JwtKeys::default()) })
 }
 
 pub(super) fn frame(kind: &str, data: &impl serde::Serialize) -> Input {
@@ -200,7 +202,7 @@ fn a_silent_socket_is_pinged_and_then_given_up_and_a_token_ends_on_time() {
     assert_eq!(session.deadline_ms(), NOW + 25_010 + 62_500);
     assert_eq!(closed(&step(&mut session, Input::Tick, NOW + 25_010 + 62_500)).unwrap().0, 4008);
 
-    for (expires_ms, ends_ms) in [(NOW + 9_000, NOW + 9_000), (NOW - 25_000, NOW + 5_000)] {
+    for (expires_ms, ends_ms) in [(NOW + 9_000, NOW + 19_000), (NOW - 25_000, NOW + 5_000)] {
         let mut short = terms(None, &["user/anna"]);
         short.principal.expires_ms = Some(expires_ms);
         let mut session = begun(short);

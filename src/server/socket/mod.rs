@@ -14,7 +14,7 @@
 //! that list it must be the server's own host. Programs send no `Origin` and are judged by their credential alone.
 //!
 //! Rejected: axum's `ws` extractor. Its buffers cost 130 KB a socket, and hyper's half of the connection stays; here the
-//! bare `TcpStream` is taken back out of hyper.
+//! accept loop reads the first head itself, and of a later one the bare `TcpStream` is taken back out of hyper.
 
 mod credentials;
 mod ending;
@@ -37,7 +37,7 @@ use self::credentials::Credential;
 pub use self::credentials::bearer;
 use super::{
     App,
-    accept::Peer,
+    accept::{Peer, Rewind},
     http::Problem,
     hub::{CapError, EnterError, Entrant, Place},
     session::Terms,
@@ -47,13 +47,48 @@ use crate::{
     event::{Address, DisplayId, frame::SUBPROTOCOL},
 };
 
-/// The handler of `GET /v1/ws`.
+/// A client that may open its WebSocket.
+#[derive(Debug)]
+pub struct Admitted {
+    terms: Terms,
+    place: Place,
+    accept: HeaderValue,
+    /// It offered our subprotocol.
+    protocol: bool,
+}
+
+impl Admitted {
+    fn switching(&self) -> Vec<u8> {
+        let mut head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n".to_vec();
+        let mut line = |name: &str, value: &[u8]| {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        };
+        line("sec-websocket-accept", self.accept.as_bytes());
+        if self.protocol {
+            line("sec-websocket-protocol", SUBPROTOCOL.as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+/// Answers the handshake and serves the WebSocket until it ends. `early` came behind the request's head.
+pub async fn run(app: Arc<App>, admitted: Admitted, stream: TcpStream, early: Vec<u8>, peer: Peer) {
+    // One write with `kiosk.hello`.
+    admitted.place.line.say(admitted.switching());
+    run::run(app, admitted.terms, admitted.place, stream, early).await;
+    // Held until the socket ends: it counts as a connection.
+    drop(peer);
+}
+
+/// The handler of `GET /v1/ws` as a later request of a kept connection; the first one does not come here.
 pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    match judge(&app, &parts).await {
+    match admit(&app, &parts).await {
         Err(problem) => problem.into_response(),
-        Ok((terms, place, accept)) => {
-            let offered = credentials::subprotocols(&parts.headers).any(|entry| entry == SUBPROTOCOL);
+        Ok(Admitted { terms, place, accept, protocol }) => {
             let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
             let peer = parts.extensions.remove::<Peer>();
             let tracker = app.tasks.clone();
@@ -64,8 +99,10 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
                 let Some(upgrade) = upgrade else { return };
                 let Ok(upgraded) = upgrade.await else { return };
                 // The accept loop gives hyper exactly this type.
-                let Ok(bare) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-                run::run(app, terms, place, bare.io.into_inner(), &bare.read_buf).await;
+                let Ok(bare) = upgraded.downcast::<TokioIo<Rewind>>() else { return };
+                let (stream, unread) = bare.io.into_inner().into_parts();
+                let early = [bare.read_buf, unread].concat();
+                run::run(app, terms, place, stream, early).await;
             });
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -73,7 +110,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-            if offered {
+            if protocol {
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
             }
             response
@@ -81,7 +118,8 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue), Problem> {
+/// Judges a request for a WebSocket; what it yields has its place in the hub, and its ticket is spent.
+pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
     let peer = request.extensions.get::<Peer>().map(|peer| peer.address.to_string());
     let refused = |why: &dyn std::fmt::Display| {
         tracing::info!(%why, peer, "a WebSocket is refused");
@@ -99,13 +137,17 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         Credential::Ticket(ticket) => {
             Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused(&why))?)
         }
-        Credential::Jwt(token) => Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?),
+        Credential::Jwt(token) => {
+            let claims = app.trust.verify_patiently(&token, now_ms).await;
+            Principal::from_claims(claims.map_err(|why| refused(&why))?)
+        }
     };
     let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;
     let session = app.store.random_id();
     let entrant = Entrant {
         session: session.clone(),
-        token: None,
+        token: principal.token.clone(),
+        issued_ms: principal.issued_ms,
         name: principal.name.clone(),
         user: principal.user.clone(),
         display: display.clone(),
@@ -121,6 +163,12 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;
+    // Only now: what is revoked from here on ends the sockets that the hub knows.
+    app.trust.stands(&principal, now_ms).map_err(|why| refused(&why))?;
+    if let Some(id) = &display {
+        // On every node: an older socket of this display ends there too. What cannot be told must not open.
+        app.store.claim(id, &session).await?;
+    }
     let terms = Terms {
         session,
         principal,
@@ -128,9 +176,11 @@ async fn judge(app: &App, request: &Parts) -> Result<(Terms, Place, HeaderValue)
         addresses,
         heartbeat_ms: app.settings.heartbeat_ms,
         per_message: app.settings.per_message,
+        grace_ms: app.settings.grace_ms,
     };
     tracing::debug!(session = terms.session, name = terms.principal.name, "a WebSocket opens");
-    Ok((terms, place, accept))
+    let protocol = credentials::subprotocols(headers).any(|entry| entry == SUBPROTOCOL);
+    Ok(Admitted { terms, place, accept, protocol })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,7 @@ use crate::{
     server::{
         App,
         hub::Place,
+        metrics::By,
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
@@ -72,7 +73,7 @@ enum Woken {
 }
 
 /// Serves one opened WebSocket until it ends.
-pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: &[u8]) {
+pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
     let line = place.line.clone();
     line.connect(stream);
     let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
@@ -89,8 +90,9 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
     socket.apply(effects);
     if !early.is_empty() {
-        socket.take(early);
+        socket.take(&early);
     }
+    drop(early);
     let end = socket.converse(&line).await;
     // What the client sent before the end still counts: receipts are written out.
     if let Some(mut jobs) = socket.jobs.take() {
@@ -224,7 +226,7 @@ impl Socket {
     }
 
     fn step(&mut self, input: Input) {
-        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.keys };
+        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.trust };
         let effects = self.session.step(input, context);
         self.apply(effects);
     }
@@ -300,8 +302,12 @@ impl Socket {
                 app.store.seen(&display, health.map(|health| *health), now_ms);
                 return;
             }
+            Effect::Retell(principal) => {
+                let retold = self.place.retell(&principal);
+                Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
+            }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
-                let answer = match app.store.publish(vec![*publish], now_ms).await {
+                let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
                     Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
                     Err(error) => Err(error.to_string()),
                 };

@@ -27,8 +27,11 @@ use futures_util::{future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::desk::STATES;
-use self::{desk::Desk, outcome::Outcome, rules::Rules};
+use self::{
+    desk::{Desk, STATES},
+    outcome::Outcome,
+    rules::Rules,
+};
 use super::{
     now_ms,
     rabbit::{Rabbit, RabbitError},
@@ -168,6 +171,21 @@ impl Calls {
             office.desk.note(&answer.state);
         }
         Box::pin(std::future::ready(answer))
+    }
+
+    /// The numbers for a scrape, in OpenMetrics text.
+    pub fn text(&self) -> String {
+        use std::fmt::Write;
+        let Numbers { open, ended } = self.numbers();
+        let mut text = format!(
+            "# HELP pikiosk_calls_open Tasks that pages and displays wait for.\n# TYPE pikiosk_calls_open gauge\npikiosk_calls_open {open}\n\
+             # HELP pikiosk_calls Calls of tasks that ended, by what the caller was told.\n# TYPE pikiosk_calls counter\n"
+        );
+        for (state, count) in STATES.iter().zip(ended) {
+            // Writing into a String does not fail.
+            let _ = writeln!(text, "pikiosk_calls_total{{state=\"{state}\"}} {count}");
+        }
+        text
     }
 
     pub fn numbers(&self) -> Numbers {

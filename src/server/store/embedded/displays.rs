@@ -1,4 +1,4 @@
-//! Enrolled displays, their groups, the codes that enroll them, and operators' keys.
+//! Enrolled displays, their groups, and the codes that enroll them.
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
@@ -6,14 +6,11 @@ use super::{
     DisplayPatch, EnrollError, Enrolled, KeptDisplay, Redeem, StoreError,
     events::read_id,
     ledger,
-    schema::{self, ADDRESSES, DISPLAYS, HISTORY, MEMBERS, OFFERS, OPERATORS, Rows, STATE},
+    schema::{self, ADDRESSES, DISPLAYS, HISTORY, MEMBERS, OFFERS, Rows, STATE},
     writer::Batch,
 };
 use crate::{
-    auth::{
-        enrollment::{self, CodeHash, Offer, Refusal, Spent, Verdict},
-        operator_key::KeyHash,
-    },
+    auth::enrollment::{self, CodeHash, Offer, Refusal, Spent, Verdict},
     event::{Address, DisplayId},
 };
 
@@ -187,16 +184,5 @@ pub fn save_seen(batch: &mut Batch<'_>) -> Result<(), StoreError> {
             seen.saved = true;
         }
     }
-    Ok(())
-}
-
-pub fn operators(rows: &impl Rows) -> Result<Vec<KeyHash>, StoreError> {
-    let operators = rows.rows(OPERATORS)?;
-    operators.iter()?.map(|row| Ok(row?.0.value())).collect()
-}
-
-pub fn add_operator(batch: &mut Batch<'_>, hash: KeyHash, now_ms: u64) -> Result<(), StoreError> {
-    batch.dirty = true;
-    batch.txn.open_table(OPERATORS)?.insert(hash, now_ms)?;
     Ok(())
 }

@@ -11,13 +11,14 @@ use redb::{Builder, Database, DatabaseError, ReadableTable, backends};
 use tokio::sync::mpsc;
 
 use super::{
-    Feed, StoreError, displays, events,
+    Feed, StoreError, events,
     prune::Pruner,
     results::Results,
-    schema::{self, META, Rows, SCHEMA, SECRETS},
+    schema::{self, META, OPERATORS, RECORDS, Rows, SCHEMA, SECRETS},
     shared::Shared,
     writer::{Job, Opener, Writer},
 };
+use crate::auth::operator_key::{FIRST, OperatorKey};
 
 /// The database's name in the data directory.
 const FILE: &str = "pikiosk.redb";
@@ -60,9 +61,6 @@ pub fn start(
     prepare(&db, &shared)?;
     let snapshot = schema::snapshot(&db)?;
     let fed_commit = events::as_of(&snapshot)?;
-    for hash in displays::operators(&snapshot)? {
-        shared.add_operator(hash);
-    }
     drop(snapshot);
     shared.set_database(db);
     let (jobs, of_writer) = mpsc::channel(shared.limits.queue);
@@ -96,6 +94,7 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     }
     schema::make_tables(&txn)?;
     txn.open_table(META)?.insert("schema", SCHEMA)?;
+    bring_operators_over(&txn)?;
     let kept: Option<[u8; 32]> = {
         let secrets = txn.open_table(SECRETS)?;
         secrets.get("seed")?.and_then(|row| row.value().try_into().ok())
@@ -110,6 +109,26 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     };
     txn.commit()?;
     let _ = shared.seed.set(seed);
+    Ok(())
+}
+
+/// Schema 1 had a table of operators' keys, each of which may do everything; they are records now.
+fn bring_operators_over(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
+    let mut operators = txn.open_table(OPERATORS)?;
+    let mut records = txn.open_table(RECORDS)?;
+    while let Some((hash, made_ms)) = operators.pop_first()? {
+        let (hash, made_ms) = (hash.value(), made_ms.value());
+        let key = OperatorKey {
+            name: FIRST.to_owned(),
+            hash,
+            made_ms,
+            operator: true,
+            publishes: Default::default(),
+            commands: Default::default(),
+        };
+        let id: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        records.insert(("key", id.as_str()), schema::encode(&key).as_slice())?;
+    }
     Ok(())
 }
 
@@ -145,4 +164,30 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
             other => other,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::{Options, Store};
+
+    #[tokio::test]
+    async fn an_operators_key_of_an_older_store_still_opens_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Database::create(dir.path().join(FILE)).unwrap();
+        let txn = old.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("schema", 1).unwrap();
+        txn.open_table(OPERATORS).unwrap().insert([7; 32], 5).unwrap();
+        txn.commit().unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let options = Options { data: Some(dir.path().to_owned()), ..Options::default() };
+            let (store, feed) = Store::open(options, crate::io::random::fill).unwrap();
+            let records = store.records("key", "", 10).await.unwrap();
+            let key: OperatorKey = serde_json::from_slice(&records[0].value).unwrap();
+            assert_eq!((records.len(), key.hash, key.made_ms, key.operator), (1, [7; 32], 5, true));
+            drop(feed);
+            store.close().await;
+        }
+    }
 }

@@ -8,7 +8,7 @@
 //!  LEDGER (commit, display) -> receipt, or nothing while it is pending
 //!  PENDING (display, commit) -> expires, queue    EXPIRY (expires, commit, display)    COUNTS (display, queue)
 //!  ATTEMPTS (display, commit) -> how often it was given
-//!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   OPERATORS key hash -> made
+//!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   RECORDS (collection, key) -> anything small
 //! ```
 
 use redb::{
@@ -21,7 +21,9 @@ use super::StoreError;
 use crate::event::command::{Kind, Slot};
 
 /// Version of everything in this file.
-pub const SCHEMA: u64 = 1;
+///
+/// 2: operators' keys moved from OPERATORS to RECORDS.
+pub const SCHEMA: u64 = 2;
 
 pub type Def<K, V> = TableDefinition<'static, K, V>;
 
@@ -45,6 +47,7 @@ pub const COUNTS: Def<(&str, &str), u64> = Def::new("counts");
 pub const DISPLAYS: Def<&str, &[u8]> = Def::new("displays");
 pub const MEMBERS: Def<(&str, &str), ()> = Def::new("members");
 pub const OFFERS: Def<[u8; 32], &[u8]> = Def::new("offers");
+/// Empty since schema 2.
 pub const OPERATORS: Def<[u8; 32], u64> = Def::new("operators");
 pub const RECORDS: Def<(&str, &str), &[u8]> = Def::new("records");
 

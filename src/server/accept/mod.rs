@@ -1,26 +1,35 @@
 //! The listening socket: who may connect at all, and for how long without saying anything.
+//!
+//! ```text
+//!  accept -> under the caps? -> connection: first head (10 s) --GET /v1/ws, /wsb--> judged, 101 --> socket::run
+//!                                                |--any other request--> hyper, with the bytes already read
+//!                                                '--no HTTP--> problem+json, closed
+//! ```
+//!
+//! A WebSocket that hyper hands over costs 4 to 5 KB for as long as it lives, and four times the processor time of its
+//! handshake; hyper still upgrades one that comes as a later request of a kept connection.
+//!
+//! Rejected: a listener of its own for WebSockets. Every proxy before it would need a second rule.
+
+mod connection;
+mod head;
+mod rewind;
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     net::{IpAddr, SocketAddr},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-/// Buffer for a request's head; a larger one is answered 431.
-const HEAD_MAX: usize = 32 * 1024;
+use self::connection::{Host, serve};
+pub use self::rewind::Rewind;
+use super::App;
+
 /// What the kernel may hold for a peer that reads slowly, in bytes (it doubles this). By default it is 4 MB, which a
 /// thousand slow readers would turn into 4 GB.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -39,13 +48,14 @@ pub struct Caps {
 }
 
 /// Accepts until `stop`. Returns once no new connection is taken; those open are in `tasks`.
-pub async fn run(listener: TcpListener, router: Router, caps: Caps, tasks: &TaskTracker, stop: CancellationToken) {
+pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, caps: Caps, stop: CancellationToken) {
+    let host = Host { app, router, head_wait: caps.head_wait, stop };
     let open = Arc::new(Open::default());
     // Every connection inherits it. Best effort: without it a slow reader costs the kernel more memory.
     let _ = setsockopt(&listener, sockopt::SndBuf, &SEND_BUFFER);
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = host.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -62,7 +72,8 @@ pub async fn run(listener: TcpListener, router: Router, caps: Caps, tasks: &Task
             continue;
         };
         let _ = stream.set_nodelay(true);
-        tasks.spawn(serve(stream, peer, router.clone(), caps.head_wait, seat, stop.clone()));
+        let peer = Peer { address: peer, _seat: Arc::new(seat) };
+        host.app.tasks.spawn(serve(host.clone(), stream, peer));
     }
 }
 
@@ -72,45 +83,6 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Held for as long as the connection lives, also as a WebSocket.
     _seat: Arc<Seat>,
-}
-
-async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
-    router: Router,
-    head_wait: Duration,
-    seat: Seat,
-    stop: CancellationToken,
-) {
-    let peer = Peer { address, _seat: Arc::new(seat) };
-    let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        let response = tower::ServiceExt::oneshot(router.clone(), request);
-        async move { response.await.map_err(|never: Infallible| never) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_wait)
-        .max_buf_size(HEAD_MAX)
-        .half_close(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%address, %error, "a connection ended");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
 }
 
 #[derive(Debug, Default)]

@@ -1,0 +1,62 @@
+//! The history checker: a seeded run of publishers, displays and readers with everything going wrong, and a judge that
+//! knows what the contract promises and reads nothing but what the clients saw and what the ledger says.
+//!
+//! ```text
+//!  plan   seed -> events and faults (pure)                    check  logs -> violations (pure)
+//!    run    publishes, strikes, waits for calm, audits ----------^
+//!      publisher  display  reader      programs over real sockets; each writes its log
+//!        wire  log  road               every client has a road of its own, on which the weather changes
+//!      world                           the servers, their disk, their power
+//!        power  power.c                a disk that loses what was not synced
+//! ```
+//!
+//! `make test` runs a small one, `make proof-history` the full size; both print the seed, and `PIKIOSK_SEED=N` runs one
+//! again: the same events and faults, though not the same interleaving. `PIKIOSK_JUDGED=PATH` judges another build of the
+//! server: `mutants.sh` does that with builds that break a promise, each of which must be found out.
+//!
+//! Rejected: a simulated network and clock (turmoil, madsim). What breaks here are real files, real sockets and real
+//! processes; the pure parts have model tests of their own.
+#![cfg(feature = "server")]
+
+mod check;
+mod check_tests;
+mod display;
+mod log;
+mod plan;
+mod power;
+mod publisher;
+mod reader;
+mod road;
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+mod world;
+
+use std::path::PathBuf;
+
+use plan::Size;
+
+#[test]
+fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
+    let number =
+        |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let size = Size {
+        displays: number("PIKIOSK_DISPLAYS", 20),
+        commands: number("PIKIOSK_COMMANDS", 2_000),
+        faults: number("PIKIOSK_FAULTS", 40),
+        publishers: 8,
+    };
+    let seed = number("PIKIOSK_SEED", usize::from(fastrand::u16(..)));
+    println!("seed {seed}");
+    let folder = tempfile::Builder::new().prefix("history-").tempdir().unwrap();
+    let binary = std::env::var_os("PIKIOSK_JUDGED").map_or_else(|| support::server::BINARY.into(), PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (figures, violations) = runtime.block_on(run::run(seed as u64, size, folder.path(), &binary));
+    runtime.shutdown_background();
+    println!("{figures:#?}");
+    if !violations.is_empty() {
+        let kept = folder.keep();
+        panic!("seed {seed}: {} promises broken; logs in {}", violations.len(), kept.display());
+    }
+}
