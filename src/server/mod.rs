@@ -95,13 +95,6 @@ impl App {
         now_ms()
     }
 
-    /// Notes in the audit log what somebody did.
-    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
-        let more = serde_json::to_value(more).unwrap_or_default();
-        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
-        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
-    }
-
     /// [`Store::publish`], measured.
     ///
     /// # Errors
@@ -112,6 +105,13 @@ impl App {
         let answer = self.store.publish(batch, now_ms).await;
         self.witness.metrics.published(by, &answer, began.elapsed());
         answer
+    }
+
+    /// Notes in the audit log what somebody did.
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
+        let more = serde_json::to_value(more).unwrap_or_default();
+        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
+        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
     }
 }
 
@@ -139,9 +139,9 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tasks: tasks.clone(),
     });
     let stop = CancellationToken::new();
-    let intake = parts.amqp.map(|source| {
-        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
-    });
+    let intake = parts
+        .amqp
+        .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let caps = accept::Caps {

@@ -119,12 +119,6 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     Ok(Opened { settings, parts, operator_key, key_is_new })
 }
 
-/// A key is in our hands now, or is fetched.
-enum Key {
-    Here(JwtKey),
-    Fetched(jwks::Source),
-}
-
 fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {
     let read =
         |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::StoreFile { path: path.clone(), source });
@@ -134,6 +128,12 @@ fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::Re
     };
     let tls = store::Tls { authority: redis.authority_file.as_ref().map(read).transpose()?, own };
     Ok(store::RedisSetup { address: redis.address.clone(), tls, prefix: redis.prefix.clone(), limits })
+}
+
+/// A key is in our hands now, or is fetched.
+enum Key {
+    Here(JwtKey),
+    Fetched(jwks::Source),
 }
 
 fn key(configured: &config::JwtKey) -> Result<Key, OpenError> {

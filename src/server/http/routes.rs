@@ -11,8 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     answers::{
-        Answered, AuditAnswer, CodeAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer, Outcome,
-        Placed, PresenceAnswer, RevocationAnswer, StatusAnswer, TicketAnswer,
+        Answered, AuditAnswer, CodeAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer,
+        Outcome, Placed, PresenceAnswer, RevocationAnswer, StatusAnswer, TicketAnswer,
     },
     audit, displays, enroll, events, keys, openapi, revocations, status,
 };

@@ -174,7 +174,7 @@ impl HubHandle {
     ) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
         let controls = broadcast::Sender::new(CONTROLS);
-        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, witness, controls.clone()));
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, controls.clone(), witness));
         (HubHandle { asks, controls, bounds }, task)
     }
 
@@ -261,8 +261,8 @@ async fn run(
     mut hub: Hub<Arc<Line>, ReceiptWaiter>,
     mut feed: Feed,
     mut inbox: mpsc::Receiver<Ask>,
-    witness: Arc<Witness>,
     controls: broadcast::Sender<Arc<Control>>,
+    witness: Arc<Witness>,
 ) {
     let mut batches = Vec::new();
     let workers = tokio::runtime::Handle::current().metrics().num_workers();

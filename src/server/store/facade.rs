@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded, memory::Memory, redis::{Redis, Setup},
+    embedded::Embedded,
+    memory::Memory,
+    redis::{Redis, Setup},
 };
 use crate::{
     auth::ticket::{Grant, Minted},

@@ -5,10 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use redis::Value;
 
 use super::{
-    Backlog, Committed, ReceiptOutcome, Redis, Settled, StoreError, words,
+    Backlog, Committed, ReceiptOutcome, Redis, Settled, StoreError,
     events::dedupe_hash,
     reply,
     scripts::{BACKLOG, EXPIRE, RECEIPT},
+    words,
 };
 use crate::event::{DisplayId, Receipt};
 
