@@ -25,6 +25,9 @@ mod durable;
 mod hostile;
 mod options;
 mod peers;
+#[expect(dead_code, reason = "the tests stop it, a bench only ends it")]
+#[path = "../../tests/support/redis.rs"]
+mod redis_server;
 mod scale;
 mod speed;
 #[path = "../../tests/support/mod.rs"]

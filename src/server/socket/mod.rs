@@ -165,6 +165,10 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
     })?;
     // Only now: what is revoked from here on ends the sockets that the hub knows.
     app.trust.stands(&principal, now_ms).map_err(|why| refused(&why))?;
+    if let Some(id) = &display {
+        // On every node: an older socket of this display ends there too. What cannot be told must not open.
+        app.store.claim(id, &session).await?;
+    }
     let terms = Terms {
         session,
         principal,

@@ -71,11 +71,6 @@ impl Store {
         Ok((Store::Redis(store), feed))
     }
 
-    /// Whether other nodes hold sockets of the same displays: then the opening of one is announced.
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Store::Redis(_))
-    }
-
     /// Stores a batch, all or nothing, and answers when it is on disk. A repeat of `source` and `id` gets the first
     /// position, whatever its body.
     ///
@@ -235,6 +230,14 @@ impl Store {
     /// Tells every node, this one included, by the feed: after everything that was committed before.
     pub async fn announce(&self, control: Control) -> Result<(), StoreError> {
         each!(self, store => store.announce(control).await)
+    }
+
+    /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.
+    pub async fn claim(&self, display: &DisplayId, session: &str) -> Result<(), StoreError> {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Redis(store) => store.claim(display, session).await,
+        }
     }
 
     /// Says what sockets this node holds, for the others; to be said again within [`super::LEASE_MS`], or they believe it
