@@ -241,6 +241,9 @@ fn while_redis_is_down_sockets_stay_and_publishes_are_refused_and_afterwards_all
         let mut anna = Socket::open(nodes.two.address, &ticket(&nodes.one, "anna")).await.unwrap();
         anna.hello().await.unwrap();
         anna.resume(&Resume::default()).await.unwrap();
+        let before = event("user/anna", "org.example", &json!(0));
+        assert_eq!(nodes.one.post("/v1/events", &before).status, 202);
+        assert_eq!(anna.next().await.unwrap().id, before["id"].as_str().unwrap());
         nodes.redis.kill();
         let down = event("user/anna", "org.example", &json!(1));
         let answer = nodes.one.post("/v1/events", &down);

@@ -29,8 +29,10 @@ mod origin;
 pub mod redis_address;
 mod server;
 mod server_amqp;
+mod server_auth;
 mod server_celery;
 mod server_store;
+mod server_webhooks;
 mod shape;
 mod show;
 
@@ -42,10 +44,12 @@ pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use redis_address::RedisAddress;
-pub use server::{Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings};
+pub use server::{Limits, ServerFile, ServerSettings};
 pub use server_amqp::AmqpSettings;
+pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use server_store::{RedisSettings, StoreKind, StoreSettings};
+pub use server_webhooks::WebhookSettings;
 pub use show::Shown;
 
 use merged::Merged;

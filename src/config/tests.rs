@@ -286,14 +286,32 @@ secret = "hello"
 "#;
     insta::assert_snapshot!(refused::<ServerSettings>(text), @r#"
     server.toml:11: auth.jwt[2].algorithm: "none" is not known; write "HS256" or "RS256" or "ES256" or "EdDSA"
-           server.toml:16: auth.jwt[3].secret: there is no such key; did you mean secret_file? (here may stand: id, algorithm, secret_file, public_key_file, audience, issuer)
+           server.toml:16: auth.jwt[3].secret: there is no such key; did you mean secret_file? (here may stand: id, algorithm, secret_file, secret_env, public_key_file, jwks_url, audience, issuer)
     "#);
     let first = text.split_inclusive('\n').take(5).collect::<String>();
-    insta::assert_snapshot!(refused::<ServerSettings>(&first), @"server.toml:4: auth.jwt[0].algorithm: HS256 takes secret_file and nothing else; keep that one and take the other out");
+    insta::assert_snapshot!(refused::<ServerSettings>(&first), @"server.toml:4: auth.jwt[0].algorithm: HS256 takes one of secret_file or secret_env and nothing else; keep that one and take the others out");
     let good = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"EdDSA\"\npublic_key_file = \"/k/a.pem\"\n";
     let settings = ServerSettings::from_text(good).unwrap();
     assert_eq!(settings.auth.jwt[0].source, JwtKeySource::PublicKeyFile("/k/a.pem".into()));
     assert!(refused::<ServerSettings>(&good.repeat(2)).contains("two keys have the id \"a\""));
+    let env = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"HS256\"\nsecret_env = \"APP\"\n";
+    let settings = ServerSettings::from_text(env).unwrap();
+    assert_eq!(settings.auth.jwt[0].source, JwtKeySource::SecretEnv("APP".into()));
+}
+
+#[test]
+fn keys_are_fetched_over_tls_or_from_this_machine() {
+    let text = |url: &str| format!("[[auth.jwt]]\nid = \"a\"\nalgorithm = \"ES256\"\njwks_url = \"{url}\"\n");
+    for good in ["https://login.example.org/jwks", "http://127.0.0.1:9000/k", "http://localhost/k", "http://[::1]/k"] {
+        let settings = ServerSettings::from_text(&text(good)).unwrap();
+        assert_eq!(settings.auth.jwt[0].source, JwtKeySource::JwksUrl(good.parse().unwrap()), "{good}");
+    }
+    for bad in ["http://me:abcd@login.example.org/jwks", "http://10.0.0.1/k", "ftp://127.0.0.1/k", "jwks.json", ""] {
+        let refused = refused::<ServerSettings>(&text(bad));
+        assert!(refused.contains("keys are not fetched from there") && !refused.contains("abcd"), "{refused}");
+    }
+    let shared = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"HS256\"\njwks_url = \"https://a/\"\n";
+    assert!(refused::<ServerSettings>(shared).contains("secret_file or secret_env"));
 }
 
 #[test]
@@ -344,8 +362,10 @@ fn the_example_files_work_as_they_are_and_with_every_line_taken_in() {
                 _ => format!("{line}\n"),
             })
             .collect();
-        // A key of HS256 takes no public key.
-        let taken = taken.replace("\npublic_key_file", "\n#");
+        // A key of HS256 takes no public key, and one secret.
+        let taken = ["public_key_file", "jwks_url", "secret_env"]
+            .iter()
+            .fold(taken, |text, key| text.replace(&format!("\n{key}"), "\n#"));
         for text in [&text, &taken] {
             let problem = match server {
                 true => ServerSettings::from_text(text).err(),

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::store::{Connector, SharedLink, Store, StoreError, Tls, Waits};
 use crate::{
-    auth::ticket::{self, Grant, Minted, TicketError},
+    auth::ticket::{self, Grant, Minted, Taken, TicketError},
     config::RedisAddress,
 };
 
@@ -54,7 +54,7 @@ impl TicketStore {
     }
 
     /// Takes a ticket: whatever the answer, it is spent.
-    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Grant, TakeError> {
+    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Taken, TakeError> {
         if !ticket::is_ticket(text) {
             return Err(TicketError::Form.into());
         }

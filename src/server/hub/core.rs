@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    auth::revocation::{Holder, Revocations},
     event::{Address, DisplayId, frame::CloseCode},
     server::{
         outbound::{Chunk, Given, Round},
@@ -53,8 +54,10 @@ pub struct Member<O> {
     pub addresses: Vec<Address>,
     /// Random; names the session on every node.
     pub session: String,
-    /// `jti` of the token it came with.
+    /// `jti` of its token.
     pub token: Option<String>,
+    /// When its token or ticket was made, where it says so.
+    pub issued_ms: Option<u64>,
     pub since_ms: u64,
     pub outlet: O,
 }
@@ -241,6 +244,30 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
             }
         }
         found
+    }
+
+    /// The socket goes on with another token of its principal.
+    pub fn retell(&mut self, socket: SocketId, token: Option<String>, issued_ms: Option<u64>) {
+        if let Some(member) = self.members.get_mut(&socket) {
+            (member.token, member.issued_ms) = (token, issued_ms);
+        }
+    }
+
+    /// Ends the sockets whose credentials no longer count.
+    pub fn revoke(&mut self, revoked: &Revocations, now_ms: u64) {
+        let is_void = |member: &Member<O>| {
+            let holder = Holder {
+                name: &member.name,
+                display: member.display.as_ref(),
+                token: member.token.as_deref(),
+                issued_ms: member.issued_ms,
+            };
+            revoked.judge(holder, now_ms).is_err()
+        };
+        let void = self.members.iter().filter(|(_, member)| is_void(member)).map(|(socket, _)| *socket);
+        for socket in void.collect::<Vec<_>>() {
+            self.end(socket, CloseCode::NotAllowed, "revoked");
+        }
     }
 
     /// From now on no socket enters. How many are open.

@@ -212,17 +212,6 @@ impl Store {
         each!(self, store => store.randomness())
     }
 
-    /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
-    /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
-    pub async fn ensure_operator_key(&self, file: &std::path::Path, now_ms: u64) -> Result<bool, StoreError> {
-        each!(self, store => store.ensure_operator_key(file, now_ms).await)
-    }
-
-    /// Whether this is an operator key of this store; in constant time.
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        each!(self, store => store.is_operator_key(key))
-    }
-
     /// Keeps a record; it replaces one of the same key. `Full` at the bound of a collection.
     pub async fn put_record(&self, collection: &str, record: Record) -> Result<(), StoreError> {
         each!(self, store => store.put_record(collection, record).await)
@@ -241,6 +230,11 @@ impl Store {
     /// Tells every node, this one included, by the feed: after everything that was committed before.
     pub async fn announce(&self, control: Control) -> Result<(), StoreError> {
         each!(self, store => store.announce(control).await)
+    }
+
+    /// Whether several nodes may share this store: then what each of them sees is told once all the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
     }
 
     /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.

@@ -24,7 +24,6 @@ mod memory;
 mod one_time;
 mod redis;
 mod results;
-mod secret_file;
 mod types;
 mod words;
 

@@ -54,7 +54,6 @@ pub struct Redis {
     pub(super) node: Arc<str>,
     pub(super) seen: Arc<Mutex<HashMap<DisplayId, Seen>>>,
     pub(super) pruner: Arc<tokio::sync::Mutex<super::small::Pruner>>,
-    pub(super) operators: Arc<std::sync::RwLock<Vec<crate::auth::operator_key::KeyHash>>>,
     reader: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -78,7 +77,6 @@ impl Redis {
             node,
             seen: Arc::default(),
             pruner: Arc::default(),
-            operators: Arc::default(),
             reader: Arc::new(Mutex::new(Some(reader))),
         };
         Ok((redis, feed))

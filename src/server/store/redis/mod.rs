@@ -41,7 +41,6 @@ mod events;
 mod feed;
 mod handle;
 mod ledger;
-mod operator;
 mod reply;
 mod scripts;
 mod small;
