@@ -27,7 +27,7 @@ use redb::Database;
 
 use super::{
     StoreError,
-    schema::{self, META, Rows},
+    schema::{self, META, Rows, TableOf},
     tables::{self, Tables},
 };
 
@@ -93,7 +93,7 @@ impl Journal {
         self.number = last.unwrap_or(0).max(applied);
         self.end = 0;
         if replayed > 0 {
-            txn.open_table(META)?.insert(APPLIED, self.number)?;
+            txn.open_table(META::DEF)?.insert(APPLIED, self.number)?;
             txn.commit()?;
             tracing::info!(records = replayed, "what the journal held is in the store's file");
         } else {
@@ -121,7 +121,7 @@ impl Journal {
 
     /// Has a batch on disk, ahead of its commit. False if there is no room: the commit itself must be durable then, and
     /// [`Journal::begin_anew`] follows it.
-    pub fn append(&mut self, txn: &Tables) -> Result<bool, StoreError> {
+    pub fn append(&mut self, txn: &Tables<'_>) -> Result<bool, StoreError> {
         let number = self.number + 1;
         txn.open_table(META)?.insert(APPLIED, number)?;
         let mut changes = txn.changes();
