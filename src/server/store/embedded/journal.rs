@@ -43,6 +43,10 @@ const APPLIED: &str = "journal";
 
 /// Where a journal lies. Tests bring one that fails.
 pub trait Tape: Send {
+    /// How many bytes it has room for.
+    fn size(&self) -> usize {
+        SIZE
+    }
     fn read(&mut self) -> io::Result<Vec<u8>>;
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
@@ -126,7 +130,7 @@ impl Journal {
         txn.open_table(META)?.insert(APPLIED, number)?;
         let mut changes = txn.changes();
         let length = HEAD + changes.len();
-        if self.end + length > SIZE {
+        if self.end + length > self.tape.size() {
             return Ok(false);
         }
         let mut record = Vec::with_capacity(length);
