@@ -367,9 +367,10 @@ fn not_shown(bad: usize, pending: &[String]) -> String {
 #[cfg(feature = "server")]
 fn start_hint(error: &OpenError) -> String {
     match error {
-        OpenError::KeyFile { source, .. } | OpenError::Data { source, .. } | OpenError::StoreFile { source, .. } => {
-            io_hint(source)
-        }
+        OpenError::KeyFile { source, .. }
+        | OpenError::Data { source, .. }
+        | OpenError::StoreFile { source, .. }
+        | OpenError::WebhookSecret { source, .. } => io_hint(source),
         OpenError::Key { .. } | OpenError::Keys { .. } => {
             "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
         }

@@ -176,6 +176,10 @@ impl Session {
         (session, out)
     }
 
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// When to step with [`Input::Tick`] at the latest, in ms since 1970.
     pub fn deadline_ms(&self) -> u64 {
         let resume = if let Phase::Waiting { until_ms } = self.phase { until_ms } else { u64::MAX };

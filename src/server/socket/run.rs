@@ -25,7 +25,7 @@ use super::{
 use crate::{
     event::frame::{CallResult, CloseCode},
     server::{
-        App,
+        App, access,
         hub::Place,
         metrics::By,
         outbound::{Line, State, frame},
@@ -84,7 +84,9 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
             return;
         }
     };
-    let (session, effects) = Session::begin(terms, &heads, app.now_ms());
+    let since_ms = app.now_ms();
+    app.witness.opened(seen(&terms), line.stream().and_then(|stream| stream.peer_addr().ok()), since_ms);
+    let (session, effects) = Session::begin(terms, &heads, since_ms);
     drop(heads);
     let reader = Reader::new(app.settings.frame_bytes);
     let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
@@ -98,6 +100,8 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     if let Some(mut jobs) = socket.jobs.take() {
         while jobs.next().await.is_some() {}
     }
+    let code = end.as_ref().map(|(code, _)| *code);
+    socket.app.witness.closed(seen(socket.session.terms()), code, since_ms, socket.app.now_ms());
     drop(socket);
     // Boxed: what is only needed at the end is not part of every open socket.
     match end {
@@ -106,6 +110,10 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
         }
         None => Box::pin(ending::end(&line)).await,
     }
+}
+
+fn seen(terms: &Terms) -> access::Socket<'_> {
+    access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
 }
 
 impl Socket {

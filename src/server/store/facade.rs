@@ -232,6 +232,11 @@ impl Store {
         each!(self, store => store.announce(control).await)
     }
 
+    /// Whether several nodes may share this store: then what each of them sees is told once all the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
+    }
+
     /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.
     pub async fn claim(&self, display: &DisplayId, session: &str) -> Result<(), StoreError> {
         match self {
