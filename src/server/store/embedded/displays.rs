@@ -86,9 +86,9 @@ pub fn remove(batch: &mut Batch<'_>, id: &DisplayId, now_ms: u64) -> Result<(), 
     let address = Address::Display(id.clone()).to_string();
     let mut state = txn.open_table(STATE)?;
     // `display/<id>` and a NUL-free slot name: the next key after all slots is the address and a character above them.
-    state.retain_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"), |_, _| false)?;
+    state.remove_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"))?;
     let mut history = txn.open_table(HISTORY)?;
-    history.retain_in((address.as_str(), 0)..=(address.as_str(), u64::MAX), |_, _| false)?;
+    history.remove_in((address.as_str(), 0)..=(address.as_str(), u64::MAX))?;
     let mut addresses = txn.open_table(ADDRESSES)?;
     let generation = addresses.get(address.as_str())?.map(|row| row.value().0);
     if let Some(generation) = generation {
@@ -102,7 +102,7 @@ pub fn add_offer(batch: &mut Batch<'_>, hash: CodeHash, offer: &Offer, now_ms: u
     let limit = batch.shared.limits.enrollments;
     let mut offers = batch.txn.open_table(OFFERS)?;
     if offers.len()? >= limit {
-        offers.retain(|_, row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
+        offers.retain(|row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
         if offers.len()? >= limit {
             return Err(StoreError::Full { what: "enrollment codes", limit });
         }

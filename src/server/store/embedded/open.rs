@@ -12,10 +12,12 @@ use tokio::sync::mpsc;
 
 use super::{
     Feed, StoreError, events,
+    journal::{self, Journal, Tape},
     prune::Pruner,
     results::Results,
     schema::{self, META, OPERATORS, RECORDS, Rows, SCHEMA, SECRETS},
     shared::Shared,
+    tables,
     writer::{Job, Opener, Writer},
 };
 use crate::auth::operator_key::{FIRST, OperatorKey};
@@ -38,19 +40,23 @@ pub fn open(data: &Path, limits: super::Limits, random: fn(&mut [u8])) -> Result
     let file = data.join(FILE);
     let path = file.clone();
     let opener: Opener = Box::new(move || open_file(&path));
-    start(opener, Some(file), Results::Files(data.join("results")), limits, random)
+    // After the database, which is locked: only one process writes in the journal.
+    let tape_of = data.to_owned();
+    let tape = move || journal::open_file(&tape_of).map(Some);
+    start(opener, tape, Some(file), Results::Files(data.join("results")), limits, random)
 }
 
 /// The same without a disk, for tests that make thousands of stores.
 #[cfg(test)]
 pub fn open_in_memory(limits: super::Limits, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
     let opener: Opener = Box::new(|| Ok(Builder::new().create_with_backend(backends::InMemoryBackend::new())?));
-    start(opener, None, Results::Memory(Default::default()), limits, random)
+    start(opener, || Ok(None), None, Results::Memory(Default::default()), limits, random)
 }
 
-/// Opens with any opener: tests bring one whose disk fails.
+/// Opens with any opener: tests bring one whose disk fails. Without a journal every commit is durable by itself.
 pub fn start(
     opener: Opener,
+    tape: impl FnOnce() -> Result<Option<Box<dyn Tape>>, StoreError>,
     file: Option<PathBuf>,
     results: Results,
     limits: super::Limits,
@@ -59,6 +65,7 @@ pub fn start(
     let db = Arc::new(opener()?);
     let shared = Arc::new(Shared::new(limits, file, results, random));
     prepare(&db, &shared)?;
+    let journal = tape()?.map(|tape| Journal::open(tape, &db, *shared.seed())).transpose()?;
     let snapshot = schema::snapshot(&db)?;
     let fed_commit = events::as_of(&snapshot)?;
     drop(snapshot);
@@ -70,6 +77,7 @@ pub fn start(
         opener,
         jobs: of_writer,
         feed: to_feed,
+        journal,
         pruner: Pruner::default(),
         fed_commit,
     };
@@ -92,7 +100,7 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
         let path = shared.file.clone().unwrap_or_default();
         return Err(StoreError::NewerSchema { path, found, known: SCHEMA });
     }
-    schema::make_tables(&txn)?;
+    tables::make(&txn)?;
     txn.open_table(META)?.insert("schema", SCHEMA)?;
     bring_operators_over(&txn)?;
     let kept: Option<[u8; 32]> = {
