@@ -21,6 +21,7 @@ use pikiosk::{
     io::random,
     server::{
         self, Parts, Settings,
+        directory::{Directory, Trust},
         store::{Options, Store},
         tickets::TicketStore,
     },
@@ -164,8 +165,10 @@ async fn in_process(
     settings: Settings,
 ) -> (SocketAddr, Store, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (store, feed) = Store::open(Options::default(), random::fill).unwrap();
-    let parts =
-        Parts { store: store.clone(), feed, tickets: TicketStore::Store(store.clone()), keys: JwtKeys::default(), amqp: None };
+    let trust = Arc::new(Trust::new(JwtKeys::default()));
+    let (directory, follower) = Directory::open(store.clone(), trust, Vec::new()).await.unwrap();
+    let tickets = TicketStore::Store(store.clone());
+    let parts = Parts { store: store.clone(), feed, tickets, directory, follower, amqp: None, celery: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -265,7 +265,7 @@ async fn the_feed_is_in_commit_order_and_every_receipt_follows_its_event() {
                     assert_eq!((event.commit, event.position.offset), (last + 1, last + 1));
                     last = event.commit;
                 }
-                Fed::Control(_) => {}
+                Fed::Control(_) | Fed::Lost => {}
                 Fed::Receipt(settled) => {
                     assert!(settled.event <= last);
                     receipts += 1;

@@ -184,9 +184,13 @@ fn publishers(data: &Path) -> (f64, f64, f64) {
                         if Instant::now() >= end {
                             break;
                         }
-                        let event = Event::new(format!("{publisher}-{n}"), "https://shop.example.org/orders", "org.example.order")
-                            .to(format!("user/customer-{publisher}").parse().expect("an address"))
-                            .with_data(&text);
+                        let event = Event::new(
+                            format!("{publisher}-{n}"),
+                            "https://shop.example.org/orders",
+                            "org.example.order",
+                        )
+                        .to(format!("user/customer-{publisher}").parse().expect("an address"))
+                        .with_data(&text);
                         let item = Publish { event, command: None, expires_ms: None };
                         store.publish(vec![item], T0).await.expect("published");
                     }

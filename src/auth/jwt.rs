@@ -11,6 +11,7 @@ use jsonwebtoken::{DecodingKey, crypto};
 use serde::Deserialize;
 
 pub use super::principal::Claims;
+use super::revocation::Revoked;
 use crate::event::{Address, DisplayId};
 
 /// How far two clocks may differ, in seconds.
@@ -23,6 +24,8 @@ const SECRET_MIN: usize = 32;
 const RSA_DER_MIN: usize = 262;
 /// The most entries of `addr`, `pub` and `cmd`.
 const LIST_MAX: usize = 256;
+/// The longest `jti`, in bytes.
+pub const JTI_MAX: usize = 256;
 
 /// An algorithm that a key can be configured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub enum KeyError {
     ShortSecret(usize),
     #[error("this secret is a PEM file: HS256 wants random bytes that only you and the issuer know")]
     PemAsSecret,
-    #[error("HS256 needs `secret_file`, the other algorithms need `public_key_file`")]
+    #[error("HS256 needs `secret_file` or `secret_env`, the other algorithms `public_key_file` or `jwks_url`")]
     WrongFile,
     #[error("an RSA key has at least 2048 bits")]
     ShortRsa,
@@ -88,6 +91,8 @@ pub enum KeyError {
 pub enum Material<'a> {
     /// `secret_file`: loses one trailing newline.
     SecretFile(&'a [u8]),
+    /// `secret_env`: as it is.
+    Secret(&'a [u8]),
     /// `public_key_file`: PEM.
     PublicKeyFile(&'a [u8]),
 }
@@ -123,6 +128,7 @@ impl JwtKey {
             problem: error.to_string(),
         };
         let key = match (algorithm, material) {
+            (Algorithm::HS256, Material::Secret(bytes)) => secret_of(bytes)?,
             (Algorithm::HS256, Material::SecretFile(bytes)) => secret(bytes)?,
             (Algorithm::RS256, Material::PublicKeyFile(pem)) => {
                 let key = DecodingKey::from_rsa_pem(pem).map_err(pem_error)?;
@@ -133,13 +139,23 @@ impl JwtKey {
             }
             (Algorithm::ES256, Material::PublicKeyFile(pem)) => DecodingKey::from_ec_pem(pem).map_err(pem_error)?,
             (Algorithm::EdDSA, Material::PublicKeyFile(pem)) => DecodingKey::from_ed_pem(pem).map_err(pem_error)?,
-            (Algorithm::HS256, Material::PublicKeyFile(_)) | (_, Material::SecretFile(_)) => {
+            (Algorithm::HS256, Material::PublicKeyFile(_)) | (_, Material::SecretFile(_) | Material::Secret(_)) => {
                 return Err(KeyError::WrongFile);
             }
         };
-        // A key of the wrong curve or length is only noticed at its first use: use it now.
+        Self::tried(id, algorithm, key, audience, issuer).map_err(pem_error)
+    }
+
+    /// A key of the wrong curve or length is only noticed at its first use: uses it now.
+    pub(super) fn tried(
+        id: String,
+        algorithm: Algorithm,
+        key: DecodingKey,
+        audience: Vec<String>,
+        issuer: Vec<String>,
+    ) -> Result<Self, jsonwebtoken::errors::Error> {
         let signature = BASE64_URL_SAFE_NO_PAD.encode([1; 64]);
-        crypto::verify(&signature, b"probe", &key, algorithm.implementation()).map_err(pem_error)?;
+        crypto::verify(&signature, b"probe", &key, algorithm.implementation())?;
         Ok(Self { id, algorithm, audience, issuer, key })
     }
 
@@ -161,6 +177,11 @@ impl JwtKey {
         {
             return Err(JwtError::NotYet);
         }
+        let issued_ms = raw.iat.map(|iat| millis(iat).ok_or(JwtError::Date("iat"))).transpose()?;
+        // A token from the future would outlive every revocation until then.
+        if issued_ms.is_some_and(|issued| issued > now_ms.saturating_add(leeway)) {
+            return Err(JwtError::NotYet);
+        }
         let given = raw.aud.map(OneOrMany::into_vec);
         match (&self.audience[..], &given) {
             ([], None) => {}
@@ -175,6 +196,9 @@ impl JwtKey {
         {
             return Err(JwtError::Claims(format!("addr, pub and cmd have at most {LIST_MAX} entries")));
         }
+        if raw.jti.as_ref().is_some_and(|jti| jti.is_empty() || jti.len() > JTI_MAX) {
+            return Err(JwtError::Claims(format!("jti has 1 to {JTI_MAX} bytes")));
+        }
         Ok(Claims {
             sub: raw.sub.ok_or(JwtError::Missing("sub"))?,
             expires_ms,
@@ -183,13 +207,18 @@ impl JwtKey {
             commands: raw.cmd.unwrap_or_default(),
             operator: raw.operator.unwrap_or(false),
             display: raw.display,
+            token: raw.jti,
+            issued_ms,
         })
     }
 }
 
 fn secret(bytes: &[u8]) -> Result<DecodingKey, KeyError> {
     let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let secret = if secret.len() < bytes.len() { secret.strip_suffix(b"\r").unwrap_or(secret) } else { secret };
+    secret_of(if secret.len() < bytes.len() { secret.strip_suffix(b"\r").unwrap_or(secret) } else { secret })
+}
+
+fn secret_of(secret: &[u8]) -> Result<DecodingKey, KeyError> {
     if secret.starts_with(b"-----BEGIN ") {
         return Err(KeyError::PemAsSecret);
     }
@@ -230,9 +259,11 @@ pub enum JwtError {
     Audience,
     #[error("the token is by another issuer")]
     Issuer,
+    #[error("the token was revoked: {0}")]
+    Revoked(Revoked),
 }
 
-/// Every configured key.
+/// Every key whose tokens are believed.
 #[derive(Debug, Clone, Default)]
 pub struct JwtKeys(Vec<JwtKey>);
 
@@ -245,6 +276,12 @@ impl JwtKeys {
         }
     }
 
+    /// These, and keys that were fetched. Two issuers may well give the same name to a key of theirs: then a `kid` names
+    /// both, and each is tried with its own algorithm, audience and issuer.
+    pub fn with_fetched(&self, fetched: impl IntoIterator<Item = JwtKey>) -> Self {
+        Self(self.0.iter().cloned().chain(fetched).collect())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -254,8 +291,11 @@ impl JwtKeys {
         let token = Token::read(token)?;
         let candidates: Vec<&JwtKey> = match &token.kid {
             Some(kid) => {
-                let key = self.0.iter().find(|key| key.id == *kid);
-                vec![key.ok_or_else(|| JwtError::UnknownKid(kid.chars().take(80).collect()))?]
+                let named: Vec<&JwtKey> = self.0.iter().filter(|key| key.id == *kid).collect();
+                if named.is_empty() {
+                    return Err(JwtError::UnknownKid(kid.chars().take(80).collect()));
+                }
+                named
             }
             None if self.0.is_empty() => return Err(JwtError::NoKeys),
             None => self.0.iter().collect(),
@@ -323,6 +363,8 @@ struct RawClaims {
     sub: Option<crate::event::address::UserName>,
     exp: Option<serde_json::Number>,
     nbf: Option<serde_json::Number>,
+    iat: Option<serde_json::Number>,
+    jti: Option<String>,
     aud: Option<OneOrMany>,
     iss: Option<String>,
     addr: Option<Vec<Address>>,

@@ -5,7 +5,7 @@
 //!  enrollment code --once--> display key --signs--> ticket request --> ticket --\
 //!  web application -----------mints into Redis----------------------> ticket ---+--> Principal: one socket,
 //!  identity provider -----------------------------------------------> JWT ------+    or one HTTP request
-//!  operator key ---------------------------------------------------------------/
+//!  operator's key -------------------------------------------------------------/     (less what was revoked)
 //! ```
 //!
 //! A refused client is told [`REFUSED`] and nothing more; the log gets the exact reason, which is what the error types
@@ -18,14 +18,20 @@
 pub mod display_key;
 pub mod enrollment;
 #[cfg(feature = "server")]
+pub mod jwks;
+#[cfg(feature = "server")]
 pub mod jwt;
 #[cfg(feature = "server")]
 pub mod nonce;
 #[cfg(feature = "server")]
 pub mod operator_key;
+#[cfg(feature = "server")]
 pub mod principal;
+#[cfg(feature = "server")]
+pub mod revocation;
 pub mod ticket;
 
+#[cfg(feature = "server")]
 pub use principal::Principal;
 
 /// What a client whose credentials are refused is told, whatever the reason.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::ticket;
+use super::{operator_key::OperatorKey, revocation::Holder, ticket};
 use crate::event::{Address, DisplayId, address::UserName};
 
 /// What some credentials allow. Made only from credentials that were checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// `sub`, the ticket's user, or `operator` for an operator key: for logs and presence.
+    /// `sub`, the ticket's user, or the name of an operator's key: for logs and presence.
     pub name: String,
     /// `user/<name>`; None for an operator key, which is nobody in particular.
     pub user: Option<Address>,
@@ -24,11 +24,15 @@ pub struct Principal {
     pub operator: bool,
     /// When it ends, in ms since 1970. None: with the socket.
     pub expires_ms: Option<u64>,
+    /// `jti` of the token.
+    pub token: Option<String>,
+    /// When the credentials were made, in ms since 1970, where they say so.
+    pub issued_ms: Option<u64>,
 }
 
 impl Principal {
     /// A ticket receives what is for its user, and publishes nothing.
-    pub fn from_ticket(grant: ticket::Grant) -> Self {
+    pub fn from_ticket(ticket::Taken { grant, minted_ms }: ticket::Taken) -> Self {
         let user = grant.address();
         Self {
             name: grant.user.as_str().to_owned(),
@@ -39,10 +43,23 @@ impl Principal {
             commands: BTreeSet::new(),
             operator: false,
             expires_ms: None,
+            token: None,
+            issued_ms: Some(minted_ms),
         }
     }
 
-    /// The holder of an operator key.
+    /// The holder of an operator's key: everything, or what the key's scope says.
+    pub fn from_key(key: &OperatorKey) -> Self {
+        Self {
+            name: key.name.clone(),
+            publishes: key.publishes.clone(),
+            commands: key.commands.clone(),
+            operator: key.operator,
+            ..Self::from_operator_key()
+        }
+    }
+
+    /// One who may do everything: what a key without a name of its own is, and what a trusted broker delivers.
     pub fn from_operator_key() -> Self {
         Self {
             name: "operator".to_owned(),
@@ -53,6 +70,8 @@ impl Principal {
             commands: BTreeSet::new(),
             operator: true,
             expires_ms: None,
+            token: None,
+            issued_ms: None,
         }
     }
 
@@ -68,6 +87,23 @@ impl Principal {
             commands: claims.commands,
             operator: claims.operator,
             expires_ms: Some(claims.expires_ms),
+            token: claims.token,
+            issued_ms: claims.issued_ms,
+        }
+    }
+
+    /// Who it is where people read it: `user/<name>`, or `key/<name>` for an operator's key.
+    pub fn who(&self) -> String {
+        self.user.as_ref().map_or_else(|| format!("key/{}", self.name), ToString::to_string)
+    }
+
+    /// What a revocation looks at.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder {
+            name: &self.name,
+            display: self.display.as_ref(),
+            token: self.token.as_deref(),
+            issued_ms: self.issued_ms,
         }
     }
 
@@ -92,6 +128,22 @@ pub struct Claims {
     pub commands: BTreeSet<String>,
     pub operator: bool,
     pub display: Option<DisplayId>,
+    /// `jti`.
+    pub token: Option<String>,
+    /// `iat`, in ms since 1970.
+    pub issued_ms: Option<u64>,
+}
+
+impl Claims {
+    /// What a revocation looks at.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder {
+            name: self.sub.as_str(),
+            display: self.display.as_ref(),
+            token: self.token.as_deref(),
+            issued_ms: self.issued_ms,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -111,12 +163,15 @@ mod tests {
             commands: ["message".to_owned()].into(),
             operator: false,
             display: None,
+            token: None,
+            issued_ms: None,
         }
     }
 
     #[test]
     fn a_ticket_receives_for_its_user_and_publishes_nothing() {
-        let principal = Principal::from_ticket(ticket::Grant { user: "anna".parse().unwrap(), display: None });
+        let grant = ticket::Grant { user: "anna".parse().unwrap(), display: None };
+        let principal = Principal::from_ticket(ticket::Taken { grant, minted_ms: 7 });
         assert_eq!(principal.receives, [address("user/anna")]);
         assert!(!principal.may_publish(&address("user/anna"), None) && !principal.operator);
     }

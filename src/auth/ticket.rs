@@ -45,6 +45,14 @@ pub struct Grant {
     pub display: Option<DisplayId>,
 }
 
+/// A ticket that was taken, and is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub grant: Grant,
+    /// In ms since 1970; whole seconds, as tickets say it.
+    pub minted_ms: u64,
+}
+
 impl Grant {
     pub fn address(&self) -> Address {
         Address::User(self.user.clone())
@@ -95,7 +103,7 @@ pub fn mint(random: [u8; 16], grant: &Grant, now_ms: u64) -> Minted {
 }
 
 /// Judges the value of a ticket that was just taken: by now it is spent, whatever the answer.
-pub fn judge(value: &[u8], now_ms: u64) -> Result<Grant, TicketError> {
+pub fn judge(value: &[u8], now_ms: u64) -> Result<Taken, TicketError> {
     let value: Value = serde_json::from_slice(value).map_err(|error| TicketError::Value(error.to_string()))?;
     let minted_ms = read_time(&value.time).ok_or_else(|| TicketError::Time(value.time.chars().take(40).collect()))?;
     if let Some(ahead) = minted_ms.checked_sub(now_ms).filter(|ahead| *ahead > FUTURE_MS) {
@@ -106,7 +114,8 @@ pub fn judge(value: &[u8], now_ms: u64) -> Result<Grant, TicketError> {
     if age >= LIFE_MS + 1_000 {
         return Err(TicketError::Old(age));
     }
-    Ok(Grant { user: value.user.parse()?, display: value.display.map(|id| id.parse()).transpose()? })
+    let grant = Grant { user: value.user.parse()?, display: value.display.map(|id| id.parse()).transpose()? };
+    Ok(Taken { grant, minted_ms })
 }
 
 fn write_time(now_ms: u64) -> String {
@@ -153,7 +162,10 @@ mod tests {
         assert_eq!(minted.key, format!("wstoken{}", "ab".repeat(16)));
         assert!(is_ticket(&minted.key));
         assert_eq!(minted.value, r#"{"user":"zoë","time":"04:05:2026:12:00:00"}"#);
-        assert_eq!(judge(minted.value.as_bytes(), NOW), Ok(grant("zoë")));
+        assert_eq!(
+            judge(minted.value.as_bytes(), NOW),
+            Ok(Taken { grant: grant("zoë"), minted_ms: NOW / 1000 * 1000 })
+        );
         assert!(!format!("{minted:?}").contains("abab"), "a ticket never gets into a log");
     }
 
@@ -161,13 +173,13 @@ mod tests {
     fn a_displays_ticket_names_the_display() {
         let grant = Grant { user: "lobby".parse().unwrap(), display: Some("lobby".parse().unwrap()) };
         let minted = mint([1; 16], &grant, NOW);
-        assert_eq!(judge(minted.value.as_bytes(), NOW), Ok(grant));
+        assert_eq!(judge(minted.value.as_bytes(), NOW).unwrap().grant, grant);
     }
 
     #[test]
     fn a_ticket_of_python_is_read() {
         let value = br#"{"user": "J\u00fcrgen", "time": "04:05:2026:11:59:50"}"#;
-        assert_eq!(judge(value, NOW).unwrap().address().to_string(), "user/Jürgen");
+        assert_eq!(judge(value, NOW).unwrap().grant.address().to_string(), "user/Jürgen");
     }
 
     #[test]

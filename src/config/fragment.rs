@@ -293,7 +293,9 @@ fn in_words(shape: &Shape) -> String {
         Shape::Text { .. } => "write it in double quotes".to_owned(),
         Shape::List(of) if matches!(**of, Shape::Table(_)) => "write it as [[name]], one for each".to_owned(),
         Shape::List(_) => "write it in brackets, such as [\"one\", \"two\"]".to_owned(),
-        Shape::Table(_) | Shape::Map | Shape::Lists => "write it as [name], with its keys on the lines below".to_owned(),
+        Shape::Table(_) | Shape::Map | Shape::Lists => {
+            "write it as [name], with its keys on the lines below".to_owned()
+        }
     }
 }
 

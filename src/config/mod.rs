@@ -26,9 +26,13 @@ mod kiosk_system;
 mod layers;
 mod merged;
 mod origin;
+pub mod redis_address;
 mod server;
 mod server_amqp;
+mod server_auth;
 mod server_celery;
+mod server_store;
+mod server_webhooks;
 mod shape;
 mod show;
 
@@ -39,11 +43,13 @@ pub use kiosk_screen::{Mode, Rotation, ScreenSettings};
 pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};
 pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
-pub use server::{
-    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings, StoreKind, StoreSettings,
-};
+pub use redis_address::RedisAddress;
+pub use server::{Limits, ServerFile, ServerSettings};
 pub use server_amqp::AmqpSettings;
+pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
+pub use server_store::{RedisSettings, StoreKind, StoreSettings};
+pub use server_webhooks::WebhookSettings;
 pub use show::Shown;
 
 use merged::Merged;

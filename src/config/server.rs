@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::origin::Refusals;
 use super::{
-    Document,
+    Document, RedisAddress,
     layers::Sources,
     server_amqp::{AmqpFile, AmqpSettings},
+    server_auth::{AuthFile, AuthSettings},
     server_celery::{CeleryFile, CelerySettings},
+    server_store::{self, StoreFile, StoreSettings},
+    server_webhooks::{WebhookFile, WebhookSettings},
 };
 
 /// The settings of the event server.
@@ -25,80 +27,36 @@ pub struct ServerSettings {
     pub data: PathBuf,
     pub store: StoreSettings,
     /// The Redis in which another application mints tickets; `None`: tickets live in the store.
-    pub tickets_redis: Option<Url>,
+    pub tickets_redis: Option<RedisAddress>,
     pub auth: AuthSettings,
     /// The RabbitMQ from which events are taken.
     pub amqp: Option<AmqpSettings>,
     /// The workers that `kiosk.call` reaches.
     pub celery: Option<CelerySettings>,
     pub limits: Limits,
+    /// One JSON line on stdout for each request and socket.
+    pub access_log: bool,
+    pub webhooks: Vec<WebhookSettings>,
     _sole: Sole,
 }
 
 /// The address of the Redis may carry a password: it stays out of logs.
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, _sole } = self;
+        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, access_log, webhooks, _sole } = self;
         f.debug_struct("ServerSettings")
             .field("listen", listen)
             .field("data", data)
             .field("store", store)
-            .field("tickets_redis", &tickets_redis.as_ref().map(Url::host_str))
+            .field("tickets_redis", tickets_redis)
             .field("auth", auth)
             .field("amqp", amqp)
             .field("celery", celery)
             .field("limits", limits)
+            .field("access_log", access_log)
+            .field("webhooks", webhooks)
             .finish()
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreSettings {
-    pub kind: StoreKind,
-}
-
-/// What keeps the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    Embedded,
-    Memory,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuthSettings {
-    /// Every frame of a client carries a token of its own.
-    pub per_message: bool,
-    /// Web origins (`https://host[:port]`) whose pages may open a WebSocket; empty: only those of the server's own host.
-    pub origins: Vec<String>,
-    /// In the order of the file; ids are unique.
-    pub jwt: Vec<JwtKey>,
-}
-
-/// A key whose tokens are believed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JwtKey {
-    /// What a token's `kid` names.
-    pub id: String,
-    pub algorithm: Algorithm,
-    pub source: JwtKeySource,
-    pub audience: Option<String>,
-    pub issuer: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Algorithm {
-    HS256,
-    RS256,
-    ES256,
-    EdDSA,
-}
-
-/// Where a key is. A secret goes with HS256 and with nothing else.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JwtKeySource {
-    SecretFile(PathBuf),
-    PublicKeyFile(PathBuf),
 }
 
 /// What the server takes from one client, and keeps for one; each is a bound that a test can reach.
@@ -195,6 +153,10 @@ pub struct ServerFile {
     celery: CeleryFile,
     /// What the server takes from one client, and keeps for one.
     limits: Limits,
+    /// What is written down of those who come.
+    log: LogFile,
+    /// Who is told what happens, one [[webhooks]] for each.
+    webhooks: Vec<WebhookFile>,
 }
 
 impl Default for ServerFile {
@@ -208,22 +170,17 @@ impl Default for ServerFile {
             amqp: AmqpFile::default(),
             celery: CeleryFile::default(),
             limits: Limits::default(),
+            log: LogFile::default(),
+            webhooks: Vec::new(),
         }
     }
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-struct StoreFile {
-    /// "embedded": a file in the data folder, safe against a power cut. "memory": forgotten at the end.
-    #[schemars(extend("x-refused" = {"redis": "this version has no Redis store"}))]
-    kind: StoreKind,
-}
-
-impl Default for StoreFile {
-    fn default() -> Self {
-        Self { kind: StoreKind::Embedded }
-    }
+struct LogFile {
+    /// true: one JSON line on standard output for each request, and each WebSocket that opens or ends. Never a token.
+    access: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -235,54 +192,17 @@ struct TicketsFile {
     redis: Option<String>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct AuthFile {
-    /// true: every frame of a client must carry a token.
-    per_message: bool,
-    /// Web sites whose pages may open a WebSocket here, with a ticket or a token. Empty: only pages of this server's
-    /// own host. Programs that are no browsers are not asked.
-    #[schemars(extend("examples" = [["https://app.example.org"]]))]
-    origins: Vec<String>,
-    /// Keys whose JWTs are believed, one [[auth.jwt]] for each.
-    jwt: Vec<JwtFile>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-struct JwtFile {
-    /// What a token's "kid" names. Required.
-    #[schemars(extend("examples" = ["main"]))]
-    id: Option<String>,
-    /// "HS256", "RS256", "ES256" or "EdDSA"; a token of another one is refused. Required.
-    #[schemars(extend("examples" = ["HS256"]))]
-    algorithm: Option<Algorithm>,
-    /// For HS256: the file of the shared secret; one newline at its end does not count.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.secret"]))]
-    secret_file: Option<String>,
-    /// For the others: the file of the public key, in PEM.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/pikiosk/jwt.pem"]))]
-    public_key_file: Option<String>,
-    /// The "aud" that a token must have. Without it, a token that names an audience is refused.
-    #[schemars(extend("examples" = ["pikiosk"]))]
-    audience: Option<String>,
-    /// The "iss" that a token must have.
-    #[schemars(extend("examples" = ["https://login.example.org"]))]
-    issuer: Option<String>,
-}
-
 /// Only this module can make one, so only `from_file` makes settings.
 #[derive(Debug, Clone, PartialEq)]
 struct Sole;
 
 impl Document for ServerSettings {
     const NAME: &'static str = "server";
-    const NOT_YET: &[&str] = &["store.url", "auth.jwt.jwks_url"];
+    const NOT_YET: &[&str] = &[];
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
-        let auth = AuthFile { jwt: vec![JwtFile::default()], ..AuthFile::default() };
-        ServerFile { auth, ..ServerFile::default() }
+        ServerFile { auth: AuthFile::every_key(), webhooks: vec![WebhookFile::default()], ..ServerFile::default() }
     }
 
     fn from_file(file: ServerFile, refusals: &mut Refusals<'_>) -> Option<Self> {
@@ -294,80 +214,25 @@ impl Document for ServerSettings {
         if file.data.trim().is_empty() {
             refusals.refuse("data", "the folder has no name", "write a path, such as /var/lib/pikiosk-server");
         }
-        let tickets_redis = file.tickets.redis.and_then(|text| redis_url("tickets.redis", &text, refusals));
-        let origins = file.auth.origins.iter().enumerate().filter_map(|(n, text)| origin(n, text, refusals)).collect();
-        let mut jwt: Vec<JwtKey> = Vec::new();
-        for (n, key) in file.auth.jwt.into_iter().enumerate() {
-            let Some(key) = jwt_key(n, key, refusals) else { continue };
-            if jwt.iter().any(|other| other.id == key.id) {
-                let says = format!("two keys have the id {:?}", key.id);
-                refusals.refuse(&format!("auth.jwt[{n}].id"), says, "give each its own");
-            }
-            jwt.push(key);
-        }
+        let store = file.store.settings(refusals);
+        let tickets_redis = file.tickets.redis.and_then(|text| server_store::address("tickets.redis", &text, refusals));
+        let auth = file.auth.settings(refusals);
         let amqp = file.amqp.settings(refusals);
         let celery = file.celery.settings(refusals);
+        let webhooks = file.webhooks.into_iter().enumerate();
+        let webhooks = webhooks.filter_map(|(n, webhook)| webhook.settle(n, refusals)).collect();
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
-            store: StoreSettings { kind: file.store.kind },
+            store: store?,
             tickets_redis,
-            auth: AuthSettings { per_message: file.auth.per_message, origins, jwt },
+            auth,
             amqp,
             celery,
             limits: file.limits,
+            access_log: file.log.access,
+            webhooks,
             _sole: Sole,
         })
     }
-}
-
-fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "redis+unix" | "unix"));
-    if url.is_none() {
-        // The text is not repeated: it may hold a password.
-        let cure = "write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)";
-        refusals.refuse(key, "this is no address of a Redis", cure);
-    }
-    url
-}
-
-fn origin(n: usize, text: &str, refusals: &mut Refusals<'_>) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| {
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && bare
-    });
-    if url.is_none() {
-        let says = format!("{text:?} is no web origin");
-        refusals.refuse(&format!("auth.origins[{n}]"), says, "write it such as https://app.example.org, no path");
-    }
-    url.map(|url| url.origin().ascii_serialization())
-}
-
-fn jwt_key(n: usize, file: JwtFile, refusals: &mut Refusals<'_>) -> Option<JwtKey> {
-    let at = |name: &str| format!("auth.jwt[{n}].{name}");
-    let Some(id) = file.id.filter(|id| !id.is_empty()) else {
-        refusals.refuse(&at("id"), "the key has no id", "write id = \"…\", the \"kid\" of its tokens");
-        return None;
-    };
-    let Some(algorithm) = file.algorithm else {
-        let cure = "write algorithm = \"HS256\", \"RS256\", \"ES256\" or \"EdDSA\"";
-        refusals.refuse(&at("algorithm"), "the key has no algorithm", cure);
-        return None;
-    };
-    let shared = algorithm == Algorithm::HS256;
-    let wanted = if shared { "secret_file" } else { "public_key_file" };
-    let source = match (file.secret_file, file.public_key_file) {
-        (Some(path), None) if shared => JwtKeySource::SecretFile(path.into()),
-        (None, Some(path)) if !shared => JwtKeySource::PublicKeyFile(path.into()),
-        (None, None) => {
-            refusals.refuse(&at("algorithm"), "the key itself is missing", format!("write {wanted} as well"));
-            return None;
-        }
-        _ => {
-            let says = format!("{algorithm:?} takes {wanted} and nothing else");
-            refusals.refuse(&at("algorithm"), says, "keep that one and take the other out");
-            return None;
-        }
-    };
-    Some(JwtKey { id, algorithm, source, audience: file.audience, issuer: file.issuer })
 }

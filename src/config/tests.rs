@@ -252,8 +252,17 @@ fn bytes_that_are_not_text_are_told_with_their_line() {
 }
 
 #[test]
-fn the_redis_store_is_refused_with_a_sentence() {
-    insta::assert_snapshot!(refused::<ServerSettings>("[store]\nkind = \"redis\"\n"), @r#"server.toml:2: store.kind: this version has no Redis store; write "embedded" or "memory""#);
+fn a_store_in_redis_says_where_and_nothing_of_its_password_is_repeated() {
+    let refused = |text: &str| refused::<ServerSettings>(text);
+    insta::assert_snapshot!(refused("[store]\nkind = \"redis\"\n"), @r#"server.toml:2: store.kind: it is not said where the Redis is; write url = "redis://127.0.0.1:6379/0" as well"#);
+    insta::assert_snapshot!(refused("[store]\nurl = \"redis://127.0.0.1\"\n"), @r#"server.toml:2: store.url: only a store in Redis has an address; write kind = "redis" as well"#);
+    let bad = refused("[store]\nkind = \"redis\"\nurl = \"redis+sentinel://anna:s3cret@host\"\n");
+    insta::assert_snapshot!(bad, @"server.toml:3: store.url: a Sentinel address names its master: add ?master=NAME; write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)");
+    let plain = "[store]\nkind = \"redis\"\nurl = \"redis://host\"\n";
+    insta::assert_snapshot!(refused(&format!("{plain}authority_file = \"/ca.pem\"\n")), @"server.toml:3: store.url: certificates go with TLS; write rediss:// (or rediss+sentinel://, rediss+cluster://)");
+    assert!(refused(&format!("{plain}prefix = \"a}}b\"\n")).contains("store.prefix"));
+    let settings = ServerSettings::from_text(&plain.replace("//host", "//anna:s3cret@host")).unwrap();
+    assert!(!format!("{settings:?}").contains("s3cret"));
 }
 
 #[test]
@@ -277,14 +286,32 @@ secret = "hello"
 "#;
     insta::assert_snapshot!(refused::<ServerSettings>(text), @r#"
     server.toml:11: auth.jwt[2].algorithm: "none" is not known; write "HS256" or "RS256" or "ES256" or "EdDSA"
-           server.toml:16: auth.jwt[3].secret: there is no such key; did you mean secret_file? (here may stand: id, algorithm, secret_file, public_key_file, audience, issuer)
+           server.toml:16: auth.jwt[3].secret: there is no such key; did you mean secret_file? (here may stand: id, algorithm, secret_file, secret_env, public_key_file, jwks_url, audience, issuer)
     "#);
     let first = text.split_inclusive('\n').take(5).collect::<String>();
-    insta::assert_snapshot!(refused::<ServerSettings>(&first), @"server.toml:4: auth.jwt[0].algorithm: HS256 takes secret_file and nothing else; keep that one and take the other out");
+    insta::assert_snapshot!(refused::<ServerSettings>(&first), @"server.toml:4: auth.jwt[0].algorithm: HS256 takes one of secret_file or secret_env and nothing else; keep that one and take the others out");
     let good = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"EdDSA\"\npublic_key_file = \"/k/a.pem\"\n";
     let settings = ServerSettings::from_text(good).unwrap();
     assert_eq!(settings.auth.jwt[0].source, JwtKeySource::PublicKeyFile("/k/a.pem".into()));
     assert!(refused::<ServerSettings>(&good.repeat(2)).contains("two keys have the id \"a\""));
+    let env = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"HS256\"\nsecret_env = \"APP\"\n";
+    let settings = ServerSettings::from_text(env).unwrap();
+    assert_eq!(settings.auth.jwt[0].source, JwtKeySource::SecretEnv("APP".into()));
+}
+
+#[test]
+fn keys_are_fetched_over_tls_or_from_this_machine() {
+    let text = |url: &str| format!("[[auth.jwt]]\nid = \"a\"\nalgorithm = \"ES256\"\njwks_url = \"{url}\"\n");
+    for good in ["https://login.example.org/jwks", "http://127.0.0.1:9000/k", "http://localhost/k", "http://[::1]/k"] {
+        let settings = ServerSettings::from_text(&text(good)).unwrap();
+        assert_eq!(settings.auth.jwt[0].source, JwtKeySource::JwksUrl(good.parse().unwrap()), "{good}");
+    }
+    for bad in ["http://me:abcd@login.example.org/jwks", "http://10.0.0.1/k", "ftp://127.0.0.1/k", "jwks.json", ""] {
+        let refused = refused::<ServerSettings>(&text(bad));
+        assert!(refused.contains("keys are not fetched from there") && !refused.contains("abcd"), "{refused}");
+    }
+    let shared = "[[auth.jwt]]\nid = \"a\"\nalgorithm = \"HS256\"\njwks_url = \"https://a/\"\n";
+    assert!(refused::<ServerSettings>(shared).contains("secret_file or secret_env"));
 }
 
 #[test]
@@ -335,8 +362,10 @@ fn the_example_files_work_as_they_are_and_with_every_line_taken_in() {
                 _ => format!("{line}\n"),
             })
             .collect();
-        // A key of HS256 takes no public key.
-        let taken = taken.replace("\npublic_key_file", "\n#");
+        // A key of HS256 takes no public key, and one secret.
+        let taken = ["public_key_file", "jwks_url", "secret_env"]
+            .iter()
+            .fold(taken, |text, key| text.replace(&format!("\n{key}"), "\n#"));
         for text in [&text, &taken] {
             let problem = match server {
                 true => ServerSettings::from_text(text).err(),

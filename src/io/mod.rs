@@ -8,7 +8,7 @@ pub mod append_log;
 pub mod block;
 #[cfg(feature = "tools")]
 pub mod direct;
-#[cfg(any(feature = "display", feature = "tools"))]
+#[cfg(any(feature = "display", feature = "server", feature = "tools"))]
 pub mod http;
 pub mod log_ring;
 #[cfg(any(feature = "display", feature = "server"))]

@@ -17,7 +17,9 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+mod access;
 mod backoff;
+pub mod directory;
 mod expiry;
 mod goodbye;
 pub mod http;
@@ -26,13 +28,16 @@ pub mod ingest;
 mod metrics;
 pub mod open;
 pub mod outbound;
+mod presence;
 pub mod publishing;
 mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tasks;
 pub mod tickets;
+pub mod webhooks;
 mod witness;
 
 use std::{
@@ -44,6 +49,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    directory::{Directory, Entry, Follower, Trust},
     goodbye::Goodbye,
     hub::HubHandle,
     metrics::By,
@@ -52,7 +58,7 @@ use self::{
     witness::Witness,
 };
 pub use self::{open::open, settings::Settings};
-use crate::{auth::jwt::JwtKeys, event::frame::CloseCode};
+use crate::{auth::Principal, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -63,9 +69,12 @@ pub struct Parts {
     pub store: Store,
     pub feed: Feed,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    pub follower: Follower,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<tasks::Celery>,
 }
 
 /// What every handler and socket shares.
@@ -74,10 +83,14 @@ pub struct App {
     pub store: Store,
     pub hub: HubHandle,
     pub tickets: TicketStore,
-    pub keys: JwtKeys,
+    pub directory: Directory,
+    /// Of the directory: what sockets judge tokens by.
+    pub trust: Arc<Trust>,
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
+    /// Where `kiosk.call` goes.
+    pub calls: tasks::Calls,
     pub goodbye: Goodbye,
     pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
@@ -101,12 +114,19 @@ impl App {
         self.witness.metrics.published(by, &answer, began.elapsed());
         answer
     }
+
+    /// Notes in the audit log what somebody did.
+    pub async fn note(&self, principal: &Principal, what: &str, on: &str, more: impl serde::Serialize) {
+        let more = serde_json::to_value(more).unwrap_or_default();
+        let (who, what, on) = (principal.who(), what.to_owned(), on.to_owned());
+        self.directory.note(Entry { at_ms: self.now_ms(), who, what, on, more }).await;
+    }
 }
 
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let witness = Arc::new(Witness::default());
+    let witness = Arc::new(Witness::new(settings.access_log, settings.webhooks.clone()));
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
@@ -114,22 +134,31 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         witness.clone(),
     );
     let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    // Not among `tasks`: sockets that end still have calls to drop.
+    let workers = TaskTracker::new();
+    let calls = parts.celery.map(|celery| celery.start(&workers, &stop)).unwrap_or_default();
     let app = Arc::new(App {
         store: parts.store.clone(),
         hub,
         tickets: parts.tickets,
-        keys: parts.keys,
+        trust: parts.directory.trust().clone(),
+        directory: parts.directory,
         settings,
         broker: Arc::default(),
+        calls,
         goodbye: Goodbye::default(),
-        witness,
+        witness: witness.clone(),
         tasks: tasks.clone(),
     });
-    let stop = CancellationToken::new();
-    let intake = parts.amqp.map(|source| {
-        tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone()))
-    });
+    let intake = parts
+        .amqp
+        .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
+    let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
+    let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));
+    let claims = witness.claims(&app.store).map(|claims| tokio::spawn(claims.run(app.clone(), stop.clone())));
+    witness.webhooks.start(&witness, app.store.randomness(), &stop, &tasks);
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
@@ -151,7 +180,12 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = expiry.await;
+    let _ = tokio::join!(expiry, follower, presence);
+    if let Some(claims) = claims {
+        let _ = claims.await;
+    }
+    workers.close();
+    let _ = tokio::time::timeout(GOODBYE, workers.wait()).await;
     if let Some(intake) = intake {
         let abort = intake.abort_handle();
         if tokio::time::timeout(GOODBYE, intake).await.is_err() {

@@ -1,16 +1,23 @@
 //! From what a person configured to a server that can run: keys are read, the store is opened, the operator's key made.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use super::{
-    Parts, Settings, ingest,
+    Parts, Settings,
+    directory::{Directory, Trust, jwks},
+    ingest,
     rabbit::RabbitError,
     store::{self, Store, StoreError},
+    tasks::{Celery, TasksError},
     tickets::{RedisTickets, TicketStore},
+    webhooks::{self, Webhook},
 };
 use crate::{
-    auth::jwt::{self, JwtKey, JwtKeys, KeyError, Material},
-    config::{self, JwtKeySource, ServerSettings, StoreKind},
+    auth::{
+        jwks::Source,
+        jwt::{self, JwtKey, JwtKeys, KeyError, Material},
+    },
+    config::{self, JwtKeySource, RedisSettings, ServerSettings, StoreKind},
     io::random,
 };
 
@@ -22,6 +29,8 @@ const OPERATOR_KEY: &str = "operator.key";
 pub enum OpenError {
     #[error("read the key `{id}` from {}", path.display())]
     KeyFile { id: String, path: PathBuf, source: io::Error },
+    #[error("read the key `{id}` from the environment variable {name}")]
+    KeyVariable { id: String, name: String },
     #[error("use the key `{id}`")]
     Key { id: String, source: KeyError },
     #[error("use the keys together")]
@@ -32,6 +41,12 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("use the table [celery]")]
+    Celery { source: TasksError },
+    #[error("read {} of `[store]`", path.display())]
+    StoreFile { path: PathBuf, source: io::Error },
+    #[error("read the secret of the webhook to {host} from {}", path.display())]
+    WebhookSecret { host: String, path: PathBuf, source: io::Error },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -52,8 +67,16 @@ pub struct Opened {
 /// # Errors
 /// See [`OpenError`]. Nothing is left open.
 pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, OpenError> {
-    let keys = configured.auth.jwt.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = Vec::new();
+    let mut sources = Vec::new();
+    for of in &configured.auth.jwt {
+        match key(of)? {
+            Key::Here(key) => keys.push(key),
+            Key::Fetched(source) => sources.push(source),
+        }
+    }
     let keys = JwtKeys::new(keys).map_err(|source| OpenError::Keys { source })?;
+    let webhooks = configured.webhooks.iter().map(webhook).collect::<Result<Vec<_>, _>>()?;
     let limits = &configured.limits;
     let store_limits = store::Limits {
         history_events: limits.history_events.into(),
@@ -63,36 +86,81 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     // The operator's key is written there also where the store itself is in memory.
     std::fs::create_dir_all(&configured.data)
         .map_err(|source| OpenError::Data { path: configured.data.clone(), source })?;
-    let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
     let failed = |source| OpenError::Store { source };
-    let (store, feed) = Store::open(store::Options { data, limits: store_limits }, random::fill).map_err(failed)?;
+    let (store, feed) = match &configured.store.redis {
+        Some(redis) => Store::open_redis(redis_setup(redis, store_limits)?, random::fill).await,
+        None => {
+            let data = (configured.store.kind == StoreKind::Embedded).then(|| configured.data.clone());
+            Store::open(store::Options { data, limits: store_limits }, random::fill)
+        }
+    }
+    .map_err(failed)?;
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
-        Some(url) => TicketStore::Redis(
-            RedisTickets::new(url.as_str(), random::fill).map_err(|problem| OpenError::Redis { problem })?,
-        ),
+        Some(url) => {
+            TicketStore::Redis(RedisTickets::new(url, random::fill).map_err(|problem| OpenError::Redis { problem })?)
+        }
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
     let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
+    let celery = configured.celery.as_ref().map(|celery| Celery::new(celery, random::fill)).transpose();
+    let celery = celery.map_err(|source| OpenError::Celery { source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
-    let key_is_new = store.ensure_operator_key(&operator_key, now_ms).await.map_err(failed)?;
+    let trust = Arc::new(Trust::new(keys));
+    let (directory, follower) = Directory::open(store.clone(), trust, sources).await.map_err(failed)?;
+    let key_is_new = directory.ensure_first_key(&operator_key, now_ms).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let settings = Settings {
         per_message: configured.auth.per_message,
         origins: configured.auth.origins.clone(),
+        name: configured.auth.name.clone(),
+        grace_ms: u64::from(configured.auth.grace_seconds) * 1000,
         frame_bytes: as_size(limits.frame_bytes),
         publish_bytes: as_size(limits.publish_bytes),
         handshake: limits.handshake(),
+        access_log: configured.access_log,
+        webhooks,
         goodbye: limits.goodbye(),
         socket_queue: as_size(limits.socket_queue),
         sockets_per_user: as_size(limits.sockets_per_address),
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    Ok(Opened { settings, parts: Parts { store, feed, tickets, keys, amqp }, operator_key, key_is_new })
+    let parts = Parts { store, feed, tickets, directory, follower, amqp, celery };
+    Ok(Opened { settings, parts, operator_key, key_is_new })
 }
 
-fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
+fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::StoreFile { path: path.clone(), source });
+    let own = match &redis.certificate_files {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    let tls = store::Tls { authority: redis.authority_file.as_ref().map(read).transpose()?, own };
+    Ok(store::RedisSetup { address: redis.address.clone(), tls, prefix: redis.prefix.clone(), limits })
+}
+
+/// A key is in our hands now, or is fetched.
+enum Key {
+    Here(JwtKey),
+    Fetched(jwks::Source),
+}
+
+fn webhook(configured: &config::WebhookSettings) -> Result<Webhook, OpenError> {
+    let path = &configured.secret_file;
+    let failed = |source| {
+        let host = configured.url.host_str().unwrap_or_default().to_owned();
+        OpenError::WebhookSecret { host, path: path.clone(), source }
+    };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let secret = webhooks::secret(text.strip_suffix('\n').unwrap_or(&text));
+    let secret = secret.ok_or_else(|| failed(io::Error::other("it is empty, or not Base64 behind whsec_")))?;
+    let kinds = configured.events.iter().filter_map(|name| webhooks::Kind::from_name(name)).collect();
+    Ok(Webhook { url: configured.url.clone(), kinds, secret })
+}
+
+fn key(configured: &config::JwtKey) -> Result<Key, OpenError> {
     let id = || configured.id.clone();
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| OpenError::KeyFile { id: id(), path: path.clone(), source })
@@ -103,6 +171,8 @@ fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
         config::Algorithm::ES256 => jwt::Algorithm::ES256,
         config::Algorithm::EdDSA => jwt::Algorithm::EdDSA,
     };
+    let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<String>>();
+    let (audience, issuer) = (one(&configured.audience), one(&configured.issuer));
     let bytes;
     let material = match &configured.source {
         JwtKeySource::SecretFile(path) => {
@@ -113,8 +183,18 @@ fn key(configured: &config::JwtKey) -> Result<JwtKey, OpenError> {
             bytes = read(path)?;
             Material::PublicKeyFile(&bytes)
         }
+        JwtKeySource::SecretEnv(name) => {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            let missing = || OpenError::KeyVariable { id: id(), name: name.clone() };
+            bytes = std::os::unix::ffi::OsStringExt::into_vec(value.ok_or_else(missing)?);
+            Material::Secret(&bytes)
+        }
+        JwtKeySource::JwksUrl(url) => {
+            let of = Source { id: id(), algorithm, audience, issuer };
+            return Ok(Key::Fetched(jwks::Source { url: url.clone(), of }));
+        }
     };
-    let one = |text: &Option<String>| text.iter().cloned().collect();
-    JwtKey::new(id(), algorithm, material, one(&configured.audience), one(&configured.issuer))
+    JwtKey::new(id(), algorithm, material, audience, issuer)
+        .map(Key::Here)
         .map_err(|source| OpenError::Key { id: id(), source })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::webhooks::Webhook;
 use crate::event::frame::FRAME_MAX;
 
 /// See each field. The store's bounds are in `store::Limits`.
@@ -13,12 +14,19 @@ pub struct Settings {
     pub per_message: bool,
     /// Origins (`https://host[:port]`) of web pages that may open sockets; empty: only pages of this server's own host.
     pub origins: Vec<String>,
+    /// The one origin that displays sign their ticket requests for; None: whatever they call the server by.
+    pub name: Option<String>,
+    /// How long a socket stays after the end of its token, in ms.
+    pub grace_ms: u64,
     /// The largest frame a client may send, in bytes.
     pub frame_bytes: usize,
     /// The largest body of `POST /v1/events`, in bytes.
     pub publish_bytes: usize,
     /// A request's head, and with it a WebSocket's handshake, arrives within this.
     pub handshake: Duration,
+    /// One line on stdout for each request and socket.
+    pub access_log: bool,
+    pub webhooks: Vec<Webhook>,
     /// Over how long sockets are let go when the server ends, at most.
     pub goodbye: Duration,
     /// Events that may wait for one socket. A client that is further behind is better served by a resume.
@@ -41,9 +49,13 @@ impl Default for Settings {
             heartbeat_ms: 25_000,
             per_message: false,
             origins: Vec::new(),
+            name: None,
+            grace_ms: 10_000,
             frame_bytes: FRAME_MAX,
             publish_bytes: 1024 * 1024,
             handshake: Duration::from_secs(10),
+            access_log: false,
+            webhooks: Vec::new(),
             goodbye: Duration::from_secs(10),
             socket_queue: 256,
             socket_queue_bytes: 1024 * 1024,

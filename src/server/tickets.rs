@@ -3,16 +3,16 @@
 //! A ticket is taken by GETDEL, one command, so of two sockets that race only one gets the value (GET and then DEL lets
 //! both in). A Redis that is down, slow or older than 6.2 refuses every ticket, within [`DEADLINE`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Cmd, FromRedisValue, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Cmd, FromRedisValue};
 use tokio::time::timeout;
 
-use super::store::{Store, StoreError};
-use crate::auth::ticket::{self, Grant, Minted, TicketError};
+use super::store::{Connector, SharedLink, Store, StoreError, Tls, Waits};
+use crate::{
+    auth::ticket::{self, Grant, Minted, Taken, TicketError},
+    config::RedisAddress,
+};
 
 /// The longest a ticket waits for Redis.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ impl TicketStore {
     }
 
     /// Takes a ticket: whatever the answer, it is spent.
-    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Grant, TakeError> {
+    pub async fn take(&self, text: &str, now_ms: u64) -> Result<Taken, TakeError> {
         if !ticket::is_ticket(text) {
             return Err(TicketError::Form.into());
         }
@@ -74,7 +74,7 @@ impl TicketStore {
 #[derive(Clone)]
 pub struct RedisTickets {
     /// Connects at the first use, and anew after a fault.
-    connection: ConnectionManager,
+    link: Arc<SharedLink>,
     random: fn(&mut [u8]),
 }
 
@@ -85,19 +85,15 @@ impl std::fmt::Debug for RedisTickets {
 }
 
 impl RedisTickets {
-    /// Reads the URL; connects later, so the server starts while Redis is down. To be called inside a runtime.
+    /// Connects later, so the server starts while Redis is down. To be called inside a runtime.
     ///
     /// # Errors
-    /// The URL is none of `redis://`, `rediss://`, `redis+unix://`, in the words of the client.
-    pub fn new(url: &str, random: fn(&mut [u8])) -> Result<Self, String> {
-        let client = redis::Client::open(url).map_err(|error| error.to_string())?;
-        // No retries with back-off inside the manager: a socket waits for this, and `ask` tries twice.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(STEP))
-            .set_response_timeout(Some(STEP));
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|error| error.to_string())?;
-        Ok(Self { connection, random })
+    /// The address cannot be used, in the words of the client.
+    pub fn new(address: &RedisAddress, random: fn(&mut [u8])) -> Result<Self, String> {
+        // A socket waits for this: no pause, and `ask` tries twice.
+        let waits = Waits { connect: STEP, answer: STEP, pause: Duration::ZERO };
+        let connector = Connector::new(address, &Tls::default(), waits).map_err(|error| error.to_string())?;
+        Ok(Self { link: Arc::new(SharedLink::new(connector)), random })
     }
 
     /// Whether Redis answers, for `/readyz` and `doctor`.
@@ -122,18 +118,14 @@ impl RedisTickets {
     /// safe: a GETDEL whose answer was lost has burnt the ticket, and the second finds nothing.
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, String> {
         let twice = async {
-            match command.query_async(&mut self.connection.clone()).await {
-                Err(error) if is_of_the_connection(&error) => command.query_async(&mut self.connection.clone()).await,
+            match self.link.ask(&command).await {
+                Err(error) if error.is_io_error() => self.link.ask(&command).await,
                 first => first,
             }
         };
         match timeout(DEADLINE, twice).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Ok(answer) => answer.and_then(|value| Ok(T::from_redis_value(value)?)).map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
         }
     }
-}
-
-fn is_of_the_connection(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_connection_dropped()
 }

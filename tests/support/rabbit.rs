@@ -96,6 +96,11 @@ impl Rabbit {
         });
     }
 
+    /// Of the shell script that it begins with; Erlang is below it.
+    pub fn pid(&self) -> i32 {
+        self.broker.as_ref().expect("the broker runs").pid()
+    }
+
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/", self.port)
     }

@@ -1,80 +1,149 @@
 //! A real redis-server on a free port of this machine, gone with the value.
+//!
+//! Its data, if it keeps any, lies in a folder of its own. It is started so that the kernel kills it when the test
+//! process ends, however that ends.
+#![allow(dead_code, reason = "not every test that includes this file asks for all of it")]
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-/// A redis-server of this test's own: nothing on disk, killed by its pid on drop.
+/// What the user of a pikiosk server may do, and no more: as the manual says.
+pub const ACL: &str = include_str!("../../assets/redis.acl");
+/// The password in it that a person replaces.
+const ACL_PASSWORD: &str = "CHANGE-ME";
+
+/// A redis-server of this test's own, killed by its pid on drop.
 #[derive(Debug)]
 pub struct Redis {
     child: Child,
     port: u16,
+    dir: tempfile::TempDir,
+    arguments: Vec<String>,
+}
+
+/// One for all cases of this process, with the user of the manual; each case has its own prefix.
+pub fn shared() -> &'static Redis {
+    static SHARED: LazyLock<Redis> = LazyLock::new(|| {
+        let (give, take) = std::sync::mpsc::channel();
+        // The kernel kills it when the thread that started it ends: this one ends with the process.
+        std::thread::spawn(move || {
+            let redis = Redis::start();
+            redis.make_server_user();
+            give.send(redis).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        take.recv().expect("a redis-server starts")
+    });
+    &SHARED
 }
 
 impl Redis {
-    /// Starts one and waits until it answers PING.
+    /// Starts one that keeps nothing, and waits until it answers PING.
     pub fn start() -> Redis {
+        Redis::start_with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// Starts one that has each command on its disk before it answers.
+    pub fn durable() -> Redis {
+        Redis::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    pub fn start_with(arguments: &[&str]) -> Redis {
         // The port is free when it is chosen; another process may take it before Redis does.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            if let Some(redis) = Redis::start_on(port) {
+            let dir = tempfile::tempdir().unwrap();
+            let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+            if let Some(redis) = Redis::begin(port, dir, arguments) {
                 return redis;
             }
         }
         panic!("redis-server does not start: is it installed (apt install redis-server)?");
     }
 
-    /// Starts on a given port, for instance that of one which was stopped.
+    /// Starts an empty one on a given port, for instance that of one which was stopped.
     pub fn start_on(port: u16) -> Option<Redis> {
-        let port_text = port.to_string();
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port_text,
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--daemonize",
-                "no",
-            ])
-            .current_dir(std::env::temp_dir())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed (apt install redis-server)");
-        let mut redis = Redis { child, port };
-        let end = Instant::now() + Duration::from_secs(10);
+        let arguments = ["--save", "", "--appendonly", "no"].map(str::to_owned);
+        Redis::begin(port, tempfile::tempdir().unwrap(), arguments.into())
+    }
+
+    fn begin(port: u16, dir: tempfile::TempDir, arguments: Vec<String>) -> Option<Redis> {
+        let child = spawn(port, dir.path(), &arguments);
+        let mut redis = Redis { child, port, dir, arguments };
+        redis.is_up().then_some(redis)
+    }
+
+    fn is_up(&mut self) -> bool {
+        let end = Instant::now() + Duration::from_secs(20);
         while Instant::now() < end {
-            if redis.child.try_wait().unwrap().is_some() {
-                return None;
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
             }
-            if redis.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG")) {
-                return Some(redis);
+            // An error is an answer too: it is up, and wants a password.
+            if self.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NO")) {
+                return true;
             }
             std::thread::yield_now();
         }
-        None
+        false
     }
 
-    #[allow(dead_code, reason = "not every test that includes this file asks for it")]
+    /// kill -9, and starts it again on its port and its data; `meanwhile` may change those.
+    pub fn kill_and_restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.kill();
+        meanwhile(self.dir.path());
+        self.start_again();
+    }
+
+    /// Starts one that was killed.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.port, self.dir.path(), &self.arguments);
+        assert!(self.is_up(), "redis-server does not start again");
+    }
+
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid is small")
     }
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Sends one command and gives the raw answer (RESP), as far as it comes in one piece.
+    /// Makes the user of the manual's ACL.
+    pub fn make_server_user(&self) {
+        let lines = ACL.lines().filter(|line| !line.starts_with('#'));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).skip(1).collect();
+        let rules = words.iter().map(|word| if *word == format!(">{ACL_PASSWORD}") { ">s3cret" } else { word });
+        // Every case has a prefix of its own, where a person's server has one.
+        let rules = rules.map(|word| if word.starts_with("~{") { "~{*}:*" } else { word });
+        let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(rules).collect();
+        let answer = self.command(&words).unwrap();
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
+    pub fn url_of_a_server_user(&self) -> String {
+        format!("redis://pikiosk:s3cret@127.0.0.1:{}/", self.port)
+    }
+
+    /// Sends one command and gives the raw answer (RESP): its first line, and the second where the first is a length.
     pub fn command(&self, words: &[&str]) -> std::io::Result<String> {
-        let wait = Duration::from_secs(2);
+        let wait = Duration::from_secs(5);
         let mut socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), wait)?;
         socket.set_read_timeout(Some(wait))?;
         let mut text = format!("*{}\r\n", words.len());
@@ -82,9 +151,13 @@ impl Redis {
             text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
         socket.write_all(text.as_bytes())?;
-        let mut answer = [0; 4096];
-        let length = socket.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+        let mut socket = BufReader::new(socket);
+        let mut answer = String::new();
+        socket.read_line(&mut answer)?;
+        if answer.starts_with('$') && !answer.starts_with("$-1") {
+            socket.read_line(&mut answer)?;
+        }
+        Ok(answer)
     }
 
     /// Stops it; the port stays known.
@@ -93,10 +166,25 @@ impl Redis {
         self.port
     }
 
-    fn kill(&mut self) {
+    /// kill -9.
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(port: u16, dir: &Path, arguments: &[String]) -> Child {
+    // A static value is never dropped: without this, the shared one would outlive its tests.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "redis-server", "--port", &port.to_string()])
+        .args(["--bind", "127.0.0.1", "--daemonize", "no", "--dir"])
+        .arg(dir)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server and setpriv are installed (apt install redis-server util-linux)")
 }
 
 impl Drop for Redis {

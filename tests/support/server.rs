@@ -51,6 +51,7 @@ pub struct Server {
     pub key: String,
     folder: PathBuf,
     config: PathBuf,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     /// The listening socket, where this test holds it as systemd would.
     held: Option<TcpListener>,
@@ -63,12 +64,24 @@ impl Server {
     /// Starts one; `more` is added to its `server.toml`.
     #[track_caller]
     pub fn start(folder: &Path, more: &str) -> Server {
+        Server::begin(folder, more, String::new(), &[])
+    }
+
+    /// [`Self::start`], with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(folder: &Path, more: &str, environment: &[(&str, &str)]) -> Server {
+        Server::begin(folder, more, String::new(), environment)
+    }
+
+    #[track_caller]
+    fn begin(folder: &Path, more: &str, key: String, environment: &[(&str, &str)]) -> Server {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let config = folder.join("server.toml");
         let text = format!("listen = \"{address}\"\ndata = \"{}\"\n{more}", folder.join("server").display());
         fs::write(&config, text).expect("the config is written");
-        let mut server =
-            Server { address, key: String::new(), folder: folder.to_owned(), config, process: None, held: None };
+        let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let folder = folder.to_owned();
+        let mut server = Server { address, key, folder, config, environment, process: None, held: None };
         server.start_again();
         server
     }
@@ -83,9 +96,16 @@ impl Server {
         let text = format!("listen = \"127.0.0.1:1\"\ndata = \"{}\"\n{more}", folder.join("server").display());
         fs::write(&config, text).expect("the config is written");
         let folder = folder.to_owned();
-        let mut server = Server { address, key: String::new(), folder, config, process: None, held: Some(held) };
+        let (key, environment) = (String::new(), Vec::new());
+        let mut server = Server { address, key, folder, config, environment, process: None, held: Some(held) };
         server.start_again();
         server
+    }
+
+    /// Starts another node of the store that `self` uses; `more` says where that is.
+    #[track_caller]
+    pub fn another(&self, folder: &Path, more: &str) -> Server {
+        Server::begin(folder, more, self.key.clone(), &[])
     }
 
     /// Starts it on its old data and port.
@@ -98,15 +118,17 @@ impl Server {
                 pikiosk_of(Path::new("sh"), &["-c", WITH_SOCKET, BINARY, &number, "server", "--config"])
             }
         };
-        command.arg(&self.config);
+        command.arg(&self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("server", &self.folder, &mut command));
         until("the server is ready", seconds(20), || {
             let ended = self.process.as_mut().and_then(Process::ended);
             assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
             (self.request("GET", "/readyz", b"").ok()?.status == 200).then_some(())
         });
-        let key = fs::read_to_string(self.folder.join("server/operator.key")).expect("the server made a key");
-        self.key = key.trim().to_owned();
+        match fs::read_to_string(self.folder.join("server/operator.key")) {
+            Ok(key) => self.key = key.trim().to_owned(),
+            Err(error) => assert!(!self.key.is_empty(), "the first node of a store makes a key: {error}"),
+        }
     }
 
     pub fn kill(&mut self) {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::event::{DisplayId, GroupName, Receipt, health::Health, time::UtcMillis};
+use crate::event::{Address, DisplayId, GroupName, Receipt, address::UserName, health::Health, time::UtcMillis};
 
 /// What one event is answered by, or an array for each of a batch. Only its schema is needed.
 #[derive(Debug, JsonSchema)]
@@ -153,6 +153,67 @@ pub struct SocketAnswer {
 #[schemars(rename = "Status")]
 pub struct StatusAnswer {
     pub status: &'static str,
+}
+
+/// An operator's key, without its text.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
+pub struct KeyAnswer {
+    pub id: String,
+    pub name: String,
+    /// May do everything; else only what follows.
+    pub operator: bool,
+    /// The addresses it may publish to.
+    #[serde(rename = "pub")]
+    pub publishes: BTreeSet<Address>,
+    /// The commands (without `kiosk.`) it may send there.
+    #[serde(rename = "cmd")]
+    pub commands: BTreeSet<String>,
+    pub made: UtcMillis,
+}
+
+/// A key that was just made.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NewKey")]
+pub struct NewKeyAnswer {
+    /// Told now and never again.
+    pub key: String,
+    #[serde(flatten)]
+    pub of: KeyAnswer,
+}
+
+/// A revocation: of a user, a token or a display.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Revocation")]
+pub struct RevocationAnswer {
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
+    /// The token's `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<DisplayId>,
+    pub revoked: UtcMillis,
+    /// When it is over; null: when it is lifted.
+    pub until: Option<UtcMillis>,
+    pub by: String,
+}
+
+/// Who did what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+pub struct AuditAnswer {
+    /// In the order of time: ask for what comes after it.
+    pub id: String,
+    pub time: UtcMillis,
+    /// `key/<name>`, `user/<sub>` or `display/<id>`.
+    pub who: String,
+    /// Such as `key.create`.
+    pub what: String,
+    pub on: String,
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub more: serde_json::Value,
 }
 
 /// RFC 9457. `problem.rs` writes it.

@@ -35,7 +35,7 @@ const GROUPS_MAX: usize = 32;
 
 /// `GET /v1/displays`: a list, by id.
 pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Vec<DisplayAnswer>>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let connected = connected(&app).await?;
     let rows = app.store.displays().await?;
     Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id))).collect()))
@@ -47,7 +47,7 @@ pub async fn get(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Json<DisplayAnswer>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let connected = connected(&app).await?.contains(&row.id);
     Ok(Json(shown(&row, connected)))
@@ -69,7 +69,7 @@ pub async fn patch(
     request: Request,
 ) -> Result<Json<DisplayAnswer>, Problem> {
     let (parts, body) = request.into_parts();
-    request::operator(&app, &parts.headers)?;
+    request::operator(&app, &parts.headers).await?;
     let before = enrolled(&app, &id).await?;
     let patch: Patch = request::json(&parts.headers, body).await?;
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
@@ -99,7 +99,7 @@ pub async fn delete(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     app.store.remove_display(&row.id, app.now_ms()).await?;
     let removed = CloseCode::DisplayRemoved;
@@ -113,7 +113,7 @@ pub async fn screenshot(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let result = app.store.latest_result(&row.id, "image/").await?;
     let absent = || Problem::new(StatusCode::NOT_FOUND, "no screenshot yet: publish kiosk.screenshot to this display");
@@ -149,7 +149,7 @@ pub async fn get_result(
     Named((id, event)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     let result = app.store.result(&row.id, &event).await?;
     let absent = || Problem::new(StatusCode::NOT_FOUND, "this display has put no result for that event");

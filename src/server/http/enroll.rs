@@ -18,10 +18,13 @@ use super::{
     request,
 };
 use crate::{
-    auth::{display_key, enrollment, nonce, ticket::Grant},
+    auth::{
+        Principal, display_key, enrollment, nonce,
+        ticket::{Grant, Taken},
+    },
     event::{DisplayId, address::UserName, frame::CloseCode, time::UtcMillis},
     server::{
-        App,
+        App, Settings,
         store::{Control, Redeem},
     },
 };
@@ -37,7 +40,7 @@ pub struct Offer {
 /// `POST /v1/enrollments` [{display}] -> 201 {code, expires}.
 pub async fn offer(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    request::operator(&app, &parts.headers)?;
+    request::operator(&app, &parts.headers).await?;
     let offer: Offer = request::json(&parts.headers, body).await?;
     let (code, expires_ms) =
         app.store.create_enrollment(offer.display.clone(), enrollment::LIFE_MS, app.now_ms()).await?;
@@ -116,7 +119,7 @@ pub async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let now_ms = app.now_ms();
     let grant = match wanted {
         TicketRequest::User(ForUser { user }) => {
-            request::operator(&app, &parts.headers)?;
+            request::operator(&app, &parts.headers).await?;
             Grant { user, display: None }
         }
         TicketRequest::Display(wanted) => {
@@ -139,7 +142,13 @@ async fn by_display(app: &App, headers: &HeaderMap, wanted: &ByDisplay, now_ms: 
     let end_ms = nonce::check(&app.store.secret(), &wanted.nonce, now_ms)
         .ok_or_else(|| refused(&"its nonce was never given, or is over 60 s old"))?;
     let row = app.store.display(&wanted.display).await?.ok_or_else(|| refused(&"it is not enrolled"))?;
-    let origins = own_origins(&app.settings.origins, headers);
+    let own = Grant {
+        user: wanted.display.as_str().parse().map_err(|_| Problem::unauthorized())?,
+        display: Some(wanted.display.clone()),
+    };
+    let own = Principal::from_ticket(Taken { grant: own, minted_ms: now_ms });
+    app.trust.stands(&own, now_ms).map_err(|why| refused(&why))?;
+    let origins = own_origins(&app.settings, headers);
     let verify = |origin: &String| {
         display_key::verify_ticket_request(&row.public_key, origin, &wanted.display, &wanted.nonce, &wanted.signature)
     };
@@ -152,17 +161,20 @@ async fn by_display(app: &App, headers: &HeaderMap, wanted: &ByDisplay, now_ms: 
     Ok(())
 }
 
-/// What this server may be called by its displays: the host that the request names, with either scheme, since a proxy in
+/// What this server may be called by its displays: the one name that `[auth] name` gives it. Without that, the host that the request names, with either scheme, since a proxy in
 /// front may speak TLS; what such a proxy says the host was; and what `[auth] origins` lists.
 ///
 /// The signature names the origin so that one server's displays cannot be taken to another. A name that the request
-/// brings itself is no proof of that, only a listed one would be; but who could use it has to be the display's own
-/// configured server already.
-fn own_origins(configured: &[String], headers: &HeaderMap) -> Vec<String> {
+/// brings itself is no proof of that; but who could use it has to be the display's own configured server already. A
+/// server that is reachable by a second name, or shares its displays' trust with others, sets `[auth] name`.
+fn own_origins(settings: &Settings, headers: &HeaderMap) -> Vec<String> {
+    if let Some(name) = &settings.name {
+        return vec![name.clone()];
+    }
     let named = |name: &str| headers.get(name).and_then(|host| host.to_str().ok()).map(str::to_ascii_lowercase);
     let hosts = [named("host"), named("x-forwarded-host")].into_iter().flatten();
     let of_request = hosts.flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}")));
-    of_request.chain(configured.iter().map(|origin| origin.trim_end_matches('/').to_owned())).collect()
+    of_request.chain(settings.origins.iter().map(|origin| origin.trim_end_matches('/').to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -174,10 +186,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("host", "127.0.0.1:8400".parse().unwrap());
         headers.insert("x-forwarded-host", "Push.example.org".parse().unwrap());
-        let origins = own_origins(&["https://listed.example".to_owned()], &headers);
+        let listed = Settings { origins: vec!["https://listed.example".to_owned()], ..Settings::default() };
+        let origins = own_origins(&listed, &headers);
         for origin in ["http://127.0.0.1:8400", "https://push.example.org", "https://listed.example"] {
             assert!(origins.iter().any(|one| one == origin), "{origin} {origins:?}");
         }
         assert_eq!(origins.len(), 5);
+        let named = Settings { name: Some("https://push.example.org".to_owned()), ..listed };
+        assert_eq!(own_origins(&named, &headers), ["https://push.example.org"], "its name and nothing else");
     }
 }

@@ -38,7 +38,7 @@ struct PostQuery {
 /// `POST /v1/events`: 202 with positions, or with `?wait=` 200 with receipts, once all of the batch is on disk.
 pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let principal = request::principal(&app, &parts.headers)?;
+    let principal = request::principal(&app, &parts.headers).await?;
     let query: PostQuery = request::query(parts.uri.query())?;
     let wait = query.wait.as_deref().map(wait_time).transpose()?;
     let mode = mode(&parts.headers)?;
@@ -119,7 +119,7 @@ pub async fn get(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let query: GetQuery = request::query(request.uri().query())?;
     let record = app.store.event(&id, query.source.as_deref()).await?;
     let record = record.ok_or_else(|| {

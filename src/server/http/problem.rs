@@ -81,16 +81,19 @@ impl From<StoreError> for Problem {
         let (status, retry_s) = match &error {
             StoreError::NotEnrolled(_) | StoreError::UnknownEvent(_) => (StatusCode::NOT_FOUND, None),
             StoreError::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, Some(10)),
-            StoreError::Full { .. } | StoreError::DiskFull | StoreError::LowSpace => {
+            StoreError::Full { .. } | StoreError::DiskFull | StoreError::LowSpace | StoreError::Memory => {
                 (StatusCode::INSUFFICIENT_STORAGE, Some(60))
             }
             StoreError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            StoreError::Busy | StoreError::Timeout | StoreError::Io(_) | StoreError::Closed => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some(1))
-            }
-            StoreError::Damaged(_) | StoreError::Locked(_) | StoreError::NewerSchema { .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, None)
-            }
+            StoreError::Busy
+            | StoreError::Timeout
+            | StoreError::Io(_)
+            | StoreError::Unreachable(_)
+            | StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
+            StoreError::Damaged(_)
+            | StoreError::Locked(_)
+            | StoreError::NewerSchema { .. }
+            | StoreError::TooOld { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
         if status.is_server_error() {
             tracing::warn!(%error, "the store did not do it");

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use crate::{
     auth::{Principal, jwt, operator_key, ticket},
-    server::{App, socket::bearer},
+    server::{App, access, socket::bearer},
 };
 
 /// How long a body may take to arrive.
@@ -112,27 +112,34 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 }
 
 /// Who makes a request: an operator key or a JWT. Tickets open sockets, and put results.
-pub fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+pub async fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let principal = key_or_jwt(app, headers).await?;
+    access::note_who(&principal.name);
+    Ok(principal)
+}
+
+async fn key_or_jwt(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
     let token = token(headers)?;
     if operator_key::has_form(token) {
-        if app.store.is_operator_key(token) {
-            return Ok(Principal::from_operator_key());
-        }
-        tracing::info!("a request is refused: no such operator key");
-        return Err(Problem::unauthorized());
+        return app.directory.operator(token).ok_or_else(|| {
+            tracing::info!("a request is refused: no such operator key");
+            app.witness.metrics.refused("http", "key");
+            Problem::unauthorized()
+        });
     }
-    match app.keys.verify(token, app.now_ms()) {
+    match app.trust.verify_patiently(token, app.now_ms()).await {
         Ok(claims) => Ok(Principal::from_claims(claims)),
         Err(why) => {
             tracing::info!(%why, "a request is refused");
+            app.witness.metrics.refused("http", "token");
             Err(Problem::unauthorized())
         }
     }
 }
 
 /// As [`principal`], and it is an operator.
-pub fn operator(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let principal = principal(app, headers)?;
+pub async fn operator(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let principal = principal(app, headers).await?;
     if principal.operator {
         Ok(principal)
     } else {
@@ -145,13 +152,18 @@ pub async fn principal_or_ticket(app: &App, headers: &HeaderMap) -> Result<Princ
     let token = token(headers)?;
     debug_assert!(!jwt::has_form(token) || !ticket::is_ticket(token), "the forms exclude one another");
     if !ticket::is_ticket(token) {
-        return principal(app, headers);
+        return principal(app, headers).await;
     }
     let taken = app.tickets.take(token, app.now_ms()).await;
-    taken.map(Principal::from_ticket).map_err(|why| {
+    let refused = |why: &dyn std::fmt::Display| {
         tracing::info!(%why, "a request is refused");
+        app.witness.metrics.refused("http", "ticket");
         Problem::unauthorized()
-    })
+    };
+    let principal = taken.map(Principal::from_ticket).map_err(|why| refused(&why))?;
+    app.trust.stands(&principal, app.now_ms()).map_err(|why| refused(&why))?;
+    access::note_who(&principal.name);
+    Ok(principal)
 }
 
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{MethodFilter, MethodRouter, on},
-};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     answers::{
-        Answered, CodeAnswer, DisplayAnswer, EnrolledAnswer, NonceAnswer, Outcome, Placed, PresenceAnswer,
-        StatusAnswer, TicketAnswer,
+        Answered, AuditAnswer, CodeAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer,
+        Outcome, Placed, PresenceAnswer, RevocationAnswer, StatusAnswer, TicketAnswer,
     },
-    displays, enroll, events, openapi, status,
+    audit, displays, enroll, events, keys, openapi, revocations, status,
 };
 use crate::server::{App, socket};
 
@@ -212,6 +209,66 @@ pub const ROUTES: &[Route] = &[
         ..GET
     },
     Route {
+        method: Verb::Post,
+        path: "/v1/keys",
+        summary: "Makes an operator's key: for everything, or for some addresses and commands. Its text is told once.",
+        body: json::<keys::Wanted>(),
+        answers: &[(201, json::<NewKeyAnswer>())],
+        handler: |this| on(this, keys::create),
+        ..GET
+    },
+    Route {
+        path: "/v1/keys",
+        summary: "Every operator's key, without its text.",
+        answers: &[(200, json::<Vec<KeyAnswer>>())],
+        handler: |this| on(this, keys::list),
+        ..GET
+    },
+    Route {
+        method: Verb::Delete,
+        path: "/v1/keys/{id}",
+        summary: "Revokes an operator's key; the last one for everything stays.",
+        answers: &[(204, Content::Nothing)],
+        handler: |this| on(this, keys::delete),
+        ..GET
+    },
+    Route {
+        method: Verb::Post,
+        path: "/v1/revocations",
+        summary: "Revokes what a user was given until now, one token by its jti, or a display: live sockets end with \
+                  4501, on every node.",
+        body: json::<revocations::Wanted>(),
+        answers: &[(201, json::<RevocationAnswer>())],
+        handler: |this| on(this, revocations::create),
+        ..GET
+    },
+    Route {
+        path: "/v1/revocations",
+        summary: "The revocations that stand.",
+        answers: &[(200, json::<Vec<RevocationAnswer>>())],
+        handler: |this| on(this, revocations::list),
+        ..GET
+    },
+    Route {
+        method: Verb::Delete,
+        path: "/v1/revocations/{id}",
+        summary: "Lifts a revocation.",
+        answers: &[(204, Content::Nothing)],
+        handler: |this| on(this, revocations::delete),
+        ..GET
+    },
+    Route {
+        path: "/v1/audit",
+        summary: "Who did what, the oldest first. Publishing is not in it.",
+        query: &[
+            ("after", "the id of the last entry that is known"),
+            ("limit", "at most so many entries: 1 to 1000, else 200"),
+        ],
+        answers: &[(200, json::<Vec<AuditAnswer>>())],
+        handler: |this| on(this, audit::list),
+        ..GET
+    },
+    Route {
         path: "/v1/presence",
         summary: "Who is connected, to any node.",
         answers: &[(200, json::<PresenceAnswer>())],
@@ -269,14 +326,18 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-/// Every route of the table.
-pub fn routed() -> Router<Arc<App>> {
-    ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.method.filter())))
+impl Route {
+    /// What answers it.
+    pub fn handler(&self) -> MethodRouter<Arc<App>> {
+        (self.handler)(self.method.filter())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use axum::Router;
 
     use super::*;
 
@@ -289,6 +350,7 @@ mod tests {
             assert!(seen.insert((route.path, route.method.lower())), "{} {}", route.method.lower(), route.path);
         }
         // axum panics on a path or method that is there twice, or a handler of another method.
-        let _ = routed();
+        let _ =
+            ROUTES.iter().fold(Router::<Arc<App>>::new(), |router, route| router.route(route.path, route.handler()));
     }
 }

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     event::time::UtcMillis,
-    server::{App, hub::Gone, store::Present},
+    server::{App, hub::Gone, store::Present, tasks::STATES},
 };
 
 /// `GET /v1/presence`: who is connected now, by an operator.
 pub async fn presence(State(app): State<Arc<App>>, request: Request) -> Result<Json<PresenceAnswer>, Problem> {
-    request::operator(&app, request.headers())?;
+    request::operator(&app, request.headers()).await?;
     let mut present = app.hub.present().await?;
     present.extend(app.store.presence_elsewhere(app.now_ms()).await?);
     let one = |socket: Present| SocketAnswer {
@@ -51,7 +51,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<StatusAnswer>, Pr
 /// `GET /metrics`: OpenMetrics text.
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let counts = app.hub.counts().await?;
-    let text = app.witness.metrics.text(&counts, &app.store.stats(), &app.broker.text());
+    let text = app.witness.metrics.text(&counts, &app.store.stats(), &format!("{}{}", app.broker.text(), app.calls.text()));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

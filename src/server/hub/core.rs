@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    auth::revocation::{Holder, Revocations},
     event::{Address, DisplayId, frame::CloseCode},
     server::{
         outbound::{Chunk, Given, Round},
@@ -53,8 +54,10 @@ pub struct Member<O> {
     pub addresses: Vec<Address>,
     /// Random; names the session on every node.
     pub session: String,
-    /// `jti` of the token it came with.
+    /// `jti` of its token.
     pub token: Option<String>,
+    /// When its token or ticket was made, where it says so.
+    pub issued_ms: Option<u64>,
     pub since_ms: u64,
     pub outlet: O,
 }
@@ -105,6 +108,8 @@ pub struct Hub<O, W> {
     /// ledger's rows.
     live: HashMap<Address, Vec<Listener<O>>>,
     is_live: HashSet<SocketId>,
+    /// Sockets of displays whose claim has come by in the feed of several nodes: a later one of another socket ends them.
+    claimed: HashSet<SocketId>,
     waiters: HashMap<u64, Vec<W>>,
     leaving: bool,
     delivered: u64,
@@ -120,6 +125,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
             users: HashMap::new(),
             live: HashMap::new(),
             is_live: HashSet::new(),
+            claimed: HashSet::new(),
             waiters: HashMap::new(),
             leaving: false,
             delivered: 0,
@@ -177,6 +183,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     pub fn leave(&mut self, socket: SocketId) {
         let Some(member) = self.members.remove(&socket) else { return };
         self.is_live.remove(&socket);
+        self.claimed.remove(&socket);
         for address in &member.addresses {
             let Some(listeners) = self.live.get_mut(address) else { continue };
             if let Ok(place) = listeners.binary_search_by_key(&socket, |one| one.socket) {
@@ -206,12 +213,11 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     pub fn control(&mut self, control: &Control) {
         match control {
             Control::Claimed { display, session, .. } => {
-                let other = self
-                    .displays
-                    .get(display)
-                    .copied()
-                    .filter(|socket| self.members.get(socket).is_some_and(|member| member.session != *session));
-                if let Some(socket) = other {
+                let Some(socket) = self.displays.get(display).copied() else { return };
+                if self.members.get(&socket).is_some_and(|member| member.session == *session) {
+                    self.claimed.insert(socket);
+                } else if self.claimed.contains(&socket) {
+                    // A socket whose own claim is yet to come opened later than this one: it stays.
                     self.end(socket, CloseCode::Replaced, CloseCode::Replaced.reason());
                 }
             }
@@ -240,6 +246,30 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         found
     }
 
+    /// The socket goes on with another token of its principal.
+    pub fn retell(&mut self, socket: SocketId, token: Option<String>, issued_ms: Option<u64>) {
+        if let Some(member) = self.members.get_mut(&socket) {
+            (member.token, member.issued_ms) = (token, issued_ms);
+        }
+    }
+
+    /// Ends the sockets whose credentials no longer count.
+    pub fn revoke(&mut self, revoked: &Revocations, now_ms: u64) {
+        let is_void = |member: &Member<O>| {
+            let holder = Holder {
+                name: &member.name,
+                display: member.display.as_ref(),
+                token: member.token.as_deref(),
+                issued_ms: member.issued_ms,
+            };
+            revoked.judge(holder, now_ms).is_err()
+        };
+        let void = self.members.iter().filter(|(_, member)| is_void(member)).map(|(socket, _)| *socket);
+        for socket in void.collect::<Vec<_>>() {
+            self.end(socket, CloseCode::NotAllowed, "revoked");
+        }
+    }
+
     /// From now on no socket enters. How many are open.
     pub fn let_none_in(&mut self) -> usize {
         self.leaving = true;
@@ -258,6 +288,12 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     pub fn close_all(&mut self, code: CloseCode) {
         self.leaving = true;
         self.close_some(usize::MAX, code, code.reason());
+    }
+
+    /// What came is not all there was: every socket ends and resumes from the history, every waiter reads the ledger.
+    fn come_back(&mut self) {
+        self.close_some(usize::MAX, CloseCode::Slow, "events were lost, resume");
+        self.waiters.clear();
     }
 
     fn end(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
@@ -279,6 +315,10 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
                 Fed::Control(control) => {
                     self.pass_on(&mut gathered, &mut flush);
                     self.control(control);
+                }
+                Fed::Lost => {
+                    self.pass_on(&mut gathered, &mut flush);
+                    self.come_back();
                 }
             }
         }

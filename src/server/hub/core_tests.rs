@@ -70,6 +70,7 @@ fn member(display: Option<&str>, user: &str, addresses: &[&str], room: usize) ->
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         session: user.into(),
         token: None,
+        issued_ms: None,
         since_ms: 0,
         outlet: Socket { seen: Rc::default(), room },
     }

@@ -17,15 +17,17 @@ mod core;
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use self::core::{CapError, Caps, Counts, SocketId};
 use self::core::{Hub, Member, Outlet, Waiter};
 use crate::{
+    auth::{Principal, revocation::Revocations},
     event::{Address, DisplayId, frame::CloseCode},
     server::{
+        now_ms,
         outbound::{self, Bounds, Chunk, Given, Line},
-        store::{Feed, Present, Settled},
+        store::{Control, Fed, Feed, Present, Settled},
         witness::Witness,
     },
 };
@@ -34,6 +36,8 @@ use crate::{
 const ASKS: usize = 1024;
 /// Receipts that wait for one publisher; more than this and it reads the ledger instead.
 const RECEIPTS: usize = 1024;
+/// Controls that wait for whoever listens; one that is further behind looks at everything anew.
+const CONTROLS: usize = 256;
 /// Batches taken in one round.
 const ROUND: usize = 64;
 
@@ -63,6 +67,8 @@ impl Waiter for ReceiptWaiter {
 enum Ask {
     Enter(Box<Member<Arc<Line>>>, oneshot::Sender<Result<SocketId, CapError>>),
     GoLive(SocketId, oneshot::Sender<()>),
+    Retell(SocketId, Option<String>, Option<u64>, oneshot::Sender<()>),
+    Revoke(Arc<Revocations>, oneshot::Sender<()>),
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
@@ -83,6 +89,7 @@ pub struct Gone;
 #[derive(Debug, Clone)]
 pub struct HubHandle {
     asks: mpsc::Sender<Ask>,
+    controls: broadcast::Sender<Arc<Control>>,
     /// What may wait for one socket.
     bounds: Bounds,
 }
@@ -100,6 +107,15 @@ impl Place {
     pub fn go_live(&self) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
         let (hub, socket) = (self.hub.clone(), self.socket);
         async move { hub.ask(|answer| Ask::GoLive(socket, answer)).await }
+    }
+}
+
+impl Place {
+    /// The socket goes on with another token of its principal.
+    pub fn retell(&self, principal: &Principal) -> impl Future<Output = Result<(), Gone>> + Send + use<> {
+        let (hub, socket) = (self.hub.clone(), self.socket);
+        let (token, issued_ms) = (principal.token.clone(), principal.issued_ms);
+        async move { hub.ask(|answer| Ask::Retell(socket, token, issued_ms, answer)).await }
     }
 }
 
@@ -133,8 +149,10 @@ pub struct Entrant {
     pub addresses: Vec<Address>,
     /// Random; names the session on every node.
     pub session: String,
-    /// `jti` of the token it came with.
+    /// `jti` of its token.
     pub token: Option<String>,
+    /// When its token or ticket was made, in ms since 1970, where it says so.
+    pub issued_ms: Option<u64>,
 }
 
 /// Why a socket did not enter.
@@ -155,8 +173,9 @@ impl HubHandle {
         witness: Arc<Witness>,
     ) -> (HubHandle, tokio::task::JoinHandle<()>) {
         let (asks, inbox) = mpsc::channel(ASKS);
-        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, witness));
-        (HubHandle { asks, bounds }, task)
+        let controls = broadcast::Sender::new(CONTROLS);
+        let task = tokio::spawn(run(Hub::new(caps), feed, inbox, controls.clone(), witness));
+        (HubHandle { asks, controls, bounds }, task)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
@@ -184,6 +203,7 @@ impl HubHandle {
             addresses: entrant.addresses,
             session: entrant.session,
             token: entrant.token,
+            issued_ms: entrant.issued_ms,
             since_ms: now_ms,
             outlet: line.clone(),
         });
@@ -197,6 +217,16 @@ impl HubHandle {
         let for_hub = commits.clone();
         self.ask(|answer| Ask::Watch(for_hub, ReceiptWaiter(sender), answer)).await?;
         Ok(Watch { receipts, commits, hub: self.clone() })
+    }
+
+    /// What nodes tell all nodes, from now on. The hub has done its part of each by then.
+    pub fn controls(&self) -> broadcast::Receiver<Arc<Control>> {
+        self.controls.subscribe()
+    }
+
+    /// Ends the sockets whose credentials no longer count.
+    pub async fn revoke(&self, revoked: Arc<Revocations>) {
+        let _ = self.ask(|answer| Ask::Revoke(revoked, answer)).await;
     }
 
     /// From now on no socket enters; answers how many are open.
@@ -231,6 +261,7 @@ async fn run(
     mut hub: Hub<Arc<Line>, ReceiptWaiter>,
     mut feed: Feed,
     mut inbox: mpsc::Receiver<Ask>,
+    controls: broadcast::Sender<Arc<Control>>,
     witness: Arc<Witness>,
 ) {
     let mut batches = Vec::new();
@@ -243,7 +274,12 @@ async fn run(
                 }
                 let followed = witness.fed(&batches, Instant::now());
                 let lines = hub.feed(batches.iter().flatten());
-                batches.clear();
+                for item in batches.drain(..).flatten() {
+                    if let Fed::Control(control) = item {
+                        // Nobody may listen.
+                        let _ = controls.send(control);
+                    }
+                }
                 outbound::flush_all(lines, workers).await;
                 if !followed.is_empty() {
                     witness.flushed(&followed, Instant::now());
@@ -268,6 +304,14 @@ fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
         }
         Ask::GoLive(socket, answer) => {
             hub.go_live(socket);
+            let _ = answer.send(());
+        }
+        Ask::Retell(socket, token, issued_ms, answer) => {
+            hub.retell(socket, token, issued_ms);
+            let _ = answer.send(());
+        }
+        Ask::Revoke(revoked, answer) => {
+            hub.revoke(&revoked, now_ms());
             let _ = answer.send(());
         }
         Ask::Leave(socket) => hub.leave(socket),

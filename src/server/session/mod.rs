@@ -22,17 +22,15 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::merge::{Merge, Step};
 use super::{
+    directory::Trust,
     outbound::Cursor,
     store::{Backlog, Head, History, Publish},
 };
 use crate::{
-    auth::{
-        Principal,
-        jwt::{JwtKeys, LEEWAY_S},
-    },
+    auth::{Principal, jwt::LEEWAY_S},
     event::{
         Address, DisplayId, Event, Position, Receipt,
-        frame::{CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
+        frame::{Call, CallResult, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
         health::Health,
         time::UtcMillis,
     },
@@ -59,6 +57,10 @@ pub enum Input {
     Backlog(Box<Backlog>),
     /// What became of a [`Effect::Publish`].
     Published(String, Result<Position, String>),
+    /// What became of a [`Effect::Call`].
+    Called(Box<CallResult>),
+    /// [`Effect::Retell`] is done.
+    Retold,
     /// A read or write of the store failed.
     StoreFailed(String),
     /// Time has passed.
@@ -81,13 +83,18 @@ pub enum Effect {
     Seen(DisplayId, Option<Box<Health>>),
     /// Publish, and answer the client's event of this id.
     Publish(String, Box<Publish>),
+    /// Call a task, for `user/<name>` or `display/<id>`, and answer the client's event of this id.
+    Call { id: String, caller: String, call: Box<Call> },
+    /// From now on the socket is held by another token of the same principal: whoever ends sockets by their tokens is to
+    /// know, and answer with [`Input::Retold`].
+    Retell(Box<Principal>),
 }
 
 /// What a step may look at, besides its input.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     pub now_ms: u64,
-    pub keys: &'a JwtKeys,
+    pub keys: &'a Trust,
 }
 
 /// How one socket is treated.
@@ -102,6 +109,8 @@ pub struct Terms {
     pub heartbeat_ms: u64,
     /// Every client frame carries a token.
     pub per_message: bool,
+    /// How long the socket stays after the end of its token, for `kiosk.auth` to bring another; in ms.
+    pub grace_ms: u64,
 }
 
 #[derive(Debug)]
@@ -156,7 +165,7 @@ impl Session {
             backlog_as_of: 0,
             heard_ms: now_ms,
             ping_ms: now_ms + terms.heartbeat_ms,
-            ends_ms: ends_ms(&terms.principal, now_ms),
+            ends_ms: ends_ms(&terms, now_ms),
             said: 0,
             terms,
         };
@@ -165,6 +174,10 @@ impl Session {
             out.push(Effect::Seen(display.clone(), None));
         }
         (session, out)
+    }
+
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// When to step with [`Input::Tick`] at the latest, in ms since 1970.
@@ -243,6 +256,14 @@ impl Session {
                     Err(error) => PublishAnswer { event: reply_to, position: None, error: Some(error) },
                 };
                 out.push(self.say("kiosk.published", &answer));
+            }
+            Input::Called(result) => out.push(self.say("kiosk.result", &result)),
+            Input::Retold => {
+                // Revoked between the two: whoever ended sockets did not know this one's token yet.
+                if let Err(why) = context.keys.stands(&self.terms.principal, context.now_ms) {
+                    tracing::info!(session = self.terms.session, %why, "a socket's new token is void already");
+                    self.not_allowed(crate::auth::REFUSED, out);
+                }
             }
             Input::StoreFailed(problem) => {
                 self.close(CloseCode::GoingAway, "the store failed, come back".to_owned(), out);
@@ -394,12 +415,13 @@ impl Session {
     }
 }
 
-/// A token that was taken in the leeway after its end is good for the rest of the leeway.
-fn ends_ms(principal: &Principal, now_ms: u64) -> u64 {
-    match principal.expires_ms {
+/// When a socket ends that got no newer token: the grace after its token's end. A token that was taken in the leeway after
+/// its end is good for the rest of the leeway.
+fn ends_ms(terms: &Terms, now_ms: u64) -> u64 {
+    match terms.principal.expires_ms {
         None => u64::MAX,
-        Some(end) if end > now_ms => end,
-        Some(end) => end + LEEWAY_S * 1000,
+        Some(end) if end > now_ms => end.saturating_add(terms.grace_ms),
+        Some(end) => end.saturating_add(terms.grace_ms.max(LEEWAY_S * 1000)),
     }
 }
 

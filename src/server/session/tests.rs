@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    auth::jwt::JwtKeys,
     event::{
         command::Kind,
         envelope::Token,
@@ -33,6 +34,7 @@ pub(super) fn terms(display: Option<&str>, addresses: &[&str]) -> Terms {
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         heartbeat_ms: 25_000,
         per_message: false,
+        grace_ms: 10_000,
     }
 }
 
@@ -55,7 +57,7 @@ pub(super) fn committed(commit: u64, address: &Address, offset: u64, kind: Optio
 }
 
 pub(super) fn step(session: &mut Session, input: Input, now_ms: u64) -> Vec<Effect> {
-    session.step(input, Context { now_ms, keys: &JwtKeys::default() })
+    session.step(input, Context { now_ms, keys: &Trust::new(JwtKeys::default()) })
 }
 
 pub(super) fn frame(kind: &str, data: &impl serde::Serialize) -> Input {
@@ -145,12 +147,23 @@ fn a_second_resume_is_a_bad_frame() {
 }
 
 #[test]
-fn a_task_is_refused_and_the_socket_stays() {
+fn a_call_is_made_in_the_callers_name_and_its_answer_names_it() {
     let mut session = begun(terms(None, &["user/anna"]));
     let effects = step(&mut session, frame("kiosk.call", &json!({"task": "app.add", "args": [1, 2]})), NOW);
+    let [Effect::Join, Effect::Call { id, caller, call }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((id.as_str(), caller.as_str(), call.task.as_str()), ("f1", "user/anna", "app.add"));
+    let refused = CallResult { call: "f1".into(), state: "refused".into(), result: serde_json::Value::Null };
+    let effects = step(&mut session, Input::Called(Box::new(refused)), NOW);
     let result: CallResult = serde_json::from_str(said(&effects)[0].json_data().get()).unwrap();
     assert_eq!((result.call.as_str(), result.state.as_str()), ("f1", "refused"));
     assert!(closed(&effects).is_none());
+    let mut display = begun(terms(Some("lobby"), &["display/lobby"]));
+    let effects = step(&mut display, frame("kiosk.call", &json!({"task": "app.add"})), NOW);
+    let caller = effects.iter().find_map(|effect| match effect {
+        Effect::Call { caller, .. } => Some(caller.as_str()),
+        _ => None,
+    });
+    assert_eq!(caller, Some("display/lobby"), "a display calls as itself, whoever its ticket is for");
 }
 
 #[test]
@@ -189,7 +202,7 @@ fn a_silent_socket_is_pinged_and_then_given_up_and_a_token_ends_on_time() {
     assert_eq!(session.deadline_ms(), NOW + 25_010 + 62_500);
     assert_eq!(closed(&step(&mut session, Input::Tick, NOW + 25_010 + 62_500)).unwrap().0, 4008);
 
-    for (expires_ms, ends_ms) in [(NOW + 9_000, NOW + 9_000), (NOW - 25_000, NOW + 5_000)] {
+    for (expires_ms, ends_ms) in [(NOW + 9_000, NOW + 19_000), (NOW - 25_000, NOW + 5_000)] {
         let mut short = terms(None, &["user/anna"]);
         short.principal.expires_ms = Some(expires_ms);
         let mut session = begun(short);

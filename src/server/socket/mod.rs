@@ -137,13 +137,17 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
         Credential::Ticket(ticket) => {
             Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused(&why))?)
         }
-        Credential::Jwt(token) => Principal::from_claims(app.keys.verify(&token, now_ms).map_err(|why| refused(&why))?),
+        Credential::Jwt(token) => {
+            let claims = app.trust.verify_patiently(&token, now_ms).await;
+            Principal::from_claims(claims.map_err(|why| refused(&why))?)
+        }
     };
     let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;
     let session = app.store.random_id();
     let entrant = Entrant {
         session: session.clone(),
-        token: None,
+        token: principal.token.clone(),
+        issued_ms: principal.issued_ms,
         name: principal.name.clone(),
         user: principal.user.clone(),
         display: display.clone(),
@@ -159,6 +163,12 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
     })?;
+    // Only now: what is revoked from here on ends the sockets that the hub knows.
+    app.trust.stands(&principal, now_ms).map_err(|why| refused(&why))?;
+    if let Some(id) = &display {
+        // On every node: an older socket of this display ends there too. What cannot be told must not open.
+        app.store.claim(id, &session).await?;
+    }
     let terms = Terms {
         session,
         principal,
@@ -166,6 +176,7 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
         addresses,
         heartbeat_ms: app.settings.heartbeat_ms,
         per_message: app.settings.per_message,
+        grace_ms: app.settings.grace_ms,
     };
     tracing::debug!(session = terms.session, name = terms.principal.name, "a WebSocket opens");
     let protocol = credentials::subprotocols(headers).any(|entry| entry == SUBPROTOCOL);

@@ -23,14 +23,15 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::CloseCode,
+    event::frame::{CallResult, CloseCode},
     server::{
-        App,
+        App, access,
         hub::Place,
         metrics::By,
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
+        tasks::{CALLS_PER_SOCKET, OpenCalls},
     },
 };
 
@@ -52,6 +53,8 @@ struct Socket {
     reader: Reader,
     /// Made by the first job, gone with the last.
     jobs: Option<Box<Jobs>>,
+    /// Calls of tasks, which may take minutes: unlike jobs, the end does not wait for them.
+    calls: Option<Box<OpenCalls>>,
     /// Something was said that the session waits for.
     is_undrained: bool,
     end: Option<(CloseCode, String)>,
@@ -61,6 +64,7 @@ struct Socket {
 enum Woken {
     Seen(Seen),
     Job(Option<Input>),
+    Called(CallResult),
     Drained,
     Time,
     Closing(CloseCode, String),
@@ -80,10 +84,12 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
             return;
         }
     };
-    let (session, effects) = Session::begin(terms, &heads, app.now_ms());
+    let since_ms = app.now_ms();
+    app.witness.opened(seen(&terms), line.stream().and_then(|stream| stream.peer_addr().ok()), since_ms);
+    let (session, effects) = Session::begin(terms, &heads, since_ms);
     drop(heads);
     let reader = Reader::new(app.settings.frame_bytes);
-    let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
+    let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
     socket.apply(effects);
     if !early.is_empty() {
         socket.take(&early);
@@ -94,6 +100,8 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     if let Some(mut jobs) = socket.jobs.take() {
         while jobs.next().await.is_some() {}
     }
+    let code = end.as_ref().map(|(code, _)| *code);
+    socket.app.witness.closed(seen(socket.session.terms()), code, since_ms, socket.app.now_ms());
     drop(socket);
     // Boxed: what is only needed at the end is not part of every open socket.
     match end {
@@ -102,6 +110,10 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
         }
         None => Box::pin(ending::end(&line)).await,
     }
+}
+
+fn seen(terms: &Terms) -> access::Socket<'_> {
+    access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
 }
 
 impl Socket {
@@ -147,6 +159,7 @@ impl Socket {
                         self.step(input);
                     }
                 }
+                Woken::Called(result) => self.step(Input::Called(Box::new(result))),
                 Woken::Seen(Seen::Text(text)) => self.step(Input::Frame(text)),
                 Woken::Seen(Seen::Sign) => self.step(Input::Heard),
                 Woken::Seen(Seen::Bad(reason)) => return Some((CloseCode::BadFrame, reason)),
@@ -186,6 +199,13 @@ impl Socket {
                 Poll::Pending => {}
             }
         }
+        if let Some(calls) = &mut self.calls {
+            match calls.poll_next_unpin(cx) {
+                Poll::Ready(Some(result)) => return Poll::Ready(Woken::Called(result)),
+                Poll::Ready(None) => self.calls = None,
+                Poll::Pending => {}
+            }
+        }
         while !is_full && self.jobs.as_ref().is_none_or(|jobs| jobs.len() < JOBS) {
             if let Some(seen) = self.reader.next() {
                 return Poll::Ready(Woken::Seen(seen));
@@ -214,7 +234,7 @@ impl Socket {
     }
 
     fn step(&mut self, input: Input) {
-        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.keys };
+        let context = Context { now_ms: self.app.now_ms(), keys: &self.app.trust };
         let effects = self.session.step(input, context);
         self.apply(effects);
     }
@@ -248,6 +268,13 @@ impl Socket {
         let failed = |error: StoreError| Some(Input::StoreFailed(error.to_string()));
         let job: BoxFuture<'static, Option<Input>> = match effect {
             Effect::Send(_) | Effect::Ping | Effect::Close(..) | Effect::GoLive(_) => return,
+            Effect::Call { id, caller, call } => {
+                let calls = self.calls.get_or_insert_default();
+                let has_room = calls.len() < CALLS_PER_SOCKET;
+                let made = if has_room { app.calls.call(id, caller, *call) } else { app.calls.too_many(id) };
+                calls.push(made);
+                return;
+            }
             Effect::Join => {
                 let joined = self.place.go_live();
                 Box::pin(async move { joined.await.ok().map(|()| Input::Joined) })
@@ -282,6 +309,10 @@ impl Socket {
             Effect::Seen(display, health) => {
                 app.store.seen(&display, health.map(|health| *health), now_ms);
                 return;
+            }
+            Effect::Retell(principal) => {
+                let retold = self.place.retell(&principal);
+                Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
             Effect::Publish(reply_to, publish) => Box::pin(async move {
                 let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {

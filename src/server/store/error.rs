@@ -46,6 +46,15 @@ pub enum StoreError {
     /// The file was written by a newer pikiosk.
     #[error("{} has schema {found}, this pikiosk knows {known}: start the newer pikiosk, or another data directory", path.display())]
     NewerSchema { path: PathBuf, found: u64, known: u64 },
+    /// HTTP 503. What was handed over may be stored: the same `source` and `id` published again is safe.
+    #[error("the Redis of the store cannot be used: {0}")]
+    Unreachable(String),
+    /// HTTP 507. Nothing of the batch was stored.
+    #[error("the Redis of the store has reached its maxmemory")]
+    Memory,
+    /// At the start only.
+    #[error("the Redis of the store is version {found}, and 6.2 is the oldest that takes a ticket in one step")]
+    TooOld { found: String },
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

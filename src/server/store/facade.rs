@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Feed, Head, History, KeptDisplay,
     Limits, Present, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    embedded::Embedded, memory::Memory,
+    embedded::Embedded,
+    memory::Memory,
+    redis::{Redis, Setup},
 };
 use crate::{
     auth::ticket::{Grant, Minted},
@@ -30,6 +32,8 @@ pub enum Store {
     Memory(Memory),
     /// A file of this node.
     Embedded(Embedded),
+    /// A Redis that any number of nodes share.
+    Redis(Redis),
 }
 
 /// The same call on whichever engine it is.
@@ -38,6 +42,7 @@ macro_rules! each {
         match $self {
             Store::Memory($engine) => $call,
             Store::Embedded($engine) => $call,
+            Store::Redis($engine) => $call,
         }
     };
 }
@@ -55,6 +60,15 @@ impl Store {
         };
         let (store, feed) = Embedded::open(&data, limits, random)?;
         Ok((Store::Embedded(store), feed))
+    }
+
+    /// Opens the engine of several nodes. To be called inside a runtime.
+    ///
+    /// # Errors
+    /// `Unreachable`, `TooOld`, `NewerSchema`.
+    pub async fn open_redis(setup: Setup, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
+        let (store, feed) = Redis::open(setup, random).await?;
+        Ok((Store::Redis(store), feed))
     }
 
     /// Stores a batch, all or nothing, and answers when it is on disk. A repeat of `source` and `id` gets the first
@@ -158,17 +172,29 @@ impl Store {
 
     /// A ticket, good for 20 s and one socket.
     pub async fn mint_ticket(&self, grant: &Grant, now_ms: u64) -> Result<Minted, StoreError> {
-        each!(self, store => store.mint_ticket(grant, now_ms))
+        match self {
+            Store::Memory(store) => store.mint_ticket(grant, now_ms),
+            Store::Embedded(store) => store.mint_ticket(grant, now_ms),
+            Store::Redis(store) => store.mint_ticket(grant, now_ms).await,
+        }
     }
 
     /// The ticket's value (JSON), once: of any number of nodes that ask, one gets it.
     pub async fn take_ticket(&self, ticket: &str, now_ms: u64) -> Result<Option<String>, StoreError> {
-        each!(self, store => Ok(store.take_ticket(ticket, now_ms)))
+        match self {
+            Store::Memory(store) => Ok(store.take_ticket(ticket, now_ms)),
+            Store::Embedded(store) => Ok(store.take_ticket(ticket, now_ms)),
+            Store::Redis(store) => store.take_ticket(ticket).await,
+        }
     }
 
     /// True the first time a text is used, on any node; it is remembered until `end_ms`.
     pub async fn use_once(&self, text: &str, end_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
-        each!(self, store => store.use_once(text, end_ms, now_ms))
+        match self {
+            Store::Memory(store) => store.use_once(text, end_ms, now_ms),
+            Store::Embedded(store) => store.use_once(text, end_ms, now_ms),
+            Store::Redis(store) => store.use_once(text, end_ms, now_ms).await,
+        }
     }
 
     /// Secret of this store, the same on every node and after a restart: for codes that are checked without being kept.
@@ -184,17 +210,6 @@ impl Store {
     /// The source of randomness the store was opened with.
     pub fn randomness(&self) -> fn(&mut [u8]) {
         each!(self, store => store.randomness())
-    }
-
-    /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
-    /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
-    pub async fn ensure_operator_key(&self, file: &std::path::Path, now_ms: u64) -> Result<bool, StoreError> {
-        each!(self, store => store.ensure_operator_key(file, now_ms).await)
-    }
-
-    /// Whether this is an operator key of this store; in constant time.
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        each!(self, store => store.is_operator_key(key))
     }
 
     /// Keeps a record; it replaces one of the same key. `Full` at the bound of a collection.
@@ -217,18 +232,33 @@ impl Store {
         each!(self, store => store.announce(control).await)
     }
 
-    /// Says what sockets this node holds, for the others; to be said again within [`super::LEASE_MS`], or they believe it
-    /// gone. Nothing to do for an engine of one node.
-    pub async fn tell_presence(&self, _own: &[Present], _now_ms: u64) -> Result<(), StoreError> {
+    /// Whether several nodes may share this store: then what each of them sees is told once all the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
+    }
+
+    /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.
+    pub async fn claim(&self, display: &DisplayId, session: &str) -> Result<(), StoreError> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Redis(store) => store.claim(display, session).await,
+        }
+    }
+
+    /// Says what sockets this node holds, for the others; to be said again within [`super::LEASE_MS`], or they believe it
+    /// gone. Nothing to do for an engine of one node.
+    pub async fn tell_presence(&self, own: &[Present], now_ms: u64) -> Result<(), StoreError> {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Redis(store) => store.tell_presence(own, now_ms).await,
         }
     }
 
     /// What the other nodes hold, by the lease.
-    pub async fn presence_elsewhere(&self, _now_ms: u64) -> Result<Vec<Present>, StoreError> {
+    pub async fn presence_elsewhere(&self, now_ms: u64) -> Result<Vec<Present>, StoreError> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(Vec::new()),
+            Store::Redis(store) => store.presence_elsewhere(now_ms).await,
         }
     }
 
@@ -259,7 +289,11 @@ impl Store {
 
     /// Whether the engine can be read now: for `/readyz`.
     pub async fn is_ready(&self) -> bool {
-        each!(self, store => store.is_ready())
+        match self {
+            Store::Memory(store) => store.is_ready(),
+            Store::Embedded(store) => store.is_ready(),
+            Store::Redis(store) => store.is_ready().await,
+        }
     }
 
     /// Finishes what was handed over and closes cleanly. Clones that are still held somewhere find it closed.

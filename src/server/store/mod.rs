@@ -22,8 +22,8 @@ mod facade;
 mod limits;
 mod memory;
 mod one_time;
+mod redis;
 mod results;
-mod secret_file;
 mod types;
 mod words;
 
@@ -31,6 +31,7 @@ pub use embedded::make_data_dir;
 pub use error::{EnrollError, StoreError};
 pub use facade::{Options, Store};
 pub use limits::Limits;
+pub use redis::{Connector, Setup as RedisSetup, Shared as SharedLink, Tls, Waits};
 pub use types::*;
 
 /// A node that has not said for this long what sockets it holds is believed gone, in ms.

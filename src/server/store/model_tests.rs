@@ -259,6 +259,19 @@ proptest! {
     }
 }
 
+proptest! {
+    // Each step is a round trip, so fewer.
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn in_redis_any_sequence_of_operations_comes_out_as_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
+        let setup = super::contract::in_redis(limits());
+        on_a_runtime(async {
+            let (store, feed) = Store::open_redis(setup, random::fill).await.unwrap();
+            run(store, feed, steps).await
+        })?;
+    }
+}
+
 fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }

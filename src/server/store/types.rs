@@ -58,6 +58,9 @@ pub enum Fed {
     Receipt(Arc<Settled>),
     /// What one node tells all nodes, itself included.
     Control(Arc<Control>),
+    /// What came before this cannot be told any more, or is not what the store holds now (an engine of several nodes
+    /// only): every socket is to come back and resume from the history.
+    Lost,
 }
 
 /// What one node tells all nodes, itself included. Not kept: a node that was away reads the records and the displays.

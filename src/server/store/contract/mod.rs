@@ -5,6 +5,7 @@
 //!        |                                   a case is `async fn case(bed: Bed)`, and knows no engine
 //!        +--> memory::case     Bed::memory()
 //!        +--> embedded::case   Bed::embedded()
+//!        +--> redis::case      Bed::redis(): a real one, of this test process, and a prefix of the case's own
 //! ```
 //!
 //! An engine joins with a variant of [`Bed`] and a module in the macro. What only one engine has (a file, a lock, a
@@ -15,12 +16,16 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::*;
 use crate::{
     auth::ticket::Grant,
+    config::RedisAddress,
     event::{Address, DisplayId, Event, Receipt, Status, command, command::Kind},
     io::random,
 };
@@ -29,6 +34,8 @@ mod backlog;
 mod fleet;
 mod ledger;
 mod publishing;
+#[path = "../../../../tests/support/redis.rs"]
+mod redis_server;
 
 /// Makes a test of every case for every engine.
 macro_rules! contract {
@@ -43,6 +50,12 @@ macro_rules! contract {
             $($(#[tokio::test]
             async fn $case() {
                 super::$file::$case(super::Bed::embedded()).await;
+            })+)+
+        }
+        mod redis {
+            $($(#[tokio::test]
+            async fn $case() {
+                super::$file::$case(super::Bed::redis()).await;
             })+)+
         }
     };
@@ -85,6 +98,7 @@ contract! {
 enum Bed {
     Memory,
     Embedded(tempfile::TempDir),
+    Redis(RedisAddress, String),
 }
 
 impl Bed {
@@ -96,6 +110,11 @@ impl Bed {
         Bed::Embedded(tempfile::tempdir().unwrap())
     }
 
+    fn redis() -> Bed {
+        let RedisSetup { address, prefix, .. } = in_redis(Limits::default());
+        Bed::Redis(address, prefix)
+    }
+
     async fn open(&self) -> (Store, Feed) {
         self.with_limits(Limits::default()).await
     }
@@ -104,9 +123,22 @@ impl Bed {
         let data = match self {
             Bed::Memory => None,
             Bed::Embedded(dir) => Some(dir.path().join("data")),
+            Bed::Redis(address, prefix) => {
+                let (address, prefix) = (address.clone(), prefix.clone());
+                let setup = RedisSetup { address, tls: Tls::default(), prefix, limits };
+                return Store::open_redis(setup, random::fill).await.unwrap();
+            }
         };
         Store::open(Options { data, limits }, random::fill).unwrap()
     }
+}
+
+/// A store of its own in the Redis of this test process.
+pub(super) fn in_redis(limits: Limits) -> RedisSetup {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let prefix = format!("case-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let address: RedisAddress = redis_server::shared().url_of_a_server_user().parse().unwrap();
+    RedisSetup { address, tls: Tls::default(), prefix, limits }
 }
 
 pub(super) const T0: u64 = 1_777_896_000_000;

@@ -1,4 +1,4 @@
-//! Enrolled displays, their groups, the codes that enroll them, and operators' keys.
+//! Enrolled displays, their groups, and the codes that enroll them.
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
@@ -6,14 +6,11 @@ use super::{
     DisplayPatch, EnrollError, Enrolled, KeptDisplay, Redeem, StoreError,
     events::read_id,
     ledger,
-    schema::{self, ADDRESSES, DISPLAYS, HISTORY, MEMBERS, OFFERS, OPERATORS, Rows, STATE},
+    schema::{self, ADDRESSES, DISPLAYS, HISTORY, MEMBERS, OFFERS, Rows, STATE},
     writer::Batch,
 };
 use crate::{
-    auth::{
-        enrollment::{self, CodeHash, Offer, Refusal, Spent, Verdict},
-        operator_key::KeyHash,
-    },
+    auth::enrollment::{self, CodeHash, Offer, Refusal, Spent, Verdict},
     event::{Address, DisplayId},
 };
 
@@ -89,9 +86,9 @@ pub fn remove(batch: &mut Batch<'_>, id: &DisplayId, now_ms: u64) -> Result<(), 
     let address = Address::Display(id.clone()).to_string();
     let mut state = txn.open_table(STATE)?;
     // `display/<id>` and a NUL-free slot name: the next key after all slots is the address and a character above them.
-    state.retain_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"), |_, _| false)?;
+    state.remove_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"))?;
     let mut history = txn.open_table(HISTORY)?;
-    history.retain_in((address.as_str(), 0)..=(address.as_str(), u64::MAX), |_, _| false)?;
+    history.remove_in((address.as_str(), 0)..=(address.as_str(), u64::MAX))?;
     let mut addresses = txn.open_table(ADDRESSES)?;
     let generation = addresses.get(address.as_str())?.map(|row| row.value().0);
     if let Some(generation) = generation {
@@ -105,7 +102,7 @@ pub fn add_offer(batch: &mut Batch<'_>, hash: CodeHash, offer: &Offer, now_ms: u
     let limit = batch.shared.limits.enrollments;
     let mut offers = batch.txn.open_table(OFFERS)?;
     if offers.len()? >= limit {
-        offers.retain(|_, row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
+        offers.retain(|row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
         if offers.len()? >= limit {
             return Err(StoreError::Full { what: "enrollment codes", limit });
         }
@@ -187,16 +184,5 @@ pub fn save_seen(batch: &mut Batch<'_>) -> Result<(), StoreError> {
             seen.saved = true;
         }
     }
-    Ok(())
-}
-
-pub fn operators(rows: &impl Rows) -> Result<Vec<KeyHash>, StoreError> {
-    let operators = rows.rows(OPERATORS)?;
-    operators.iter()?.map(|row| Ok(row?.0.value())).collect()
-}
-
-pub fn add_operator(batch: &mut Batch<'_>, hash: KeyHash, now_ms: u64) -> Result<(), StoreError> {
-    batch.dirty = true;
-    batch.txn.open_table(OPERATORS)?.insert(hash, now_ms)?;
     Ok(())
 }

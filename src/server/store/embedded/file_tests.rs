@@ -33,7 +33,6 @@ async fn what_is_published_is_there_after_the_store_was_closed_and_opened() {
     publish(&store, "b", "display/lobby", "kiosk.message").await;
     settle(&store, "lobby", "b", Status::Shown).await;
     store.seen(&id("lobby"), None, T0 + 5);
-    assert!(store.ensure_operator_key(&dir.path().join("operator.key"), T0).await.unwrap());
     store.expire(T0 + DAY / 2, HashSet::new()).await.unwrap();
     drop(feed);
     store.close().await;
@@ -43,9 +42,6 @@ async fn what_is_published_is_there_after_the_store_was_closed_and_opened() {
     assert_eq!(ids(&store.backlog(&id("lobby"), T0).await.unwrap().state), ["a"]);
     assert_eq!(receipts(&store, "b").await, [("lobby".into(), Status::Shown)]);
     assert_eq!(store.displays().await.unwrap()[0].last_seen_ms, Some(T0 + 5));
-    let key = std::fs::read_to_string(dir.path().join("operator.key")).unwrap();
-    assert!(store.is_operator_key(key.trim()) && !store.is_operator_key("pko_x"));
-    assert!(!store.ensure_operator_key(&dir.path().join("operator.key"), T0).await.unwrap(), "made once");
     publish(&store, "c", "group/shops", "x").await;
     let Fed::Event(fed) = feed.recv().await.unwrap().remove(0) else { panic!() };
     assert_eq!((fed.event.id.as_str(), fed.position.offset), ("c", 2), "the feed begins after what was known");
@@ -57,16 +53,11 @@ async fn secrets_are_for_their_owner_and_kept_as_hashes() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _feed) = on_disk(&dir);
     let data = dir.path().join("data");
-    store.ensure_operator_key(&data.join("operator.key"), T0).await.unwrap();
     let (code, _) = store.create_enrollment(None, 1000, T0).await.unwrap();
-    let key = std::fs::read_to_string(data.join("operator.key")).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(
-        (mode(&data), mode(&data.join("pikiosk.redb")), mode(&data.join("operator.key"))),
-        (0o700, 0o600, 0o600)
-    );
+    assert_eq!((mode(&data), mode(&data.join("pikiosk.redb"))), (0o700, 0o600));
     let file = std::fs::read(data.join("pikiosk.redb")).unwrap();
-    for secret in [key.trim(), code.as_str(), &code.replace('-', "")] {
+    for secret in [code.as_str(), &code.replace('-', "")] {
         assert!(!file.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
     }
 }

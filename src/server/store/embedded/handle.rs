@@ -21,11 +21,10 @@ use super::{
 use crate::{
     auth::{
         enrollment::{self, Offer},
-        operator_key,
         ticket::{self, Grant, Minted},
     },
     event::{Address, DisplayId, Receipt, health::Health},
-    server::store::{epoch, secret_file},
+    server::store::epoch,
 };
 
 /// How long one waits for a place in the writer's queue.
@@ -250,25 +249,6 @@ impl Embedded {
     /// The source of randomness the store was opened with.
     pub fn randomness(&self) -> fn(&mut [u8]) {
         self.shared.random
-    }
-
-    /// Makes the first operator key if the store holds none: its text goes to `file` (0600) before its hash goes to
-    /// the store, so a crash between the two leaves no key that nobody knows. True if one was made.
-    pub async fn ensure_operator_key(&self, file: &Path, now_ms: u64) -> Result<bool, StoreError> {
-        if !self.read(displays::operators)?.is_empty() {
-            return Ok(false);
-        }
-        let key = operator_key::key_text(self.shared.random());
-        let hash = operator_key::hash(&key);
-        secret_file::write(file, key).await?;
-        self.write(1, move |batch| displays::add_operator(batch, hash, now_ms)).await?;
-        self.shared.add_operator(hash);
-        Ok(true)
-    }
-
-    /// Whether this is an operator key of this store; in constant time.
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        self.shared.is_operator_key(key)
     }
 
     /// Keeps a result. `UnknownEvent` if this display was never given the event, `TooLarge` over 8 MiB.

@@ -22,12 +22,14 @@
 mod displays;
 mod events;
 mod handle;
+mod journal;
 mod ledger;
 mod open;
 mod prune;
 mod records;
 mod schema;
 mod shared;
+mod tables;
 mod writer;
 
 use super::{

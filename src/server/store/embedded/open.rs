@@ -11,13 +11,16 @@ use redb::{Builder, Database, DatabaseError, ReadableTable, backends};
 use tokio::sync::mpsc;
 
 use super::{
-    Feed, StoreError, displays, events,
+    Feed, StoreError, events,
+    journal::{self, Journal, Tape},
     prune::Pruner,
     results::Results,
-    schema::{self, META, Rows, SCHEMA, SECRETS},
+    schema::{self, META, OPERATORS, RECORDS, Rows, SCHEMA, SECRETS},
     shared::Shared,
+    tables,
     writer::{Job, Opener, Writer},
 };
+use crate::auth::operator_key::{FIRST, OperatorKey};
 
 /// The database's name in the data directory.
 const FILE: &str = "pikiosk.redb";
@@ -37,19 +40,23 @@ pub fn open(data: &Path, limits: super::Limits, random: fn(&mut [u8])) -> Result
     let file = data.join(FILE);
     let path = file.clone();
     let opener: Opener = Box::new(move || open_file(&path));
-    start(opener, Some(file), Results::Files(data.join("results")), limits, random)
+    // After the database, which is locked: only one process writes in the journal.
+    let tape_of = data.to_owned();
+    let tape = move || journal::open_file(&tape_of).map(Some);
+    start(opener, tape, Some(file), Results::Files(data.join("results")), limits, random)
 }
 
 /// The same without a disk, for tests that make thousands of stores.
 #[cfg(test)]
 pub fn open_in_memory(limits: super::Limits, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
     let opener: Opener = Box::new(|| Ok(Builder::new().create_with_backend(backends::InMemoryBackend::new())?));
-    start(opener, None, Results::Memory(Default::default()), limits, random)
+    start(opener, || Ok(None), None, Results::Memory(Default::default()), limits, random)
 }
 
-/// Opens with any opener: tests bring one whose disk fails.
+/// Opens with any opener: tests bring one whose disk fails. Without a journal every commit is durable by itself.
 pub fn start(
     opener: Opener,
+    tape: impl FnOnce() -> Result<Option<Box<dyn Tape>>, StoreError>,
     file: Option<PathBuf>,
     results: Results,
     limits: super::Limits,
@@ -58,11 +65,9 @@ pub fn start(
     let db = Arc::new(opener()?);
     let shared = Arc::new(Shared::new(limits, file, results, random));
     prepare(&db, &shared)?;
+    let journal = tape()?.map(|tape| Journal::open(tape, &db, *shared.seed())).transpose()?;
     let snapshot = schema::snapshot(&db)?;
     let fed_commit = events::as_of(&snapshot)?;
-    for hash in displays::operators(&snapshot)? {
-        shared.add_operator(hash);
-    }
     drop(snapshot);
     shared.set_database(db);
     let (jobs, of_writer) = mpsc::channel(shared.limits.queue);
@@ -72,6 +77,7 @@ pub fn start(
         opener,
         jobs: of_writer,
         feed: to_feed,
+        journal,
         pruner: Pruner::default(),
         fed_commit,
     };
@@ -94,8 +100,9 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
         let path = shared.file.clone().unwrap_or_default();
         return Err(StoreError::NewerSchema { path, found, known: SCHEMA });
     }
-    schema::make_tables(&txn)?;
+    tables::make(&txn)?;
     txn.open_table(META)?.insert("schema", SCHEMA)?;
+    bring_operators_over(&txn)?;
     let kept: Option<[u8; 32]> = {
         let secrets = txn.open_table(SECRETS)?;
         secrets.get("seed")?.and_then(|row| row.value().try_into().ok())
@@ -110,6 +117,26 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     };
     txn.commit()?;
     let _ = shared.seed.set(seed);
+    Ok(())
+}
+
+/// Schema 1 had a table of operators' keys, each of which may do everything; they are records now.
+fn bring_operators_over(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
+    let mut operators = txn.open_table(OPERATORS)?;
+    let mut records = txn.open_table(RECORDS)?;
+    while let Some((hash, made_ms)) = operators.pop_first()? {
+        let (hash, made_ms) = (hash.value(), made_ms.value());
+        let key = OperatorKey {
+            name: FIRST.to_owned(),
+            hash,
+            made_ms,
+            operator: true,
+            publishes: Default::default(),
+            commands: Default::default(),
+        };
+        let id: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        records.insert(("key", id.as_str()), schema::encode(&key).as_slice())?;
+    }
     Ok(())
 }
 
@@ -145,4 +172,30 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
             other => other,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::{Options, Store};
+
+    #[tokio::test]
+    async fn an_operators_key_of_an_older_store_still_opens_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Database::create(dir.path().join(FILE)).unwrap();
+        let txn = old.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("schema", 1).unwrap();
+        txn.open_table(OPERATORS).unwrap().insert([7; 32], 5).unwrap();
+        txn.commit().unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let options = Options { data: Some(dir.path().to_owned()), ..Options::default() };
+            let (store, feed) = Store::open(options, crate::io::random::fill).unwrap();
+            let records = store.records("key", "", 10).await.unwrap();
+            let key: OperatorKey = serde_json::from_slice(&records[0].value).unwrap();
+            assert_eq!((records.len(), key.hash, key.made_ms, key.operator), (1, [7; 32], 5, true));
+            drop(feed);
+            store.close().await;
+        }
+    }
 }

@@ -156,6 +156,6 @@ fn forget(batch: &Batch<'_>, commit: u64) -> Result<(), StoreError> {
         txn.open_table(IDS)?.remove((event.event.id.as_str(), commit))?;
     }
     txn.open_table(EVENTS)?.remove(commit)?;
-    txn.open_table(LEDGER)?.retain_in((commit, "")..(commit + 1, ""), |_, _| false)?;
+    txn.open_table(LEDGER)?.remove_in((commit, "")..(commit + 1, ""))?;
     Ok(())
 }

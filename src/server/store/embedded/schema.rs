@@ -1,4 +1,5 @@
-//! The tables of the file, and their rows. Whoever changes one raises [`SCHEMA`] and writes the way over.
+//! The tables of the file, and their rows. Whoever changes one raises [`SCHEMA`] and writes the way
+//! over; a new one is named in `tables.rs` too.
 //!
 //! ```text
 //!  EVENTS commit -> head, text          DEDUPE hash(source, id) -> commit, offset, generation, address
@@ -8,7 +9,7 @@
 //!  LEDGER (commit, display) -> receipt, or nothing while it is pending
 //!  PENDING (display, commit) -> expires, queue    EXPIRY (expires, commit, display)    COUNTS (display, queue)
 //!  ATTEMPTS (display, commit) -> how often it was given
-//!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   OPERATORS key hash -> made
+//!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   RECORDS (collection, key) -> anything small
 //! ```
 
 use redb::{
@@ -21,11 +22,13 @@ use super::StoreError;
 use crate::event::command::{Kind, Slot};
 
 /// Version of everything in this file.
-pub const SCHEMA: u64 = 1;
+///
+/// 2: operators' keys moved from OPERATORS to RECORDS. 3: what the last batches changed is in the journal.
+pub const SCHEMA: u64 = 3;
 
 pub type Def<K, V> = TableDefinition<'static, K, V>;
 
-/// `schema`, `commit` (the last commit number).
+/// `schema`, `commit` (the last commit number), `journal` (the last record that is in here).
 pub const META: Def<&str, u64> = Def::new("meta");
 /// `seed`: 32 random bytes that the epochs come from.
 pub const SECRETS: Def<&str, &[u8]> = Def::new("secrets");
@@ -45,32 +48,9 @@ pub const COUNTS: Def<(&str, &str), u64> = Def::new("counts");
 pub const DISPLAYS: Def<&str, &[u8]> = Def::new("displays");
 pub const MEMBERS: Def<(&str, &str), ()> = Def::new("members");
 pub const OFFERS: Def<[u8; 32], &[u8]> = Def::new("offers");
+/// Empty since schema 2.
 pub const OPERATORS: Def<[u8; 32], u64> = Def::new("operators");
 pub const RECORDS: Def<(&str, &str), &[u8]> = Def::new("records");
-
-/// Makes every table, so that readers find them.
-pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
-    txn.open_table(META)?;
-    txn.open_table(SECRETS)?;
-    txn.open_table(EVENTS)?;
-    txn.open_table(IDS)?;
-    txn.open_table(HISTORY)?;
-    txn.open_table(ADDRESSES)?;
-    txn.open_table(STATE)?;
-    txn.open_table(DEDUPE)?;
-    txn.open_table(DEDUPE_AGE)?;
-    txn.open_table(LEDGER)?;
-    txn.open_table(PENDING)?;
-    txn.open_table(EXPIRY)?;
-    txn.open_table(ATTEMPTS)?;
-    txn.open_table(COUNTS)?;
-    txn.open_table(DISPLAYS)?;
-    txn.open_table(MEMBERS)?;
-    txn.open_table(OFFERS)?;
-    txn.open_table(OPERATORS)?;
-    txn.open_table(RECORDS)?;
-    Ok(())
-}
 
 /// What can be read in a snapshot and in the writer's transaction alike. In the latter a table is open once at a time:
 /// open it, use it, drop it.

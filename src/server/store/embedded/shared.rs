@@ -12,10 +12,7 @@ use std::{
 use redb::{Database, ReadTransaction};
 
 use super::{Limits, StoreError, one_time::OneTime, results::Results, schema};
-use crate::{
-    auth::operator_key::KeyHash,
-    event::{DisplayId, health::Health},
-};
+use crate::event::{DisplayId, health::Health};
 
 /// When a display was last heard of, and how it was.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +44,6 @@ pub struct Shared {
     /// What was used once and is not to be used again.
     pub used: OneTime,
     pub results: Results,
-    pub operators: RwLock<Vec<KeyHash>>,
     seen: Mutex<HashMap<DisplayId, Seen>>,
     pub stats: Counters,
     /// The writer ends after what waits.
@@ -70,7 +66,6 @@ impl Shared {
             tickets: OneTime::new("tickets", limits.one_time),
             used: OneTime::new("used nonces", limits.one_time),
             results,
-            operators: RwLock::new(Vec::new()),
             seen: Mutex::new(HashMap::new()),
             stats: Counters::default(),
             closing: AtomicBool::new(false),
@@ -107,15 +102,6 @@ impl Shared {
 
     pub fn seen(&self) -> MutexGuard<'_, HashMap<DisplayId, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        let known = self.operators.read().unwrap_or_else(PoisonError::into_inner);
-        crate::auth::operator_key::is_one_of(key, known.iter())
-    }
-
-    pub fn add_operator(&self, hash: KeyHash) {
-        self.operators.write().unwrap_or_else(PoisonError::into_inner).push(hash);
     }
 
     /// Free space where the file lies; None in memory, or if it cannot be told.

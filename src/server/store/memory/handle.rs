@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,11 +23,10 @@ use super::{
 use crate::{
     auth::{
         enrollment::{self, Offer},
-        operator_key,
         ticket::{self, Grant, Minted},
     },
     event::{Address, DisplayId, Receipt, health::Health},
-    server::store::{epoch, secret_file},
+    server::store::epoch,
 };
 
 /// How long one waits for a place in the feed when the hub is behind.
@@ -185,21 +183,6 @@ impl Memory {
 
     pub fn randomness(&self) -> fn(&mut [u8]) {
         self.0.random
-    }
-
-    pub async fn ensure_operator_key(&self, file: &Path, _now_ms: u64) -> Result<bool, StoreError> {
-        if !self.lock().state.operators.is_empty() {
-            return Ok(false);
-        }
-        let key = operator_key::key_text(self.random_bytes());
-        let hash = operator_key::hash(&key);
-        secret_file::write(file, key).await?;
-        self.lock().state.operators.push(hash);
-        Ok(true)
-    }
-
-    pub fn is_operator_key(&self, key: &str) -> bool {
-        operator_key::is_one_of(key, self.lock().state.operators.iter())
     }
 
     pub async fn put_record(&self, collection: &str, record: Record) -> Result<(), StoreError> {

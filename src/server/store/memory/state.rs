@@ -12,10 +12,7 @@ use super::{
     prune::Pruner,
 };
 use crate::{
-    auth::{
-        enrollment::{CodeHash, Offer},
-        operator_key::KeyHash,
-    },
+    auth::enrollment::{CodeHash, Offer},
     event::{Address, DisplayId, GroupName, command::Slot, health::Health},
     server::store::epoch,
 };
@@ -43,7 +40,6 @@ pub struct State {
     /// When what is owed is no longer to be done: time, commit, display.
     pub expiry: BTreeSet<(u64, u64, DisplayId)>,
     pub offers: HashMap<CodeHash, Offer>,
-    pub operators: Vec<KeyHash>,
     pub records: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// Events that are not forgotten, and what they take in bytes.
     pub events: u64,
@@ -116,7 +112,6 @@ impl State {
             members: HashMap::new(),
             expiry: BTreeSet::new(),
             offers: HashMap::new(),
-            operators: Vec::new(),
             records: BTreeMap::new(),
             events: 0,
             event_bytes: 0,

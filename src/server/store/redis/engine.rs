@@ -1,0 +1,281 @@
+//! Calling a script, and making sure first that this Redis holds what it held.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
+use tokio::time::timeout;
+
+use super::{
+    Limits, StoreError,
+    connect::{Connector, Link, Shared, Waits},
+    reply,
+    scripts::{self, ATTACH, Script},
+};
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Of every connection of the store.
+pub const WAITS: Waits = Waits { connect: Duration::from_secs(3), answer: ANSWER, pause: Duration::from_millis(250) };
+
+/// Where a node stands in the feed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// What the epochs come from, as the node knew it; empty before the first look.
+    pub lineage: String,
+    /// Number and tag of the last entry that was read.
+    pub seen: u64,
+    pub tag: String,
+}
+
+/// What the handle and the reader of the feed share.
+pub struct Engine {
+    pub limits: Limits,
+    pub random: fn(&mut [u8]),
+    shared: Shared,
+    meta: String,
+    place: Mutex<Place>,
+    /// The hub is yet to be told that entries of the feed are lost.
+    pub lost: AtomicBool,
+    /// One looks at a time.
+    looking: tokio::sync::Mutex<()>,
+    warned: AtomicBool,
+    pub secret: std::sync::OnceLock<[u8; 32]>,
+    pub closed: AtomicBool,
+    pub events: AtomicU64,
+    pub operations: AtomicU64,
+    pub failures: AtomicU64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub fn new(connector: Connector, prefix: &str, limits: Limits, random: fn(&mut [u8])) -> Self {
+        Engine {
+            limits,
+            random,
+            shared: Shared::new(connector),
+            meta: format!("{{{prefix}}}:meta"),
+            place: Mutex::default(),
+            lost: AtomicBool::new(false),
+            looking: tokio::sync::Mutex::default(),
+            warned: AtomicBool::new(false),
+            secret: std::sync::OnceLock::new(),
+            closed: AtomicBool::new(false),
+            events: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The name of a key of this store.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", &self.meta[..self.meta.len() - "meta".len()])
+    }
+
+    pub fn connector(&self) -> &Connector {
+        self.shared.connector()
+    }
+
+    pub fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn random_hex<const N: usize>(&self) -> String {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        hex(&bytes)
+    }
+
+    /// Calls a script. The answer is a list; a first word that is not `ok` is the caller's to read.
+    ///
+    /// A connection that breaks is tried a second time: every script may be called again with the same arguments, and at
+    /// most says that it was done already.
+    pub async fn call(&self, script: &Script, now_ms: u64, args: &[&[u8]]) -> Result<Vec<Value>, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let tag = self.random_hex::<8>();
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&script.sha).arg(1).arg(&self.meta).arg(tag).arg(now_ms);
+        for arg in args {
+            cmd.arg(*arg);
+        }
+        let answer = timeout(ANSWER, self.until_answered(&cmd)).await.unwrap_or(Err(StoreError::Timeout));
+        if answer.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        reply::list(answer?)
+    }
+
+    async fn until_answered(&self, cmd: &Cmd) -> Result<Value, StoreError> {
+        for _ in 0..3 {
+            match self.ask(cmd).await {
+                // Nothing of ours runs on a Redis that was not looked at.
+                Err(error) if error.kind() == ServerErrorKind::NoScript.into() => self.attach().await?,
+                Err(error) if error.is_connection_dropped() || error.is_cluster_error() => {
+                    tracing::debug!(%error, "the connection to Redis broke");
+                }
+                answer => return answer.map_err(|error| told(&error)),
+            }
+        }
+        self.ask(cmd).await.map_err(|error| told(&error))
+    }
+
+    /// A plain command that only reads; within the deadline, and once more where the connection breaks.
+    pub async fn read(&self, cmd: &Cmd) -> Result<Value, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        timeout(ANSWER, self.until_answered(cmd)).await.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// One command on the shared connection.
+    pub async fn ask(&self, cmd: &Cmd) -> Result<Value, RedisError> {
+        self.shared.ask(cmd).await
+    }
+
+    /// Looks whether this Redis holds what it held, and gives it our scripts. See the module.
+    pub async fn attach(&self) -> Result<(), StoreError> {
+        let _one = self.looking.lock().await;
+        let safe = self.keeps_what_it_accepts().await?;
+        let Place { lineage, seen, tag } = self.place().clone();
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(&ATTACH.text).arg(1).arg(&self.meta).arg(self.random_hex::<8>()).arg(0);
+        cmd.arg(self.random_hex::<16>())
+            .arg(self.random_hex::<32>())
+            .arg(u8::from(safe))
+            .arg(lineage)
+            .arg(seen)
+            .arg(tag);
+        let answer = self.ask(&cmd).await.map_err(|error| told(&error))?;
+        let mut answer = reply::list(answer)?.into_iter();
+        let outcome = reply::text(reply::next(&mut answer)?)?;
+        match outcome.as_str() {
+            "kept" | "lost" | "behind" => {}
+            "newer" => {
+                let found = reply::number(reply::next(&mut answer)?)?;
+                return Err(StoreError::NewerSchema { path: self.meta.clone().into(), found, known: 1 });
+            }
+            _ => {
+                let cure = "its user may not ask INFO; see the ACL in the manual";
+                return Err(StoreError::Unreachable(cure.to_owned()));
+            }
+        }
+        let lineage = reply::text(reply::next(&mut answer)?)?;
+        let secret = reply::text(reply::next(&mut answer)?)?;
+        let seen = reply::number(reply::next(&mut answer)?)?;
+        let tag = reply::text(reply::next(&mut answer)?)?;
+        if let Some(secret) = unhex(&secret) {
+            // The same for the life of a store; one that was emptied while we run keeps what was handed out.
+            let _ = self.secret.set(secret);
+        }
+        {
+            let mut place = self.place();
+            let is_first = place.lineage.is_empty();
+            if outcome != "kept" && !is_first {
+                tracing::warn!(outcome, "entries of the feed are lost to this node: every socket comes back");
+                self.lost.store(true, Ordering::Release);
+            }
+            if outcome == "lost" && is_first {
+                tracing::warn!("Redis began anew and may have lost what it accepted: every epoch is new");
+            }
+            if outcome != "kept" || is_first {
+                *place = Place { lineage, seen, tag };
+            }
+        }
+        for script in scripts::all() {
+            let mut cmd = redis::cmd("SCRIPT");
+            cmd.arg("LOAD").arg(&script.text);
+            let sha = reply::text(self.ask(&cmd).await.map_err(|error| told(&error))?)?;
+            debug_assert_eq!(sha, script.sha, "{}", script.name);
+        }
+        Ok(())
+    }
+
+    /// Whether what Redis accepts is on its disk before it answers; and says in words what may be lost, once.
+    async fn keeps_what_it_accepts(&self) -> Result<bool, StoreError> {
+        let (mut appends, mut fsync) = (None, None);
+        if !self.connector().is_cluster() {
+            let setting = async |name: &str| -> Result<Option<String>, StoreError> {
+                let mut cmd = redis::cmd("CONFIG");
+                cmd.arg("GET").arg(name);
+                match self.ask(&cmd).await {
+                    Ok(value) => Ok(reply::list(value)?.into_iter().nth(1).map(reply::text).transpose()?),
+                    // Managed ones do not let themselves be asked.
+                    Err(error) if error.code().is_some() => Ok(None),
+                    Err(error) => Err(told(&error)),
+                }
+            };
+            appends = setting("appendonly").await?;
+            fsync = setting("appendfsync").await?;
+            let eviction = setting("maxmemory-policy").await?;
+            if !self.warned.load(Ordering::Relaxed)
+                && let Some(policy) = eviction.filter(|policy| policy != "noeviction")
+            {
+                tracing::warn!(
+                    policy,
+                    "this Redis throws keys away when its memory is full, and accepted events with them: set maxmemory-policy noeviction"
+                );
+            }
+        }
+        let safe = appends.as_deref() == Some("yes") && fsync.as_deref() == Some("always");
+        if !self.warned.swap(true, Ordering::Relaxed) && !safe {
+            match (appends.as_deref(), fsync.as_deref()) {
+                (Some("no"), _) => tracing::warn!(
+                    "this Redis writes no log (appendonly no): an accepted event is lost when it ends; set appendonly yes and appendfsync always"
+                ),
+                (_, Some(fsync)) => tracing::warn!(
+                    appendfsync = fsync,
+                    "this Redis syncs its log later: about a second of accepted events is lost when it is cut off; set appendfsync always"
+                ),
+                _ => tracing::warn!(
+                    "this Redis does not say whether it keeps what it accepts (CONFIG GET): after each of its restarts every display gets its state anew"
+                ),
+            }
+        }
+        Ok(safe)
+    }
+
+    /// A connection of the caller's own.
+    pub async fn own_link(&self) -> Result<Link, StoreError> {
+        self.connector().connect().await.map_err(|error| told(&error))
+    }
+}
+
+/// An error of Redis as the store's, in words that tell what to do.
+pub fn told(error: &RedisError) -> StoreError {
+    match error.code() {
+        Some("OOM") => StoreError::Memory,
+        Some("NOPERM" | "NOAUTH" | "WRONGPASS") => {
+            StoreError::Unreachable(format!("its user may not do this; see the ACL in the manual: {error}"))
+        }
+        _ if error.is_timeout() => StoreError::Timeout,
+        _ => StoreError::Unreachable(error.to_string()),
+    }
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).ok()?;
+    }
+    Some(bytes)
+}

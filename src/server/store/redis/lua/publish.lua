@@ -1,0 +1,145 @@
+-- Stores a batch of events, all or nothing: everything is checked before the first row is written.
+-- ARGV: tag, now, most actions waiting, most states waiting, most ids, most addresses, length of a history, then of each
+-- event: hash of source and id, id, source, address, queue ('' where it is no command), expiry ('' for none), and its
+-- text without position and closing brace.
+-- Answer: 'ok' and of each event: fresh, commit, offset, epoch, address; or a word and what it is about.
+local actions_max, states_max = tonumber(ARGV[3]), tonumber(ARGV[4])
+local ids_max, addresses_max, history_max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local FIRST, FIELDS = 8, 7
+-- Ledger rows that one batch may make: some microseconds each, in which nobody else is served.
+local ROWS_MAX = 200000
+-- Targets that stand in the feed's entry; of more it only says so.
+local TARGETS_MAX = 64
+
+local dedupe, ledgers = P .. 'dedupe', 0
+local all, groups, fresh, plans, waiting, new_addresses = nil, {}, 0, {}, {}, {}
+
+local function targets_of(address)
+  local display = string.match(address, '^display/(.+)$')
+  if display then return { display } end
+  if address == 'all' then
+    if not all then
+      all = call('HKEYS', P .. 'displays')
+      table.sort(all)
+    end
+    return all
+  end
+  local group = string.match(address, '^group/(.+)$')
+  if not group then return {} end
+  if not groups[group] then
+    groups[group] = call('SMEMBERS', P .. 'members:' .. group)
+    table.sort(groups[group])
+  end
+  return groups[group]
+end
+
+for at = FIRST, #ARGV, FIELDS do
+  local hash, address, queue = ARGV[at], ARGV[at + 3], ARGV[at + 4]
+  local first = call('HGET', dedupe, hash)
+  if first then
+    local commit, offset, its_epoch, its_address = string.match(first, '^(%d+) (%d+) (%x+) (.*)$')
+    plans[#plans + 1] = { answer = { 0, commit, offset, its_epoch, its_address } }
+  else
+    fresh = fresh + 1
+    local display = string.match(address, '^display/(.+)$')
+    if display and call('HEXISTS', P .. 'displays', display) == 0 then return { 'not_enrolled', display } end
+    if new_addresses[address] == nil then
+      new_addresses[address] = call('HEXISTS', P .. 'addresses', address) == 0
+    end
+    local targets, full = {}, {}
+    if queue ~= '' then targets = targets_of(address) end
+    if queue == 'action' then
+      local room = {}
+      for _, target in ipairs(targets) do
+        local count = waiting[target]
+        if not count then count = tonumber(call('HGET', P .. 'counts', target .. ' action') or '0') end
+        if count >= actions_max then
+          -- One display that is gone must not silence its whole group.
+          if display then return { 'queue_full', target } end
+          full[#full + 1] = target
+        else
+          room[#room + 1] = target
+          count = count + 1
+        end
+        waiting[target] = count
+      end
+      targets = room
+    end
+    ledgers = ledgers + #targets + #full
+    plans[#plans + 1] = { at = at, targets = targets, full = full }
+  end
+end
+if fresh > 0 then
+  if call('HLEN', dedupe) + fresh > ids_max then return { 'full', 'ids' } end
+  local more = 0
+  for _, is_new in pairs(new_addresses) do
+    if is_new then more = more + 1 end
+  end
+  if more > 0 and call('HLEN', P .. 'addresses') + more > addresses_max then return { 'full', 'addresses' } end
+  if ledgers > ROWS_MAX then return { 'full', 'rows' } end
+end
+
+local function queue_command(commit, queue, expires, plan)
+  for _, display in ipairs(plan.targets) do
+    call('HSET', P .. 'ledger:' .. commit, display, '')
+    call('ZADD', P .. 'pending:' .. display, commit, commit .. ' ' .. expires .. ' ' .. queue)
+    if expires ~= '0' then call('ZADD', P .. 'expiry', expires, commit .. ' ' .. display) end
+    local count = call('HINCRBY', P .. 'counts', display .. ' ' .. queue, 1)
+    if queue ~= 'action' and count > states_max then
+      -- Of a burst of state only the newest few keep a receipt of their own.
+      for _, row in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
+        local old, its_queue = string.match(row, '^(%d+) %d+ (.+)$')
+        if its_queue == queue then
+          supersede(old, display)
+          break
+        end
+      end
+    end
+  end
+  for _, display in ipairs(plan.full) do
+    settle_own(commit, display, 'failed', WORDS.queue_full)
+  end
+end
+
+local lineage = call('HGET', META, 'lineage')
+if not lineage then return { 'no_store' } end
+local answer = { 'ok' }
+for _, plan in ipairs(plans) do
+  if plan.answer then
+    answer[#answer + 1] = plan.answer
+  else
+    local at = plan.at
+    local hash, id, source, address = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local queue, expires, text = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+    local commit = int(call('HINCRBY', META, 'commit', 1))
+    local generation, last = place(address)
+    local offset = int(last + 1)
+    local its_epoch = epoch(lineage, generation, address)
+    call('HSET', P .. 'addresses', address, generation .. ' ' .. offset)
+    text = text .. ',"epoch":"' .. its_epoch .. '","offset":"' .. offset .. '"}'
+    call('HSET', P .. 'event:' .. commit, 'text', text, 'queue', queue, 'expires', expires, 'stored', int(NOW),
+      'id', id, 'source', source, 'place', address, 'offset', offset)
+    call('HINCRBY', META, 'events', 1)
+    local same = call('HGET', P .. 'ids', id)
+    if same then
+      -- The newest 64 of one id: as many as are looked at for a receipt that names no source.
+      local _, count = string.gsub(same, ' ', ' ')
+      if count >= 63 then same = string.gsub(same, '^%d+ ', '') end
+      call('HSET', P .. 'ids', id, same .. ' ' .. commit)
+    else
+      call('HSET', P .. 'ids', id, commit)
+    end
+    call('HSET', dedupe, hash, commit .. ' ' .. offset .. ' ' .. its_epoch .. ' ' .. address)
+    call('XADD', P .. 'ages', commit .. '-0', 's', int(NOW), 'h', hash)
+    call('XADD', P .. 'history:' .. address, 'MAXLEN', history_max, offset .. '-0', 'c', commit)
+    local named = '*'
+    if #plan.targets <= TARGETS_MAX then named = table.concat(plan.targets, ' ') end
+    feed('e', commit, 't', named)
+    if queue ~= '' then
+      if queue ~= 'action' then call('HSET', P .. 'state:' .. address, queue, commit) end
+      queue_command(commit, queue, expires ~= '' and expires or '0', plan)
+    end
+    answer[#answer + 1] = { 1, commit, offset, its_epoch, address }
+  end
+end
+return answer
