@@ -32,7 +32,7 @@ const SAME_ID_MAX: usize = 64;
 
 /// Writes a final receipt into a row and takes the row off every queue.
 pub fn settle(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     receipt: Receipt,
@@ -64,7 +64,7 @@ pub fn settle(
 
 /// Settles with a receipt of the store's own. None if the event is forgotten.
 fn settle_own(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     status: Status,
@@ -83,7 +83,7 @@ fn settle_own(
 }
 
 pub fn supersede(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     now_ms: u64,
@@ -93,7 +93,7 @@ pub fn supersede(
 
 /// Takes a display's receipt.
 pub fn receipt(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     display: &DisplayId,
     receipt: Receipt,
     now_ms: u64,
@@ -117,7 +117,7 @@ pub fn receipt(
 
 /// The row that a receipt is about: its commit number, and the final receipt if it has one.
 fn find_row(
-    batch: &Batch<'_>,
+    batch: &Batch<'_, '_>,
     display: &DisplayId,
     receipt: &Receipt,
 ) -> Result<Option<(u64, Option<Receipt>)>, StoreError> {
@@ -237,7 +237,7 @@ pub fn view(
 
 /// The view in the writer's transaction: with the receipts of what lost and of what was given too often, and with one more
 /// attempt for each action that it gives.
-pub fn backlog(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
+pub fn backlog(batch: &mut Batch<'_, '_>, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let row = displays::get(batch.txn, display)?.ok_or_else(|| StoreError::NotEnrolled(display.clone()))?;
     let limits = &batch.shared.limits;
@@ -261,7 +261,11 @@ pub fn backlog(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Resul
 }
 
 /// Ends what is overdue: at once, or with the grace for a display that is connected and may be acting.
-pub fn expire(batch: &mut Batch<'_>, connected: &HashSet<DisplayId>, now_ms: u64) -> Result<Vec<Settled>, StoreError> {
+pub fn expire(
+    batch: &mut Batch<'_, '_>,
+    connected: &HashSet<DisplayId>,
+    now_ms: u64,
+) -> Result<Vec<Settled>, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let grace = batch.shared.limits.expiry_grace_ms;
     let mut overdue = Vec::new();
@@ -289,7 +293,7 @@ pub fn expire(batch: &mut Batch<'_>, connected: &HashSet<DisplayId>, now_ms: u64
 }
 
 /// Ends everything that waits for a display that is removed.
-pub fn abandon(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
+pub fn abandon(batch: &mut Batch<'_, '_>, display: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
     let commits: Vec<u64> = {
         let pending = batch.txn.open_table(PENDING)?;
         let range = pending.range((display.as_str(), 0)..=(display.as_str(), u64::MAX))?;

@@ -44,3 +44,5 @@ pub use open::make_data_dir;
 mod fault_tests;
 #[cfg(test)]
 mod file_tests;
+#[cfg(test)]
+mod journal_tests;
