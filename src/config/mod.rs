@@ -44,10 +44,6 @@ pub use layers::{Flag, Sources};
 pub use origin::{ConfigError, Origin, Problem, Refusals};
 pub use redis_address::RedisAddress;
 pub use server::{Limits, ServerFile, ServerSettings};
-pub use server::{Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings};
-pub use server::{
-    Algorithm, AuthSettings, JwtKey, JwtKeySource, Limits, ServerFile, ServerSettings,
-};
 pub use server_amqp::AmqpSettings;
 pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};

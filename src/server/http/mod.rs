@@ -18,6 +18,7 @@ mod events;
 mod keys;
 mod openapi;
 mod problem;
+mod rename;
 mod request;
 mod revocations;
 mod routes;

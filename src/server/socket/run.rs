@@ -23,7 +23,7 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::CloseCode,
+    event::{DisplayId, frame::CloseCode},
     server::{
         App,
         hub::Place,
@@ -94,13 +94,23 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     if let Some(mut jobs) = socket.jobs.take() {
         while jobs.next().await.is_some() {}
     }
+    let (app, display) = (socket.app.clone(), socket.session.display().cloned());
     drop(socket);
     // Boxed: what is only needed at the end is not part of every open socket.
     match end {
-        Some((code, reason)) => {
-            Box::pin(ending::close(&line, code, &reason)).await;
-        }
+        Some((code, reason)) => Box::pin(close(&app, display, &line, code, &reason)).await,
         None => Box::pin(ending::end(&line)).await,
+    }
+}
+
+/// Tells the client why. One that was replaced and heard it was alive: so there are two.
+async fn close(app: &App, display: Option<DisplayId>, line: &Line, code: CloseCode, reason: &str) {
+    let was_alive = ending::close(line, code, reason).await;
+    if was_alive
+        && code == CloseCode::Replaced
+        && let Some(display) = display
+    {
+        app.directory.replaced_alive(&display, app.now_ms()).await;
     }
 }
 
