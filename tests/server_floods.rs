@@ -161,7 +161,8 @@ async fn half_a_handshake(server: SocketAddr) -> (Duration, String) {
     let began = Instant::now();
     stream.write_all(b"GET /v1/ws HTTP/1.1\r\nHost: display\r\nUpgrade: webso").await.unwrap();
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
+    let read = tokio::time::timeout(seconds(8), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the server bears a half-open handshake for ever");
     (began.elapsed(), String::from_utf8_lossy(&answer).into_owned())
 }
 

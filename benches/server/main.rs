@@ -93,7 +93,8 @@ fn measure(name: &str, options: &Options, runtime: &Runtime, table: &mut Table) 
     if options.wants("durable") && kind.is_durable() {
         let folder = folder();
         let server = Pikiosk::start(folder.path(), options, kind);
-        run(Box::pin(durable::measure(&server, folder.path(), options, table)));
+        let promise = if kind == pikiosk::Kind::Disk { ">= 0.5" } else { "" };
+        run(Box::pin(durable::measure(&server, folder.path(), promise, options, table)));
     }
     if options.wants("slow") && kind == pikiosk::Kind::Memory {
         let folder = folder();
