@@ -35,6 +35,7 @@ pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tasks;
 pub mod tickets;
 pub mod webhooks;
 mod witness;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub follower: Follower,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<tasks::Celery>,
 }
 
 /// What every handler and socket shares.
@@ -86,6 +89,8 @@ pub struct App {
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
+    /// Where `kiosk.call` goes.
+    pub calls: tasks::Calls,
     pub goodbye: Goodbye,
     pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
@@ -129,6 +134,10 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         witness.clone(),
     );
     let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    // Not among `tasks`: sockets that end still have calls to drop.
+    let workers = TaskTracker::new();
+    let calls = parts.celery.map(|celery| celery.start(&workers, &stop)).unwrap_or_default();
     let app = Arc::new(App {
         store: parts.store.clone(),
         hub,
@@ -137,11 +146,11 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         directory: parts.directory,
         settings,
         broker: Arc::default(),
+        calls,
         goodbye: Goodbye::default(),
         witness: witness.clone(),
         tasks: tasks.clone(),
     });
-    let stop = CancellationToken::new();
     let intake = parts
         .amqp
         .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
@@ -175,6 +184,8 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if let Some(claims) = claims {
         let _ = claims.await;
     }
+    workers.close();
+    let _ = tokio::time::timeout(GOODBYE, workers.wait()).await;
     if let Some(intake) = intake {
         let abort = intake.abort_handle();
         if tokio::time::timeout(GOODBYE, intake).await.is_err() {

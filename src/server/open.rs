@@ -8,6 +8,7 @@ use super::{
     ingest,
     rabbit::RabbitError,
     store::{self, Store, StoreError},
+    tasks::{Celery, TasksError},
     tickets::{RedisTickets, TicketStore},
     webhooks::{self, Webhook},
 };
@@ -40,6 +41,8 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("use the table [celery]")]
+    Celery { source: TasksError },
     #[error("read {} of `[store]`", path.display())]
     StoreFile { path: PathBuf, source: io::Error },
     #[error("read the secret of the webhook to {host} from {}", path.display())]
@@ -100,6 +103,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
     let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
+    let celery = configured.celery.as_ref().map(|celery| Celery::new(celery, random::fill)).transpose();
+    let celery = celery.map_err(|source| OpenError::Celery { source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let trust = Arc::new(Trust::new(keys));
     let (directory, follower) = Directory::open(store.clone(), trust, sources).await.map_err(failed)?;
@@ -121,7 +126,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    let parts = Parts { store, feed, tickets, directory, follower, amqp };
+    let parts = Parts { store, feed, tickets, directory, follower, amqp, celery };
     Ok(Opened { settings, parts, operator_key, key_is_new })
 }
 

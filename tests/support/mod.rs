@@ -13,6 +13,7 @@
 
 #[cfg(feature = "display")]
 pub mod browser;
+pub mod celery;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;

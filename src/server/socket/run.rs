@@ -23,7 +23,7 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::CloseCode,
+    event::frame::{CallResult, CloseCode},
     server::{
         App, access,
         hub::Place,
@@ -31,6 +31,7 @@ use crate::{
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
+        tasks::{CALLS_PER_SOCKET, OpenCalls},
     },
 };
 
@@ -52,6 +53,8 @@ struct Socket {
     reader: Reader,
     /// Made by the first job, gone with the last.
     jobs: Option<Box<Jobs>>,
+    /// Calls of tasks, which may take minutes: unlike jobs, the end does not wait for them.
+    calls: Option<Box<OpenCalls>>,
     /// Something was said that the session waits for.
     is_undrained: bool,
     end: Option<(CloseCode, String)>,
@@ -61,6 +64,7 @@ struct Socket {
 enum Woken {
     Seen(Seen),
     Job(Option<Input>),
+    Called(CallResult),
     Drained,
     Time,
     Closing(CloseCode, String),
@@ -85,7 +89,7 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     let (session, effects) = Session::begin(terms, &heads, since_ms);
     drop(heads);
     let reader = Reader::new(app.settings.frame_bytes);
-    let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
+    let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
     socket.apply(effects);
     if !early.is_empty() {
         socket.take(&early);
@@ -155,6 +159,7 @@ impl Socket {
                         self.step(input);
                     }
                 }
+                Woken::Called(result) => self.step(Input::Called(Box::new(result))),
                 Woken::Seen(Seen::Text(text)) => self.step(Input::Frame(text)),
                 Woken::Seen(Seen::Sign) => self.step(Input::Heard),
                 Woken::Seen(Seen::Bad(reason)) => return Some((CloseCode::BadFrame, reason)),
@@ -191,6 +196,13 @@ impl Socket {
             match jobs.poll_next_unpin(cx) {
                 Poll::Ready(Some(answer)) => return Poll::Ready(Woken::Job(answer)),
                 Poll::Ready(None) => self.jobs = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(calls) = &mut self.calls {
+            match calls.poll_next_unpin(cx) {
+                Poll::Ready(Some(result)) => return Poll::Ready(Woken::Called(result)),
+                Poll::Ready(None) => self.calls = None,
                 Poll::Pending => {}
             }
         }
@@ -256,6 +268,13 @@ impl Socket {
         let failed = |error: StoreError| Some(Input::StoreFailed(error.to_string()));
         let job: BoxFuture<'static, Option<Input>> = match effect {
             Effect::Send(_) | Effect::Ping | Effect::Close(..) | Effect::GoLive(_) => return,
+            Effect::Call { id, caller, call } => {
+                let calls = self.calls.get_or_insert_default();
+                let has_room = calls.len() < CALLS_PER_SOCKET;
+                let made = if has_room { app.calls.call(id, caller, *call) } else { app.calls.too_many(id) };
+                calls.push(made);
+                return;
+            }
             Effect::Join => {
                 let joined = self.place.go_live();
                 Box::pin(async move { joined.await.ok().map(|()| Input::Joined) })
