@@ -1,6 +1,7 @@
 //! What clients that mean harm, or only are many, do to the others: nothing. The bench measures the same at full size.
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod support;
 
