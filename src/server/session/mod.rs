@@ -178,6 +178,10 @@ impl Session {
         resume.min(self.ends_ms).min(self.ping_ms).min(self.idle_ms())
     }
 
+    pub fn principal(&self) -> &Principal {
+        &self.terms.principal
+    }
+
     pub fn addresses(&self) -> &[Address] {
         &self.terms.addresses
     }

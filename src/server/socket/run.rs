@@ -4,7 +4,6 @@
 //! buffer, and its end.
 
 use std::{
-    future::Future,
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -26,9 +25,10 @@ use crate::{
     event::frame::CloseCode,
     server::{
         App,
+        accept::Peer,
         hub::Place,
         metrics::By,
-        outbound::{Line, State, frame},
+        outbound::{State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
     },
@@ -54,7 +54,11 @@ struct Socket {
     jobs: Option<Box<Jobs>>,
     /// Something was said that the session waits for.
     is_undrained: bool,
+    /// When the client is given up, if nothing of what waits goes out until then.
+    stuck_at: Option<Instant>,
     end: Option<(CloseCode, String)>,
+    /// It counts as a connection.
+    _peer: Option<Peer>,
 }
 
 /// What a task was woken for.
@@ -63,52 +67,90 @@ enum Woken {
     Job(Option<Input>),
     Drained,
     Time,
+    /// The kernel took not all of what is said.
+    Blocked,
     Closing(CloseCode, String),
     /// The client is gone.
     Gone,
 }
 
-/// Serves one opened WebSocket until it ends.
-pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
-    let line = place.line.clone();
-    line.connect(stream);
-    let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
-        Ok(heads) => heads,
-        Err(error) => {
-            tracing::warn!(session = terms.session, %error, "no hello: the store failed");
-            Box::pin(ending::close(&line, CloseCode::GoingAway, "the store failed, come back")).await;
-            return;
-        }
-    };
-    let (session, effects) = Session::begin(terms, &heads, app.now_ms());
-    drop(heads);
-    let reader = Reader::new(app.settings.frame_bytes);
-    let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
-    socket.apply(effects);
-    if !early.is_empty() {
-        socket.take(&early);
-    }
-    drop(early);
-    let end = socket.converse(&line).await;
-    // What the client sent before the end still counts: receipts are written out.
-    if let Some(mut jobs) = socket.jobs.take() {
-        while jobs.next().await.is_some() {}
-    }
-    drop(socket);
-    // Boxed: what is only needed at the end is not part of every open socket.
-    match end {
-        Some((code, reason)) => {
-            Box::pin(ending::close(&line, code, &reason)).await;
-        }
-        None => Box::pin(ending::end(&line)).await,
+/// Serves one opened WebSocket until it ends; `early` is what came behind its handshake.
+///
+/// The future is small, since each open socket holds it: what is only needed at the beginning or at the end is boxed and
+/// gone, and the rest is in one box.
+pub fn run(
+    app: Arc<App>,
+    terms: Terms,
+    place: Place,
+    stream: TcpStream,
+    early: Vec<u8>,
+    peer: Option<Peer>,
+) -> impl Future<Output = ()> + Send {
+    let begun = Box::pin(Socket::begin(app, terms, place, stream, early, peer));
+    async move {
+        let Some(mut socket) = begun.await else { return };
+        let end = socket.converse().await;
+        Box::pin(socket.end(end)).await;
     }
 }
 
 impl Socket {
+    async fn begin(
+        app: Arc<App>,
+        terms: Terms,
+        place: Place,
+        stream: TcpStream,
+        early: Vec<u8>,
+        peer: Option<Peer>,
+    ) -> Option<Box<Socket>> {
+        place.line.connect(stream);
+        let heads = match app.store.heads(&terms.addresses).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                tracing::warn!(session = terms.session, %error, "no hello: the store failed");
+                ending::close(&place.line, CloseCode::GoingAway, "the store failed, come back").await;
+                return None;
+            }
+        };
+        let (session, effects) = Session::begin(terms, &heads, app.now_ms());
+        let reader = Reader::new(app.settings.frame_bytes);
+        let mut socket = Box::new(Socket {
+            app,
+            place,
+            session,
+            reader,
+            jobs: None,
+            is_undrained: false,
+            stuck_at: None,
+            end: None,
+            _peer: peer,
+        });
+        socket.apply(effects);
+        if !early.is_empty() {
+            socket.take(&early);
+        }
+        Some(socket)
+    }
+
+    async fn end(self: Box<Self>, end: Option<(CloseCode, String)>) {
+        let Socket { place, jobs, _peer, .. } = *self;
+        let line = place.line.clone();
+        // What the client sent before the end still counts: receipts are written out.
+        if let Some(mut jobs) = jobs {
+            while jobs.next().await.is_some() {}
+        }
+        drop(place);
+        match end {
+            Some((code, reason)) => {
+                ending::close(&line, code, &reason).await;
+            }
+            None => ending::end(&line).await,
+        }
+    }
+
     /// Returns why the socket is to be closed, or None if the client is gone.
-    async fn converse(&mut self, line: &Line) -> Option<(CloseCode, String)> {
+    async fn converse(&mut self) -> Option<(CloseCode, String)> {
         let mut alarm = pin!(sleep_until(Instant::now()));
-        let mut stuck_at: Option<Instant> = None;
         loop {
             if let Some(end) = self.end.take() {
                 return Some(end);
@@ -120,27 +162,24 @@ impl Socket {
                 self.step(Input::Tick);
                 continue;
             }
-            let is_blocked = matches!(line.state(), State::Blocked { .. });
-            if !is_blocked || line.has_moved() {
-                stuck_at = None;
+            let now = Instant::now();
+            let mut deadline = now + Duration::from_millis(rest);
+            let is_blocked = matches!(self.place.line.state(), State::Blocked { .. });
+            if !is_blocked || self.place.line.has_moved() {
+                self.stuck_at = None;
             }
             if is_blocked {
-                let at = *stuck_at.get_or_insert_with(|| Instant::now() + WRITE_WAIT);
-                if at <= Instant::now() {
+                let at = *self.stuck_at.get_or_insert(now + WRITE_WAIT);
+                if at <= now {
                     return Some((CloseCode::Slow, CloseCode::Slow.reason().to_owned()));
                 }
-            }
-            let mut deadline = Instant::now() + Duration::from_millis(rest);
-            if let Some(at) = stuck_at {
                 deadline = deadline.min(at);
             }
-            if alarm.deadline() != deadline {
-                alarm.as_mut().reset(deadline);
-            }
-            match std::future::poll_fn(|cx| self.poll(line, alarm.as_mut(), cx)).await {
+            alarm.as_mut().reset(deadline);
+            match std::future::poll_fn(|cx| self.poll(alarm.as_mut(), cx)).await {
                 Woken::Closing(code, reason) => return Some((code, reason)),
                 Woken::Gone => return None,
-                Woken::Time => {}
+                Woken::Time | Woken::Blocked => {}
                 Woken::Drained => self.step(Input::Drained),
                 Woken::Job(answer) => {
                     if let Some(input) = answer {
@@ -155,7 +194,8 @@ impl Socket {
         }
     }
 
-    fn poll(&mut self, line: &Line, alarm: Pin<&mut Sleep>, cx: &mut Polled<'_>) -> Poll<Woken> {
+    fn poll(&mut self, alarm: Pin<&mut Sleep>, cx: &mut Polled<'_>) -> Poll<Woken> {
+        let line = self.place.line.clone();
         let Some(stream) = line.stream() else { return Poll::Ready(Woken::Gone) };
         line.register(cx.waker());
         let mut is_full = false;
@@ -174,6 +214,8 @@ impl Socket {
                         continue;
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Woken::Gone),
+                    // How long it may take is counted from here.
+                    Poll::Pending if self.stuck_at.is_none() => return Poll::Ready(Woken::Blocked),
                     Poll::Pending => is_full = full,
                 },
             }
@@ -287,13 +329,16 @@ impl Socket {
                 let retold = self.place.retell(&principal);
                 Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
-            Effect::Publish(reply_to, publish) => Box::pin(async move {
-                let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
-                    Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
-                    Err(error) => Err(error.to_string()),
-                };
-                Some(Input::Published(reply_to, answer))
-            }),
+            Effect::Publish(reply_to, publish) => match app.rates.publish(self.session.principal(), 1, now_ms) {
+                Err(often) => Box::pin(async move { Some(Input::Published(reply_to, Err(often.to_string()))) }),
+                Ok(()) => Box::pin(async move {
+                    let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
+                        Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    Some(Input::Published(reply_to, answer))
+                }),
+            },
         };
         self.jobs.get_or_insert_default().push(job);
     }
