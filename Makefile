@@ -39,9 +39,14 @@ bench-provision: needs ## Measures: provision twice, beside ansible doing the sa
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed
 
-bench-server: needs ## Measures the server beside nats, mosquitto, nchan, Tornado (ARGS="--quick"; leave the machine alone)
-	@.ci/needs bench || echo "Going on with what there is."
+bench-server: .venv/bench ## Measures the server beside nats, mosquitto, nchan, Tornado (20 minutes; ARGS="--quick" 3; leave the machine alone)
 	cargo bench --profile release --no-default-features --features server --bench server -- $(ARGS)
+
+.venv/bench: benches/server/requirements.txt
+	@.ci/needs bench || echo "Going on with what there is."
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root, 8 minutes; leave the machine alone)
 	cargo build --release --no-default-features --features tools --target-dir target/tools

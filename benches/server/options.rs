@@ -8,7 +8,8 @@ pub const USAGE: &str =
   ROW       connect memory flood unicast paced scale ticket durable slow half-open; without one, all of them
   --quick   one round, fewer messages: to try the bench itself
   --server  another build of pikiosk than the one built with the bench
-  --config  lines for its server.toml";
+  --config  lines for its server.toml
+  --python  one that has Tornado, pika and redis";
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -19,9 +20,10 @@ pub struct Options {
     pub quick: bool,
     pub binary: PathBuf,
     pub config: Option<String>,
+    pub python: Option<PathBuf>,
 }
 
-pub const PEERS: [&str; 5] = ["memory", "disk", "nats", "mosquitto", "nchan"];
+pub const PEERS: [&str; 7] = ["memory", "disk", "redis", "nats", "mosquitto", "nchan", "tornado"];
 
 impl Options {
     /// # Errors
@@ -35,6 +37,7 @@ impl Options {
             quick: false,
             binary: PathBuf::from(env!("CARGO_BIN_EXE_pikiosk")),
             config: None,
+            python: None,
         };
         let mut words = words.filter(|word| word != "--bench"); // Cargo's own.
         while let Some(word) = words.next() {
@@ -46,6 +49,7 @@ impl Options {
                 "--sockets" => options.sockets = number(value()?)?.max(1),
                 "--quick" => (options.quick, options.rounds) = (true, 1),
                 "--server" => options.binary = PathBuf::from(value()?),
+                "--python" => options.python = Some(PathBuf::from(value()?)),
                 "--config" => options.config = Some(value()?),
                 flag if flag.starts_with('-') => return Err(format!("{flag} is not known")),
                 _ => options.rows.push(word),

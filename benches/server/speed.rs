@@ -25,11 +25,11 @@ pub const SETTLE: Duration = Duration::from_millis(1500);
 pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     let mut crowd = Crowd::new();
     let sockets = options.sockets;
-    let group = peer.processes();
+    let (group, holders) = (peer.processes(), peer.holders());
     let name = peer.name();
 
     tokio::time::sleep(SETTLE).await;
-    let empty = group.memory();
+    let empty = holders.memory();
     peer.admit(0..sockets).await;
     let cpu = group.cpu();
     crowd.grow(peer, sockets).await;
@@ -41,7 +41,7 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
     }
     if options.wants("memory") {
         let row = format!("memory of an idle socket, {sockets} open");
-        table.add(name, &row, per_socket(group.memory()), ("KB", Less, "<= 8"));
+        table.add(name, &row, per_socket(holders.memory()), ("KB", Less, "<= 8"));
     }
 
     if options.wants("flood") {
@@ -54,7 +54,7 @@ pub async fn measure(peer: &dyn Peer, options: &Options, table: &mut Table) {
         }
         tokio::time::sleep(SETTLE).await;
         let row = format!("memory of a socket after a flood, {sockets} open");
-        table.add(name, &row, per_socket(group.memory()), ("KB", Less, "<= 12"));
+        table.add(name, &row, per_socket(holders.memory()), ("KB", Less, "<= 12"));
     }
     if options.wants("unicast") {
         for (batch, messages) in

@@ -36,12 +36,14 @@ pub struct RedisSettings {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct StoreFile {
-    /// "embedded": a file in the data folder, safe against a power cut. "memory": forgotten at the end. "redis": any
-    /// number of servers on one Redis (6.2 or newer; with appendonly yes and appendfsync always it keeps what it accepts).
-    kind: StoreKind,
+    /// "embedded": a file in the data folder, safe against a power cut; also where nothing is said. "memory": forgotten
+    /// at the end. "redis": any number of servers on one Redis, 6.2 or newer, which keeps what it accepts if it has
+    /// appendonly yes and appendfsync always.
+    #[schemars(extend("examples" = ["redis"]))]
+    kind: Option<StoreKind>,
     /// For "redis", where it is. Also rediss:// (TLS), redis+sentinel://host:26379/0?master=NAME&addr=host:port and
     /// redis+cluster://host:port?addr=host:port.
-    #[schemars(extend("examples" = ["redis://127.0.0.1:6379/0"]))]
+    #[schemars(extend("examples" = ["rediss://pikiosk:secret@redis.example.org:6379/0"]))]
     url: Option<String>,
     /// For "redis": stands before every key, so that several stores can share one. At most 64 of a-z, 0-9, - and _.
     prefix: String,
@@ -59,7 +61,7 @@ pub(super) struct StoreFile {
 impl Default for StoreFile {
     fn default() -> Self {
         Self {
-            kind: StoreKind::Embedded,
+            kind: None,
             url: None,
             prefix: "pikiosk".to_owned(),
             authority_file: None,
@@ -72,6 +74,7 @@ impl Default for StoreFile {
 impl StoreFile {
     pub(super) fn settings(self, refusals: &mut Refusals<'_>) -> Option<StoreSettings> {
         let StoreFile { kind, url, prefix, authority_file, certificate_file, key_file } = self;
+        let kind = kind.unwrap_or(StoreKind::Embedded);
         if kind != StoreKind::Redis {
             if url.is_some() {
                 refusals.refuse("store.url", "only a store in Redis has an address", "write kind = \"redis\" as well");

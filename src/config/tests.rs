@@ -252,8 +252,17 @@ fn bytes_that_are_not_text_are_told_with_their_line() {
 }
 
 #[test]
-fn the_redis_store_is_refused_with_a_sentence() {
-    insta::assert_snapshot!(refused::<ServerSettings>("[store]\nkind = \"redis\"\n"), @r#"server.toml:2: store.kind: this version has no Redis store; write "embedded" or "memory""#);
+fn a_store_in_redis_says_where_and_nothing_of_its_password_is_repeated() {
+    let refused = |text: &str| refused::<ServerSettings>(text);
+    insta::assert_snapshot!(refused("[store]\nkind = \"redis\"\n"), @r#"server.toml:2: store.kind: it is not said where the Redis is; write url = "redis://127.0.0.1:6379/0" as well"#);
+    insta::assert_snapshot!(refused("[store]\nurl = \"redis://127.0.0.1\"\n"), @r#"server.toml:2: store.url: only a store in Redis has an address; write kind = "redis" as well"#);
+    let bad = refused("[store]\nkind = \"redis\"\nurl = \"redis+sentinel://anna:s3cret@host\"\n");
+    insta::assert_snapshot!(bad, @"server.toml:3: store.url: a Sentinel address names its master: add ?master=NAME; write it such as redis://127.0.0.1:6379/0 (rediss:// for TLS)");
+    let plain = "[store]\nkind = \"redis\"\nurl = \"redis://host\"\n";
+    insta::assert_snapshot!(refused(&format!("{plain}authority_file = \"/ca.pem\"\n")), @"server.toml:3: store.url: certificates go with TLS; write rediss:// (or rediss+sentinel://, rediss+cluster://)");
+    assert!(refused(&format!("{plain}prefix = \"a}}b\"\n")).contains("store.prefix"));
+    let settings = ServerSettings::from_text(&plain.replace("//host", "//anna:s3cret@host")).unwrap();
+    assert!(!format!("{settings:?}").contains("s3cret"));
 }
 
 #[test]

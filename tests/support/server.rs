@@ -64,18 +64,23 @@ impl Server {
     /// Starts one; `more` is added to its `server.toml`.
     #[track_caller]
     pub fn start(folder: &Path, more: &str) -> Server {
-        Self::start_with(folder, more, &[])
+        Server::begin(folder, more, String::new(), &[])
     }
 
     /// [`Self::start`], with these variables in its environment.
     #[track_caller]
     pub fn start_with(folder: &Path, more: &str, environment: &[(&str, &str)]) -> Server {
+        Server::begin(folder, more, String::new(), environment)
+    }
+
+    #[track_caller]
+    fn begin(folder: &Path, more: &str, key: String, environment: &[(&str, &str)]) -> Server {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let config = folder.join("server.toml");
         let text = format!("listen = \"{address}\"\ndata = \"{}\"\n{more}", folder.join("server").display());
         fs::write(&config, text).expect("the config is written");
         let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let (key, folder) = (String::new(), folder.to_owned());
+        let folder = folder.to_owned();
         let mut server = Server { address, key, folder, config, environment, process: None, held: None };
         server.start_again();
         server
@@ -97,6 +102,12 @@ impl Server {
         server
     }
 
+    /// Starts another node of the store that `self` uses; `more` says where that is.
+    #[track_caller]
+    pub fn another(&self, folder: &Path, more: &str) -> Server {
+        Server::begin(folder, more, self.key.clone(), &[])
+    }
+
     /// Starts it on its old data and port.
     #[track_caller]
     pub fn start_again(&mut self) {
@@ -114,8 +125,10 @@ impl Server {
             assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
             (self.request("GET", "/readyz", b"").ok()?.status == 200).then_some(())
         });
-        let key = fs::read_to_string(self.folder.join("server/operator.key")).expect("the server made a key");
-        self.key = key.trim().to_owned();
+        match fs::read_to_string(self.folder.join("server/operator.key")) {
+            Ok(key) => self.key = key.trim().to_owned(),
+            Err(error) => assert!(!self.key.is_empty(), "the first node of a store makes a key: {error}"),
+        }
     }
 
     pub fn kill(&mut self) {

@@ -138,7 +138,8 @@ pub struct Notes {
 pub struct FakeDisplay {
     pub id: String,
     key: Arc<DisplayKey>,
-    server: SocketAddr,
+    /// Where it connects, each time to the next.
+    servers: Vec<SocketAddr>,
     pub notes: Arc<Mutex<Notes>>,
 }
 
@@ -149,25 +150,29 @@ impl FakeDisplay {
         let body = json!({"code": server.enrollment(id), "public_key": key.public_text()});
         let reply = server.post("/v1/enroll", &body);
         assert_eq!(reply.json()["display"], id, "{}", reply.text());
-        FakeDisplay { id: id.to_owned(), key: Arc::new(key), server: server.address, notes: Arc::default() }
+        FakeDisplay { id: id.to_owned(), key: Arc::new(key), servers: vec![server.address], notes: Arc::default() }
+    }
+
+    /// From now on it connects to these in turn, as behind a load balancer.
+    pub fn over(mut self, servers: &[&Server]) -> FakeDisplay {
+        self.servers = servers.iter().map(|server| server.address).collect();
+        self
     }
 
     /// A ticket that its own key asked for.
     pub fn ticket(&self) -> std::io::Result<String> {
+        self.ticket_of(self.servers[0])
+    }
+
+    /// The same, from one of several servers.
+    pub fn ticket_of(&self, server: SocketAddr) -> std::io::Result<String> {
         let ask = |method, path, body: &str| {
-            http::request(
-                self.server,
-                method,
-                path,
-                &[("Content-Type", "application/json")],
-                body.as_bytes(),
-                seconds(10),
-            )
+            http::request(server, method, path, &[("Content-Type", "application/json")], body.as_bytes(), seconds(10))
         };
         let answer: Value = ask("GET", "/v1/nonce", "")?.json();
         let nonce = answer["nonce"].as_str().unwrap_or_default();
         let display = self.id.parse().expect("it is a display id");
-        let origin = format!("http://{}", self.server);
+        let origin = format!("http://{server}");
         let signature = self.key.sign_ticket_request(&origin, &display, nonce).expect("plain text");
         let body = json!({"display": self.id, "nonce": nonce, "signature": signature}).to_string();
         let answer: Value = ask("POST", "/v1/tickets", &body)?.json();
@@ -177,11 +182,11 @@ impl FakeDisplay {
     /// Acts and gives receipts until the task is ended; whenever the server is away it comes back.
     pub async fn live(self) {
         let mut positions = Resume::default();
-        loop {
+        for server in self.servers.iter().copied().cycle() {
             let asker = self.clone();
-            let ticket = tokio::task::spawn_blocking(move || asker.ticket()).await.expect("it does not panic");
+            let ticket = tokio::task::spawn_blocking(move || asker.ticket_of(server)).await.expect("it does not panic");
             if let Ok(ticket) = ticket
-                && let Ok(mut socket) = Socket::open(self.server, &ticket).await
+                && let Ok(mut socket) = Socket::open(server, &ticket).await
             {
                 let _ = self.session(&mut socket, &mut positions).await;
             }

@@ -5,6 +5,7 @@ pub mod mosquitto;
 pub mod nats;
 pub mod nchan;
 pub mod pikiosk;
+pub mod tornado;
 
 use std::{io, path::Path};
 
@@ -25,6 +26,11 @@ pub trait Peer {
 
     /// Its processes, and those of the stores and brokers that it cannot do without.
     fn processes(&self) -> Group;
+
+    /// Those that hold the sockets: the memory of a broker that comes and goes by itself says nothing about them.
+    fn holders(&self) -> Group {
+        self.processes()
+    }
 
     /// Makes what these sockets will need to open, so that opening is measured alone.
     fn admit(&self, _numbers: std::ops::Range<usize>) -> LocalBoxFuture<'_, ()> {
@@ -59,6 +65,7 @@ pub fn start(name: &str, folder: &Path, options: &Options) -> Option<Box<dyn Pee
     Some(match name {
         "mosquitto" => Box::new(mosquitto::Mosquitto::start(folder)?),
         "nchan" => Box::new(nchan::Nchan::start(folder)?),
+        "tornado" => Box::new(tornado::Tornado::start(folder, options)?),
         "nats" => Box::new(nats::Nats::start(folder)?),
         _ => return None,
     })

@@ -108,6 +108,8 @@ pub struct Hub<O, W> {
     /// ledger's rows.
     live: HashMap<Address, Vec<Listener<O>>>,
     is_live: HashSet<SocketId>,
+    /// Sockets of displays whose claim has come by in the feed of several nodes: a later one of another socket ends them.
+    claimed: HashSet<SocketId>,
     waiters: HashMap<u64, Vec<W>>,
     leaving: bool,
     delivered: u64,
@@ -123,6 +125,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
             users: HashMap::new(),
             live: HashMap::new(),
             is_live: HashSet::new(),
+            claimed: HashSet::new(),
             waiters: HashMap::new(),
             leaving: false,
             delivered: 0,
@@ -181,6 +184,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     pub fn leave(&mut self, socket: SocketId) {
         let Some(member) = self.members.remove(&socket) else { return };
         self.is_live.remove(&socket);
+        self.claimed.remove(&socket);
         for address in &member.addresses {
             let Some(listeners) = self.live.get_mut(address) else { continue };
             if let Ok(place) = listeners.binary_search_by_key(&socket, |one| one.socket) {
@@ -210,12 +214,11 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     pub fn control(&mut self, control: &Control) {
         match control {
             Control::Claimed { display, session, .. } => {
-                let other = self
-                    .displays
-                    .get(display)
-                    .copied()
-                    .filter(|socket| self.members.get(socket).is_some_and(|member| member.session != *session));
-                if let Some(socket) = other {
+                let Some(socket) = self.displays.get(display).copied() else { return };
+                if self.members.get(&socket).is_some_and(|member| member.session == *session) {
+                    self.claimed.insert(socket);
+                } else if self.claimed.contains(&socket) {
+                    // A socket whose own claim is yet to come opened later than this one: it stays.
                     self.end(socket, CloseCode::Replaced, CloseCode::Replaced.reason());
                 }
             }

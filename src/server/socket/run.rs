@@ -22,15 +22,17 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::CloseCode,
+    event::frame::{CallResult, CloseCode},
     server::{
         App,
         accept::Peer,
+        access,
         hub::Place,
         metrics::By,
         outbound::{State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
+        tasks::{CALLS_PER_SOCKET, OpenCalls},
     },
 };
 
@@ -52,6 +54,9 @@ struct Socket {
     reader: Reader,
     /// Made by the first job, gone with the last.
     jobs: Option<Box<Jobs>>,
+    /// Calls of tasks, which may take minutes: unlike jobs, the end does not wait for them.
+    calls: Option<Box<OpenCalls>>,
+    since_ms: u64,
     /// Something was said that the session waits for.
     is_undrained: bool,
     /// When the client is given up, if nothing of what waits goes out until then.
@@ -65,6 +70,7 @@ struct Socket {
 enum Woken {
     Seen(Seen),
     Job(Option<Input>),
+    Called(CallResult),
     Drained,
     Time,
     /// The kernel took not all of what is said.
@@ -94,6 +100,10 @@ pub fn run(
     }
 }
 
+fn seen(terms: &Terms) -> access::Socket<'_> {
+    access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
+}
+
 impl Socket {
     async fn begin(
         app: Arc<App>,
@@ -112,7 +122,10 @@ impl Socket {
                 return None;
             }
         };
-        let (session, effects) = Session::begin(terms, &heads, app.now_ms());
+        let since_ms = app.now_ms();
+        let from = place.line.stream().and_then(|stream| stream.peer_addr().ok());
+        app.witness.opened(seen(&terms), from, since_ms);
+        let (session, effects) = Session::begin(terms, &heads, since_ms);
         let reader = Reader::new(app.settings.frame_bytes);
         let mut socket = Box::new(Socket {
             app,
@@ -120,6 +133,8 @@ impl Socket {
             session,
             reader,
             jobs: None,
+            calls: None,
+            since_ms,
             is_undrained: false,
             stuck_at: None,
             end: None,
@@ -133,13 +148,16 @@ impl Socket {
     }
 
     async fn end(self: Box<Self>, end: Option<(CloseCode, String)>) {
-        let Socket { place, jobs, _peer, .. } = *self;
+        let Socket { app, place, session, jobs, calls, since_ms, _peer, .. } = *self;
         let line = place.line.clone();
+        drop(calls);
         // What the client sent before the end still counts: receipts are written out.
         if let Some(mut jobs) = jobs {
             while jobs.next().await.is_some() {}
         }
-        drop(place);
+        let code = end.as_ref().map(|(code, _)| *code);
+        app.witness.closed(seen(session.terms()), code, since_ms, app.now_ms());
+        drop((place, session));
         match end {
             Some((code, reason)) => {
                 ending::close(&line, code, &reason).await;
@@ -186,6 +204,7 @@ impl Socket {
                         self.step(input);
                     }
                 }
+                Woken::Called(result) => self.step(Input::Called(Box::new(result))),
                 Woken::Seen(Seen::Text(text)) => self.step(Input::Frame(text)),
                 Woken::Seen(Seen::Sign) => self.step(Input::Heard),
                 Woken::Seen(Seen::Bad(reason)) => return Some((CloseCode::BadFrame, reason)),
@@ -225,6 +244,13 @@ impl Socket {
             match jobs.poll_next_unpin(cx) {
                 Poll::Ready(Some(answer)) => return Poll::Ready(Woken::Job(answer)),
                 Poll::Ready(None) => self.jobs = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(calls) = &mut self.calls {
+            match calls.poll_next_unpin(cx) {
+                Poll::Ready(Some(result)) => return Poll::Ready(Woken::Called(result)),
+                Poll::Ready(None) => self.calls = None,
                 Poll::Pending => {}
             }
         }
@@ -290,6 +316,13 @@ impl Socket {
         let failed = |error: StoreError| Some(Input::StoreFailed(error.to_string()));
         let job: BoxFuture<'static, Option<Input>> = match effect {
             Effect::Send(_) | Effect::Ping | Effect::Close(..) | Effect::GoLive(_) => return,
+            Effect::Call { id, caller, call } => {
+                let calls = self.calls.get_or_insert_default();
+                let has_room = calls.len() < CALLS_PER_SOCKET;
+                let made = if has_room { app.calls.call(id, caller, *call) } else { app.calls.too_many(id) };
+                calls.push(made);
+                return;
+            }
             Effect::Join => {
                 let joined = self.place.go_live();
                 Box::pin(async move { joined.await.ok().map(|()| Input::Joined) })

@@ -26,6 +26,12 @@ pub struct Options {
 }
 
 /// An engine. What each method promises stands here once; the contract suite holds every engine to it.
+///
+/// Groups may change while events are in flight. A command reaches the displays that are members when it is published,
+/// and each of them owes a receipt for it from then on. So a display that joins gets the group's state with its next
+/// [`Store::backlog`] (and may answer for it), and no action that was published before; a display that leaves still gets
+/// and owes the actions that were accepted for it; the group's state is not its state any more, and ends as `superseded`
+/// where it still waited.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// Maps of this process, gone with it.
@@ -69,11 +75,6 @@ impl Store {
     pub async fn open_redis(setup: Setup, random: fn(&mut [u8])) -> Result<(Store, Feed), StoreError> {
         let (store, feed) = Redis::open(setup, random).await?;
         Ok((Store::Redis(store), feed))
-    }
-
-    /// Whether other nodes hold sockets of the same displays: then the opening of one is announced.
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Store::Redis(_))
     }
 
     /// Stores a batch, all or nothing, and answers when it is on disk. A repeat of `source` and `id` gets the first
@@ -235,6 +236,19 @@ impl Store {
     /// Tells every node, this one included, by the feed: after everything that was committed before.
     pub async fn announce(&self, control: Control) -> Result<(), StoreError> {
         each!(self, store => store.announce(control).await)
+    }
+
+    /// Whether several nodes may share this store: then what each of them sees is told once all the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
+    }
+
+    /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.
+    pub async fn claim(&self, display: &DisplayId, session: &str) -> Result<(), StoreError> {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Redis(store) => store.claim(display, session).await,
+        }
     }
 
     /// Says what sockets this node holds, for the others; to be said again within [`super::LEASE_MS`], or they believe it

@@ -103,6 +103,11 @@ impl Redis {
         self.small(&["announce", &reply::to_json(&control)], 0).await.map(|_| ())
     }
 
+    pub async fn claim(&self, display: &DisplayId, session: &str) -> Result<(), StoreError> {
+        let (display, node, session) = (display.clone(), self.node.to_string(), session.to_owned());
+        self.announce(Control::Claimed { display, node, session }).await
+    }
+
     pub async fn tell_presence(&self, own: &[Present], now_ms: u64) -> Result<(), StoreError> {
         let words = ["present", &self.node, &reply::to_json(&own), &LEASE_MS.to_string()];
         self.small(&words, now_ms).await.map(|_| ())

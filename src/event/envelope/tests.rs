@@ -94,4 +94,26 @@ proptest! {
         event.extensions.insert("n".into(), n.into());
         prop_assert_eq!(Event::from_json(event.to_json().as_bytes()).unwrap(), event);
     }
+
+    #[test]
+    fn the_text_written_by_hand_is_what_the_serialiser_says_and_within_its_bound(
+        texts in proptest::collection::vec(proptest::option::of(".{1,30}"), 9),
+        user in "[^\\p{Cc}]{1,40}",
+        offset in any::<u64>(),
+        base64 in any::<bool>(),
+    ) {
+        let text = |n: usize| texts[n].clone().unwrap_or_default();
+        let mut event = Event::new(text(0), text(1), text(2));
+        event.subject = format!("user/{user}").parse().ok();
+        (event.time, event.datacontenttype, event.dataschema) = (texts[3].clone(), texts[4].clone(), texts[5].clone());
+        event.position = texts[6].clone().map(|epoch| Position { epoch, offset });
+        event.token = texts[7].clone().map(Token);
+        event.expirytime = texts[7].is_none().then_some(UtcMillis(offset % (1 << 47)));
+        event.extensions.insert("a".into(), text(8).into());
+        event.extensions.insert("b".into(), (-2_147_483_648_i64).into());
+        event.data = Some(if base64 { Data::Base64("AP8=".into()) } else { Data::Json(serde_json::value::to_raw_value(&texts).unwrap()) });
+        let written = event.to_json();
+        prop_assert_eq!(&written, &serde_json::to_string(&event).unwrap());
+        prop_assert!(written.len() <= event.json_bytes_at_most());
+    }
 }
