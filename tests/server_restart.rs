@@ -34,6 +34,7 @@ fn token(user: usize) -> String {
 struct Seen {
     /// Asked to wait until the goodbye is over.
     sent_away: usize,
+    let_go: Instant,
     back: Instant,
 }
 
@@ -42,6 +43,7 @@ async fn lives_through_it(mut socket: Socket, user: usize, server: std::net::Soc
     let End::Closed(4000, reason) = socket.end().await else { panic!("a socket ended otherwise") };
     let within = come_back_within(&reason).unwrap_or_else(|| panic!("it names no time: {reason}"));
     assert_eq!(within, seconds(2), "2,000 sockets at 1,000 a second");
+    let let_go = Instant::now();
     drop(socket);
     let mut wait = within.mul_f64(fastrand::f64());
     let mut sent_away = 0;
@@ -50,7 +52,7 @@ async fn lives_through_it(mut socket: Socket, user: usize, server: std::net::Soc
         match Socket::open(server, &token(user)).await {
             Ok(mut socket) => {
                 socket.hello().await.unwrap();
-                return Seen { sent_away, back: Instant::now() };
+                return Seen { sent_away, let_go, back: Instant::now() };
             }
             // Retry-After names a second of its own for each.
             Err(End::Refused(503)) => {
@@ -134,6 +136,9 @@ fn a_deploy_refuses_nobody_and_two_thousand_sockets_come_back_spread() {
         backs[SOCKETS - 1],
         published.load(Ordering::Relaxed),
     );
+    let first = seen.iter().map(|seen| seen.let_go).min().unwrap();
+    let early = seen.iter().filter(|seen| seen.let_go < first + seconds(1)).count();
+    assert!((SOCKETS / 4..=SOCKETS * 3 / 4).contains(&early), "{early} were let go in the first of two seconds");
     // All at once would be all of them.
     assert!(most < SOCKETS / 2, "{most} of {SOCKETS} came back within 250 ms");
     assert!(longest < seconds(10), "a publisher waited {longest:?}");
