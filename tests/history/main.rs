@@ -35,10 +35,13 @@ mod support;
 mod wire;
 mod world;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use plan::Size;
 use world::Setup;
+
+/// The full size takes a sixth of this on two cores.
+const RUN_MAX: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
@@ -56,7 +59,10 @@ fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
     let folder = tempfile::Builder::new().prefix("history-").tempdir().unwrap();
     let binary = std::env::var_os("PIKIOSK_JUDGED").map_or_else(|| support::server::BINARY.into(), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (figures, violations) = runtime.block_on(run::run(seed as u64, size, setup, folder.path(), &binary));
+    let (figures, violations) = runtime.block_on(async {
+        let run = run::run(seed as u64, size, setup, folder.path(), &binary);
+        tokio::time::timeout(RUN_MAX, run).await.expect("a run comes to its end")
+    });
     runtime.shutdown_background();
     println!("{figures:#?}");
     if !violations.is_empty() {

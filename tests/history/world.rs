@@ -136,6 +136,8 @@ impl World {
         fs::write(&secret, SECRET).expect("the secret is written");
         let config = self.folder.join(format!("{name}.toml"));
         let mut text = format!("listen = \"{address}\"\ndata = \"{}\"\n", data.display());
+        // Small, so that whoever does not read for a second is too slow.
+        text += "[limits]\nsocket_queue = 32\n";
         if let Some(store) = &self.store {
             let road = Road::open(store.address()).await.expect("a loopback port is free");
             text += &format!("[store]\nkind = \"redis\"\nurl = \"redis://{}/0\"\n", road.address);

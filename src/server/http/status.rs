@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     event::time::UtcMillis,
-    server::{App, hub::Gone, store::Present, tasks::STATES},
+    server::{App, hub::Gone, store::Present},
 };
 
 /// `GET /v1/presence`: who is connected now, by an operator.
