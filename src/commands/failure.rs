@@ -393,6 +393,10 @@ fn start_hint(error: &OpenError) -> String {
             StoreError::Unreachable(_) => {
                 "is that Redis running, and are address, user and password in store.url right?".to_owned()
             }
+            StoreError::Forbidden(_) => {
+                "assets/redis.acl of the source holds the user it needs; are user and password in store.url right?"
+                    .to_owned()
+            }
             StoreError::TooOld { .. } => "use Redis 6.2 or newer, or Valkey".to_owned(),
             _ => "look at the disk and at the rights of the data folder, then try again".to_owned(),
         },

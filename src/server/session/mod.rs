@@ -84,7 +84,11 @@ pub enum Effect {
     /// Publish, and answer the client's event of this id.
     Publish(String, Box<Publish>),
     /// Call a task, for `user/<name>` or `display/<id>`, and answer the client's event of this id.
-    Call { id: String, caller: String, call: Box<Call> },
+    Call {
+        id: String,
+        caller: String,
+        call: Box<Call>,
+    },
     /// From now on the socket is held by another token of the same principal: whoever ends sockets by their tokens is to
     /// know, and answer with [`Input::Retold`].
     Retell(Box<Principal>),

@@ -27,7 +27,7 @@ use redb::Database;
 
 use super::{
     StoreError,
-    schema::{self, META, Rows},
+    schema::{self, META, Rows, TableOf},
     tables::{self, Tables},
 };
 
@@ -43,6 +43,10 @@ const APPLIED: &str = "journal";
 
 /// Where a journal lies. Tests bring one that fails.
 pub trait Tape: Send {
+    /// How many bytes it has room for.
+    fn size(&self) -> usize {
+        SIZE
+    }
     fn read(&mut self) -> io::Result<Vec<u8>>;
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
@@ -93,7 +97,7 @@ impl Journal {
         self.number = last.unwrap_or(0).max(applied);
         self.end = 0;
         if replayed > 0 {
-            txn.open_table(META)?.insert(APPLIED, self.number)?;
+            txn.open_table(META::DEF)?.insert(APPLIED, self.number)?;
             txn.commit()?;
             tracing::info!(records = replayed, "what the journal held is in the store's file");
         } else {
@@ -121,12 +125,12 @@ impl Journal {
 
     /// Has a batch on disk, ahead of its commit. False if there is no room: the commit itself must be durable then, and
     /// [`Journal::begin_anew`] follows it.
-    pub fn append(&mut self, txn: &Tables) -> Result<bool, StoreError> {
+    pub fn append(&mut self, txn: &Tables<'_>) -> Result<bool, StoreError> {
         let number = self.number + 1;
         txn.open_table(META)?.insert(APPLIED, number)?;
         let mut changes = txn.changes();
         let length = HEAD + changes.len();
-        if self.end + length > SIZE {
+        if self.end + length > self.tape.size() {
             return Ok(false);
         }
         let mut record = Vec::with_capacity(length);

@@ -15,9 +15,8 @@ use super::{
     journal::{self, Journal, Tape},
     prune::Pruner,
     results::Results,
-    schema::{self, META, OPERATORS, RECORDS, Rows, SCHEMA, SECRETS},
+    schema::{self, META, OPERATORS, RECORDS, SCHEMA, SECRETS, TableOf},
     shared::Shared,
-    tables,
     writer::{Job, Opener, Writer},
 };
 use crate::auth::operator_key::{FIRST, OperatorKey};
@@ -92,7 +91,7 @@ pub fn start(
 fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     let txn = db.begin_write()?;
     let known = {
-        let meta = txn.rows(META)?;
+        let meta = txn.open_table(META::DEF)?;
         meta.get("schema")?.map(|row| row.value())
     };
     if let Some(found) = known.filter(|found| *found > SCHEMA) {
@@ -100,18 +99,18 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
         let path = shared.file.clone().unwrap_or_default();
         return Err(StoreError::NewerSchema { path, found, known: SCHEMA });
     }
-    tables::make(&txn)?;
-    txn.open_table(META)?.insert("schema", SCHEMA)?;
+    schema::make_tables(&txn)?;
+    txn.open_table(META::DEF)?.insert("schema", SCHEMA)?;
     bring_operators_over(&txn)?;
     let kept: Option<[u8; 32]> = {
-        let secrets = txn.open_table(SECRETS)?;
+        let secrets = txn.open_table(SECRETS::DEF)?;
         secrets.get("seed")?.and_then(|row| row.value().try_into().ok())
     };
     let seed = match kept {
         Some(seed) => seed,
         None => {
             let seed: [u8; 32] = shared.random();
-            txn.open_table(SECRETS)?.insert("seed", seed.as_slice())?;
+            txn.open_table(SECRETS::DEF)?.insert("seed", seed.as_slice())?;
             seed
         }
     };
@@ -122,8 +121,8 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
 
 /// Schema 1 had a table of operators' keys, each of which may do everything; they are records now.
 fn bring_operators_over(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
-    let mut operators = txn.open_table(OPERATORS)?;
-    let mut records = txn.open_table(RECORDS)?;
+    let mut operators = txn.open_table(OPERATORS::DEF)?;
+    let mut records = txn.open_table(RECORDS::DEF)?;
     while let Some((hash, made_ms)) = operators.pop_first()? {
         let (hash, made_ms) = (hash.value(), made_ms.value());
         let key = OperatorKey {
@@ -184,8 +183,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let old = Database::create(dir.path().join(FILE)).unwrap();
         let txn = old.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert("schema", 1).unwrap();
-        txn.open_table(OPERATORS).unwrap().insert([7; 32], 5).unwrap();
+        txn.open_table(META::DEF).unwrap().insert("schema", 1).unwrap();
+        txn.open_table(OPERATORS::DEF).unwrap().insert([7; 32], 5).unwrap();
         txn.commit().unwrap();
         drop(old);
         for _ in 0..2 {

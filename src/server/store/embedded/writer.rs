@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, Durability, ReadableTable};
+use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -29,8 +29,8 @@ const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
 
 /// The transaction of one batch, with what comes out of it.
-pub struct Batch<'a> {
-    pub txn: &'a Tables,
+pub struct Batch<'a, 't> {
+    pub txn: &'a Tables<'t>,
     pub shared: &'a Shared,
     /// The last commit number given out.
     pub commit: u64,
@@ -49,7 +49,7 @@ pub struct Batch<'a> {
 /// One unit of work, with its answer.
 pub trait Job: Send {
     /// Does it; an error means that the whole batch is lost.
-    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError>;
+    fn apply(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError>;
     /// How many events it brings; at least 1.
     fn weight(&self) -> usize;
     /// Called after the commit, or with what went wrong.
@@ -67,7 +67,7 @@ pub struct Task<T, F> {
 impl<T, F> Task<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+    F: FnOnce(&mut Batch<'_, '_>) -> Result<T, StoreError> + Send + 'static,
 {
     pub fn boxed(weight: usize, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
@@ -78,9 +78,9 @@ where
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send,
+    F: FnOnce(&mut Batch<'_, '_>) -> Result<T, StoreError> + Send,
 {
-    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else { return Ok(()) };
         match work(batch) {
             Err(error) if error.is_disk() => Err(error),
@@ -170,7 +170,8 @@ impl Writer {
 
     fn batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Fed>, StoreError> {
         let (db, mut fed) = self.database()?;
-        let txn = Tables::new(db.begin_write()?);
+        let whole = db.begin_write()?;
+        let txn = Tables::new(&whole);
         let commit = txn.rows(META)?.get("commit")?.map_or(0, |row| row.value());
         let mut batch = Batch {
             txn: &txn,
@@ -189,24 +190,25 @@ impl Writer {
         let Batch { commit, fed: of_batch, dirty, events, .. } = batch;
         if dirty {
             txn.open_table(META)?.insert("commit", commit)?;
-            self.commit(txn)?;
+            let in_journal = match &mut self.journal {
+                Some(journal) => journal.append(&txn)?,
+                None => false,
+            };
+            drop(txn);
+            self.commit(whole, in_journal)?;
             self.shared.stats.commits.fetch_add(1, Ordering::Relaxed);
             self.shared.stats.events.fetch_add(events, Ordering::Relaxed);
         } else {
-            txn.into_inner().abort()?;
+            drop(txn);
+            whole.abort()?;
         }
         self.fed_commit = commit;
         fed.extend(of_batch);
         Ok(fed)
     }
 
-    /// On disk in the journal and in the database's memory; or, where the journal has no room, in the database's file.
-    fn commit(&mut self, txn: Tables) -> Result<(), StoreError> {
-        let in_journal = match &mut self.journal {
-            Some(journal) => journal.append(&txn)?,
-            None => false,
-        };
-        let mut txn = txn.into_inner();
+    /// What is in the journal need not be in the database's file yet; and without a place in the journal, all must.
+    fn commit(&mut self, mut txn: WriteTransaction, in_journal: bool) -> Result<(), StoreError> {
         if in_journal {
             txn.set_durability(Durability::None)?;
         }
