@@ -203,7 +203,8 @@ fn item(rng: &mut Rng, size: Size, number: Number) -> Item {
         1 => What::State,
         _ => What::Action,
     };
-    let is_brief = what == What::Action && rng.usize(..50) == 0;
+    // Not in a small run: what a connected display lets expire ends after 30 s of grace.
+    let is_brief = what == What::Action && rng.usize(..50) == 0 && size.commands >= 10_000;
     // What the broker carries to a display that was just removed is no publish that was refused: it is a dead letter.
     let by_broker = rng.usize(..10) == 0 && !size.travels_alone(&address);
     let padding = match address.split_once('/') {
