@@ -16,7 +16,7 @@
 //! Rejected: `axum::serve`. It has no limit on the time of a request's head, no cap on connections, and its upgrade
 //! keeps 130 KB of buffers for each socket.
 
-mod accept;
+pub mod accept;
 mod access;
 mod backoff;
 pub mod directory;

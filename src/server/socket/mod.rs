@@ -18,7 +18,7 @@
 
 mod credentials;
 mod ending;
-mod reader;
+pub mod reader;
 mod run;
 
 use std::{sync::Arc, time::Instant};
