@@ -345,7 +345,15 @@ mod tests {
     #[test]
     fn the_dashboard_asks_only_for_what_is_told() {
         let metrics = Metrics::default();
+        // What has labels is told once it happened.
+        metrics.published(By::Http, &Ok(Vec::new()), Duration::ZERO);
+        metrics.receipt(Status::Done, Some(Instant::now()), Instant::now());
+        metrics.request("GET", "/healthz", 200, Duration::ZERO);
+        metrics.socket_closed(None);
+        metrics.refused("http", "token");
         metrics.webhook_posted("to", "taken");
+        metrics.webhook_waits("to", 1);
+        metrics.webhook_dropped("to", 1);
         let more = crate::server::ingest::Told::default().text() + &crate::server::tasks::Calls::default().text();
         let text = metrics.text(&Counts::default(), &Stats::default(), &more);
         let mut told = std::collections::BTreeSet::new();

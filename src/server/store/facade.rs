@@ -26,6 +26,12 @@ pub struct Options {
 }
 
 /// An engine. What each method promises stands here once; the contract suite holds every engine to it.
+///
+/// Groups may change while events are in flight. A command reaches the displays that are members when it is published,
+/// and each of them owes a receipt for it from then on. So a display that joins gets the group's state with its next
+/// [`Store::backlog`] (and may answer for it), and no action that was published before; a display that leaves still gets
+/// and owes the actions that were accepted for it; the group's state is not its state any more, and ends as `superseded`
+/// where it still waited.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// Maps of this process, gone with it.

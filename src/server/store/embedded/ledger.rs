@@ -173,8 +173,8 @@ pub fn has_row(rows: &impl Rows, id: &str, display: &DisplayId) -> Result<bool, 
 pub struct View {
     pub state: Vec<Arc<Committed>>,
     pub pending_actions: Vec<Arc<Committed>>,
-    /// State that waits and lost.
-    lost: Vec<u64>,
+    /// State that waits and lost, and why.
+    lost: Vec<(u64, &'static str)>,
     /// Actions that it was given too often.
     poison: Vec<u64>,
 }
@@ -219,7 +219,9 @@ pub fn view(
         let (commit, (expires_ms, queue)) = (key.value().1, value.value());
         if queue != ACTION {
             if winners.get(queue).is_some_and(|winner| winner.commit > commit) {
-                view.lost.push(commit);
+                view.lost.push((commit, words::SUPERSEDED));
+            } else if load(rows, commit)?.is_some_and(|event| !addresses.contains(&event.address)) {
+                view.lost.push((commit, words::LEFT));
             }
         } else if expires_ms == 0 || expires_ms > now_ms {
             let given = attempts.get((display.as_str(), commit))?.map_or(0, |row| row.value());
@@ -243,8 +245,8 @@ pub fn backlog(batch: &mut Batch<'_, '_>, display: &DisplayId, now_ms: u64) -> R
     let limits = &batch.shared.limits;
     let view = view(batch.txn, &row.addresses(display), display, limits, now_ms)?;
     let mut settled = Vec::new();
-    for commit in view.lost {
-        settled.extend(supersede(batch, commit, display, now_ms)?);
+    for (commit, why) in view.lost {
+        settled.extend(settle_own(batch, commit, display, Status::Superseded, why, now_ms)?);
     }
     for commit in view.poison {
         let error = words::poison(limits.attempts);
