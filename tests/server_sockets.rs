@@ -168,7 +168,7 @@ async fn in_process(
     let trust = Arc::new(Trust::new(JwtKeys::default()));
     let (directory, follower) = Directory::open(store.clone(), trust, Vec::new()).await.unwrap();
     let tickets = TicketStore::Store(store.clone());
-    let parts = Parts { store: store.clone(), feed, tickets, directory, follower, amqp: None };
+    let parts = Parts { store: store.clone(), feed, tickets, directory, follower, amqp: None, celery: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pikiosk::event::frame::Resume;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +23,7 @@ use crate::{
         Peer, To,
         pikiosk::{Pikiosk, token},
     },
-    support::socket::{End, Socket},
+    support::{hearer::Hearer, socket::End},
     table::{Better::Less, Table},
 };
 
@@ -40,8 +39,11 @@ pub async fn slow(server: &Pikiosk, options: &Options, table: &mut Table) {
     let mut crowd = Crowd::new();
     crowd.grow(server, OTHERS).await;
     let deaf = Rc::new(Deafness::default());
-    let hundred: Vec<_> = join_all((OTHERS..OTHERS + DEAF).map(|number| Hearer::open(server, number))).await;
-    let hundred: Vec<_> = hundred.into_iter().map(|hearer| spawn_local(hearer.listen(Rc::clone(&deaf)))).collect();
+    let mut hundred = Vec::new();
+    for number in OTHERS..OTHERS + DEAF {
+        let hearer = Hearer::open(server.address, &token(number)).await;
+        hundred.push(spawn_local(listen(hearer, Rc::clone(&deaf))));
+    }
 
     let seconds = if options.quick { 8 } else { 20 };
     let all_read = phase(server, &crowd, seconds).await;
@@ -52,11 +54,19 @@ pub async fn slow(server: &Pikiosk, options: &Options, table: &mut Table) {
     table.add(name, "slow: p99 of 900 while 100 never read", some_deaf, ("ms", Less, ""));
     table.add(name, "slow: it rises by", (some_deaf / all_read - 1.0) * 100.0, ("%", Less, "< 20"));
 
-    let ends =
-        join_all(hundred.into_iter().map(|task| async { task.await.expect("no reader panics").end(server).await }));
-    let ends: Vec<(End, u64)> = ends.await;
-    let cut = ends.iter().filter(|(end, _)| !matches!(end, End::Refused(_))).count();
-    let told = ends.iter().filter(|(end, _)| matches!(end, End::Closed(4001, _))).count();
+    let ends = hundred.into_iter().enumerate().map(|(n, task)| async move {
+        let mut hearer = task.await.expect("no reader panics");
+        let end = hearer.hear_all(QUIET).await;
+        if end.is_some() {
+            let resumed = hearer.come_back(server.address, &token(OTHERS + n)).await;
+            assert!(resumed.recovered.values().all(|recovered| *recovered), "{resumed:?}");
+            hearer.hear_all(QUIET).await;
+        }
+        (end, hearer.heard)
+    });
+    let ends: Vec<(Option<End>, u64)> = join_all(ends).await;
+    let cut = ends.iter().filter(|(end, _)| end.is_some()).count();
+    let told = ends.iter().filter(|(end, _)| matches!(end, Some(End::Closed(4001, _)))).count();
     let ticks = seconds * 1000 / PACE.as_millis() as u64;
     let published = 2 * ticks * (1 + FILLERS as u64);
     let lost: u64 = ends.iter().map(|(_, heard)| published.saturating_sub(*heard)).sum();
@@ -91,6 +101,9 @@ async fn phase(server: &Pikiosk, crowd: &Crowd, seconds: u64) -> f64 {
     crate::speed::percentiles(&crowd.times()).1
 }
 
+/// So long nothing came: all is heard.
+const QUIET: Duration = Duration::from_secs(3);
+
 /// Tells the hundred to stop reading.
 #[derive(Debug, Default)]
 struct Deafness {
@@ -105,65 +118,17 @@ impl Deafness {
     }
 }
 
-/// A client that keeps its positions, as a good one does.
-struct Hearer {
-    number: usize,
-    socket: Socket,
-    positions: Resume,
-    heard: u64,
-}
-
-impl Hearer {
-    async fn open(server: &Pikiosk, number: usize) -> Hearer {
-        let mut socket = Socket::open(server.address, &token(number)).await.expect("the socket opens");
-        let hello = socket.hello().await.expect("a hello");
-        let positions = Resume { positions: hello.positions.into_iter().collect(), ..Resume::default() };
-        socket.resume(&positions).await.expect("it is resumed");
-        Hearer { number, socket, positions, heard: 0 }
-    }
-
-    async fn listen(mut self, deaf: Rc<Deafness>) -> Hearer {
-        loop {
-            let begins = deaf.begins.notified();
-            if deaf.is.get() {
-                return self;
-            }
-            tokio::select! {
-                () = begins => return self,
-                heard = self.hear() => if let Err(end) = heard { panic!("a socket that reads ended: {end:?}") },
-            }
+/// Reads until it is to become deaf.
+async fn listen(mut hearer: Hearer, deaf: Rc<Deafness>) -> Hearer {
+    loop {
+        let begins = deaf.begins.notified();
+        if deaf.is.get() {
+            return hearer;
         }
-    }
-
-    /// Takes one event; a gap in its address is an error of the server's.
-    async fn hear(&mut self) -> Result<(), End> {
-        let event = self.socket.take().await?;
-        let (Some(address), Some(position)) = (event.subject, event.position) else { return Ok(()) };
-        let known = self.positions.positions.insert(address.clone(), position.clone());
-        if let Some(known) = known {
-            assert_eq!(position.offset, known.offset + 1, "{address}: in order, without a gap");
+        tokio::select! {
+            () = begins => return hearer,
+            heard = hearer.hear() => if let Err(end) = heard { panic!("a socket that reads ended: {end:?}") },
         }
-        self.heard += 1;
-        Ok(())
-    }
-
-    /// Reads what is left, comes back, reads what it missed. Returns how the socket ended and how much it heard in all.
-    async fn end(mut self, server: &Pikiosk) -> (End, u64) {
-        let quiet = Duration::from_secs(3);
-        let end = loop {
-            match tokio::time::timeout(quiet, self.hear()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(end)) => break end,
-                Err(_) => return (End::Refused(0), self.heard),
-            }
-        };
-        let mut socket = Socket::open(server.address, &token(self.number)).await.expect("it may come back");
-        socket.hello().await.expect("a hello");
-        let resumed = socket.resume(&self.positions).await.expect("it is resumed");
-        assert!(resumed.recovered.values().all(|recovered| *recovered), "{resumed:?}");
-        self.socket = socket;
-        while let Ok(Ok(())) = tokio::time::timeout(quiet, self.hear()).await {}
-        (end, self.heard)
     }
 }
 

@@ -25,7 +25,6 @@ mod durable;
 mod hostile;
 mod options;
 mod peers;
-#[expect(dead_code, reason = "the tests stop it, a bench only ends it")]
 #[path = "../../tests/support/redis.rs"]
 mod redis_server;
 mod scale;
@@ -35,6 +34,8 @@ mod support;
 mod table;
 mod usage;
 mod wire;
+
+use std::path::Path;
 
 use futures_util::future::LocalBoxFuture;
 use options::Options;
@@ -48,6 +49,8 @@ fn main() {
         eprintln!("{problem}\n{}", options::USAGE);
         std::process::exit(2);
     });
+    // On a real disk: a folder in memory would make an fsync free, also for Redis.
+    tempfile::env::override_temp_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("nothing asked for it before");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut table = Table::default();
     let before = usage::load();
@@ -62,9 +65,7 @@ fn main() {
 
 /// Every part begins with a fresh server, in a folder of its own.
 fn measure(name: &str, options: &Options, runtime: &Runtime, table: &mut Table) {
-    // On a real disk: a folder in memory would make an fsync free.
-    let folder =
-        || tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let folder = || tempfile::Builder::new().prefix("bench-").tempdir().expect("a folder");
     let run = |part: LocalBoxFuture<'_, ()>| LocalSet::new().block_on(runtime, part);
     let start = |folder: &TempDir| {
         let peer = peers::start(name, folder.path(), options);

@@ -23,7 +23,7 @@ pub struct Options {
     pub python: Option<PathBuf>,
 }
 
-pub const PEERS: [&str; 6] = ["memory", "disk", "nats", "mosquitto", "nchan", "tornado"];
+pub const PEERS: [&str; 7] = ["memory", "disk", "redis", "nats", "mosquitto", "nchan", "tornado"];
 
 impl Options {
     /// # Errors

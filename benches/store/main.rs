@@ -114,11 +114,11 @@ fn durable(dir: &Path) {
     let payload = vec![b'x'; 1024];
     let dir = tempfile::tempdir_in(dir).expect("a directory");
     let bare = bare_loop(&dir.path().join("bare"), &payload);
-    let (store, events, commits) = publishers(&dir.path().join("data"));
+    let (store, a_commit, cpu) = publishers(&dir.path().join("data"));
     println!("  a bare loop that appends and syncs: {bare:8.0} writes/s");
     println!(
-        "  64 publishers on the store:         {store:8.0} publishes/s, {:.1} a commit, {:.2} of the bare loop",
-        events / commits,
+        "  64 publishers on the store:         {store:8.0} publishes/s, {a_commit:.1} a commit, {cpu:.1} us of the \
+         writer's processor a publish, {:.2} of the bare loop",
         store / bare
     );
 }
@@ -168,6 +168,16 @@ fn bare_loop(path: &Path, payload: &[u8]) -> f64 {
     f64::from(count) / SECONDS.as_secs_f64()
 }
 
+/// Processor time of the store's writer so far, in seconds.
+fn writer_cpu() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let read = |path: &Path, name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+    let writers = tasks.filter(|task| read(&task.path(), "comm").trim() == "store-writer");
+    let nanos = writers.filter_map(|task| read(&task.path(), "schedstat").split(' ').next()?.parse::<f64>().ok());
+    nanos.sum::<f64>() / 1e9
+}
+
+/// Publishes a second, publishes a commit, and the writer's microseconds of processor a publish.
 fn publishers(data: &Path) -> (f64, f64, f64) {
     let data = data.to_owned();
     runtime().block_on(async move {
@@ -200,9 +210,9 @@ fn publishers(data: &Path) -> (f64, f64, f64) {
         for task in tasks {
             task.await.expect("a publisher");
         }
-        let stats = store.stats();
+        let (stats, cpu) = (store.stats(), writer_cpu());
         store.close().await;
         let (events, commits) = (stats.events as f64, stats.commits as f64);
-        (events / SECONDS.as_secs_f64(), events, commits)
+        (events / SECONDS.as_secs_f64(), events / commits, cpu / events * 1e6)
     })
 }

@@ -367,9 +367,10 @@ fn not_shown(bad: usize, pending: &[String]) -> String {
 #[cfg(feature = "server")]
 fn start_hint(error: &OpenError) -> String {
     match error {
-        OpenError::KeyFile { source, .. } | OpenError::Data { source, .. } | OpenError::StoreFile { source, .. } => {
-            io_hint(source)
-        }
+        OpenError::KeyFile { source, .. }
+        | OpenError::Data { source, .. }
+        | OpenError::StoreFile { source, .. }
+        | OpenError::WebhookSecret { source, .. } => io_hint(source),
         OpenError::Key { .. } | OpenError::Keys { .. } => {
             "change this [[auth.jwt]] of server.toml; pikiosk config show server tells where it is from".to_owned()
         }
@@ -380,6 +381,7 @@ fn start_hint(error: &OpenError) -> String {
             "write tickets.redis such as redis://127.0.0.1:6379/0 (rediss:// for TLS)".to_owned()
         }
         OpenError::Rabbit { key, .. } => format!("change [{key}] of server.toml; the broker itself may be down"),
+        OpenError::Celery { .. } => "change [celery] of server.toml; broker and back end may be down".to_owned(),
         OpenError::Store { source } => match source {
             StoreError::Locked(_) => "end the other server, or give --data another folder".to_owned(),
             StoreError::NewerSchema { .. } => "the folder belongs to a newer pikiosk".to_owned(),
@@ -390,6 +392,10 @@ fn start_hint(error: &OpenError) -> String {
             StoreError::DiskFull => "the disk is full: make room, then try again".to_owned(),
             StoreError::Unreachable(_) => {
                 "is that Redis running, and are address, user and password in store.url right?".to_owned()
+            }
+            StoreError::Forbidden(_) => {
+                "assets/redis.acl of the source holds the user it needs; are user and password in store.url right?"
+                    .to_owned()
             }
             StoreError::TooOld { .. } => "use Redis 6.2 or newer, or Valkey".to_owned(),
             _ => "look at the disk and at the rights of the data folder, then try again".to_owned(),

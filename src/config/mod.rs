@@ -32,6 +32,7 @@ mod server_amqp;
 mod server_auth;
 mod server_celery;
 mod server_store;
+mod server_webhooks;
 mod shape;
 mod show;
 
@@ -48,6 +49,7 @@ pub use server_amqp::AmqpSettings;
 pub use server_auth::{Algorithm, AuthSettings, JwtKey, JwtKeySource};
 pub use server_celery::{CeleryBackend, CeleryBroker, CelerySettings};
 pub use server_store::{RedisSettings, StoreKind, StoreSettings};
+pub use server_webhooks::WebhookSettings;
 pub use show::Shown;
 
 use merged::Merged;

@@ -16,6 +16,7 @@ use super::{
     server_auth::{AuthFile, AuthSettings},
     server_celery::{CeleryFile, CelerySettings},
     server_store::{self, StoreFile, StoreSettings},
+    server_webhooks::{WebhookFile, WebhookSettings},
 };
 
 /// The settings of the event server.
@@ -33,13 +34,16 @@ pub struct ServerSettings {
     /// The workers that `kiosk.call` reaches.
     pub celery: Option<CelerySettings>,
     pub limits: Limits,
+    /// One JSON line on stdout for each request and socket.
+    pub access_log: bool,
+    pub webhooks: Vec<WebhookSettings>,
     _sole: Sole,
 }
 
 /// The address of the Redis may carry a password: it stays out of logs.
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, _sole } = self;
+        let Self { listen, data, store, tickets_redis, auth, amqp, celery, limits, access_log, webhooks, _sole } = self;
         f.debug_struct("ServerSettings")
             .field("listen", listen)
             .field("data", data)
@@ -49,6 +53,8 @@ impl fmt::Debug for ServerSettings {
             .field("amqp", amqp)
             .field("celery", celery)
             .field("limits", limits)
+            .field("access_log", access_log)
+            .field("webhooks", webhooks)
             .finish()
     }
 }
@@ -147,6 +153,10 @@ pub struct ServerFile {
     celery: CeleryFile,
     /// What the server takes from one client, and keeps for one.
     limits: Limits,
+    /// What is written down of those who come.
+    log: LogFile,
+    /// Who is told what happens, one [[webhooks]] for each.
+    webhooks: Vec<WebhookFile>,
 }
 
 impl Default for ServerFile {
@@ -160,8 +170,17 @@ impl Default for ServerFile {
             amqp: AmqpFile::default(),
             celery: CeleryFile::default(),
             limits: Limits::default(),
+            log: LogFile::default(),
+            webhooks: Vec::new(),
         }
     }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct LogFile {
+    /// true: one JSON line on standard output for each request, and each WebSocket that opens or ends. Never a token.
+    access: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -183,7 +202,7 @@ impl Document for ServerSettings {
     type File = ServerFile;
 
     fn every_key() -> ServerFile {
-        ServerFile { auth: AuthFile::every_key(), ..ServerFile::default() }
+        ServerFile { auth: AuthFile::every_key(), webhooks: vec![WebhookFile::default()], ..ServerFile::default() }
     }
 
     fn from_file(file: ServerFile, refusals: &mut Refusals<'_>) -> Option<Self> {
@@ -200,6 +219,8 @@ impl Document for ServerSettings {
         let auth = file.auth.settings(refusals);
         let amqp = file.amqp.settings(refusals);
         let celery = file.celery.settings(refusals);
+        let webhooks = file.webhooks.into_iter().enumerate();
+        let webhooks = webhooks.filter_map(|(n, webhook)| webhook.settle(n, refusals)).collect();
         Some(Self {
             listen: listen?,
             data: PathBuf::from(file.data),
@@ -209,6 +230,8 @@ impl Document for ServerSettings {
             amqp,
             celery,
             limits: file.limits,
+            access_log: file.log.access,
+            webhooks,
             _sole: Sole,
         })
     }

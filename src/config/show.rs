@@ -49,6 +49,8 @@ fn hidden(value: Value, of: &Key) -> Value {
 /// An address may carry a password (`redis://user:password@host`).
 fn without_password(text: String) -> String {
     match Url::parse(&text) {
+        // `sentinel_password` stands in the query.
+        Ok(url) if url.query_pairs().any(|(name, _)| name.contains("password")) => HIDDEN.to_owned(),
         Ok(mut url) if url.password().is_some() => match url.set_password(Some("hidden")) {
             Ok(()) => url.into(),
             Err(()) => HIDDEN.to_owned(),

@@ -32,9 +32,45 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_free_kb: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_total_kb: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature_c: Option<f64>,
+    /// The supply gives too little: a weak adapter or a thin cable, behind most faults that nothing explains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under_voltage: Option<bool>,
+    /// It did since the machine started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under_voltage_seen: Option<bool>,
+    /// The processor is slowed down, by heat or by the voltage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wifi: Option<Wifi>,
+    /// SHA-256 of the PNG of the frame that followed what was shown last, as in its receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_sha256: Option<String>,
+    /// The board, such as `Raspberry Pi 3 Model B Rev 1.2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The operating system, such as `Debian GNU/Linux 13 (trixie)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     /// How often Firefox was started since the supervisor was.
     pub browser_starts: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+}
+
+/// A wireless network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Wifi {
+    /// Such as `wlan0`.
+    pub interface: String,
+    /// The network it is in, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssid: Option<String>,
+    /// Below -75 pages load slowly, below -85 not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_dbm: Option<i32>,
 }

@@ -17,6 +17,7 @@
 //! keeps 130 KB of buffers for each socket.
 
 mod accept;
+mod access;
 mod backoff;
 pub mod directory;
 mod expiry;
@@ -27,13 +28,16 @@ pub mod ingest;
 mod metrics;
 pub mod open;
 pub mod outbound;
+mod presence;
 pub mod publishing;
 mod rabbit;
 pub mod session;
 pub mod settings;
 pub mod socket;
 pub mod store;
+pub mod tasks;
 pub mod tickets;
+pub mod webhooks;
 mod witness;
 
 use std::{
@@ -69,6 +73,8 @@ pub struct Parts {
     pub follower: Follower,
     /// The broker that events are taken from.
     pub amqp: Option<ingest::amqp::Source>,
+    /// The workers that `kiosk.call` reaches.
+    pub celery: Option<tasks::Celery>,
 }
 
 /// What every handler and socket shares.
@@ -83,6 +89,8 @@ pub struct App {
     pub settings: Settings,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
+    /// Where `kiosk.call` goes.
+    pub calls: tasks::Calls,
     pub goodbye: Goodbye,
     pub witness: Arc<Witness>,
     /// Connections and sockets, so that the end of the server can wait for them.
@@ -118,7 +126,7 @@ impl App {
 /// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
-    let witness = Arc::new(Witness::default());
+    let witness = Arc::new(Witness::new(settings.access_log, settings.webhooks.clone()));
     let (hub, hub_task) = HubHandle::start(
         parts.feed,
         caps,
@@ -126,6 +134,10 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         witness.clone(),
     );
     let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    // Not among `tasks`: sockets that end still have calls to drop.
+    let workers = TaskTracker::new();
+    let calls = parts.celery.map(|celery| celery.start(&workers, &stop)).unwrap_or_default();
     let app = Arc::new(App {
         store: parts.store.clone(),
         hub,
@@ -134,16 +146,19 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         directory: parts.directory,
         settings,
         broker: Arc::default(),
+        calls,
         goodbye: Goodbye::default(),
-        witness,
+        witness: witness.clone(),
         tasks: tasks.clone(),
     });
-    let stop = CancellationToken::new();
     let intake = parts
         .amqp
         .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
+    let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));
+    let claims = witness.claims(&app.store).map(|claims| tokio::spawn(claims.run(app.clone(), stop.clone())));
+    witness.webhooks.start(&witness, app.store.randomness(), &stop, &tasks);
     let caps = accept::Caps {
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
@@ -165,7 +180,12 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections did not end in time");
     }
-    let _ = tokio::join!(expiry, follower);
+    let _ = tokio::join!(expiry, follower, presence);
+    if let Some(claims) = claims {
+        let _ = claims.await;
+    }
+    workers.close();
+    let _ = tokio::time::timeout(GOODBYE, workers.wait()).await;
     if let Some(intake) = intake {
         let abort = intake.abort_handle();
         if tokio::time::timeout(GOODBYE, intake).await.is_err() {

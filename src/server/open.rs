@@ -8,7 +8,9 @@ use super::{
     ingest,
     rabbit::RabbitError,
     store::{self, Store, StoreError},
+    tasks::{Celery, TasksError},
     tickets::{RedisTickets, TicketStore},
+    webhooks::{self, Webhook},
 };
 use crate::{
     auth::{
@@ -39,8 +41,12 @@ pub enum OpenError {
     Redis { problem: String },
     #[error("use the RabbitMQ of `{key}`")]
     Rabbit { key: &'static str, source: RabbitError },
+    #[error("use the table [celery]")]
+    Celery { source: TasksError },
     #[error("read {} of `[store]`", path.display())]
     StoreFile { path: PathBuf, source: io::Error },
+    #[error("read the secret of the webhook to {host} from {}", path.display())]
+    WebhookSecret { host: String, path: PathBuf, source: io::Error },
     #[error("open the store")]
     Store { source: StoreError },
 }
@@ -70,6 +76,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         }
     }
     let keys = JwtKeys::new(keys).map_err(|source| OpenError::Keys { source })?;
+    let webhooks = configured.webhooks.iter().map(webhook).collect::<Result<Vec<_>, _>>()?;
     let limits = &configured.limits;
     let store_limits = store::Limits {
         history_events: limits.history_events.into(),
@@ -96,6 +103,8 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     };
     let amqp = configured.amqp.as_ref().map(ingest::amqp::Source::new).transpose();
     let amqp = amqp.map_err(|source| OpenError::Rabbit { key: "amqp", source })?;
+    let celery = configured.celery.as_ref().map(|celery| Celery::new(celery, random::fill)).transpose();
+    let celery = celery.map_err(|source| OpenError::Celery { source })?;
     let operator_key = configured.data.join(OPERATOR_KEY);
     let trust = Arc::new(Trust::new(keys));
     let (directory, follower) = Directory::open(store.clone(), trust, sources).await.map_err(failed)?;
@@ -109,13 +118,15 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         frame_bytes: as_size(limits.frame_bytes),
         publish_bytes: as_size(limits.publish_bytes),
         handshake: limits.handshake(),
+        access_log: configured.access_log,
+        webhooks,
         goodbye: limits.goodbye(),
         socket_queue: as_size(limits.socket_queue),
         sockets_per_user: as_size(limits.sockets_per_address),
         connections_per_ip: as_size(limits.connections_per_ip),
         ..Settings::default()
     };
-    let parts = Parts { store, feed, tickets, directory, follower, amqp };
+    let parts = Parts { store, feed, tickets, directory, follower, amqp, celery };
     Ok(Opened { settings, parts, operator_key, key_is_new })
 }
 
@@ -134,6 +145,19 @@ fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::Re
 enum Key {
     Here(JwtKey),
     Fetched(jwks::Source),
+}
+
+fn webhook(configured: &config::WebhookSettings) -> Result<Webhook, OpenError> {
+    let path = &configured.secret_file;
+    let failed = |source| {
+        let host = configured.url.host_str().unwrap_or_default().to_owned();
+        OpenError::WebhookSecret { host, path: path.clone(), source }
+    };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let secret = webhooks::secret(text.strip_suffix('\n').unwrap_or(&text));
+    let secret = secret.ok_or_else(|| failed(io::Error::other("it is empty, or not Base64 behind whsec_")))?;
+    let kinds = configured.events.iter().filter_map(|name| webhooks::Kind::from_name(name)).collect();
+    Ok(Webhook { url: configured.url.clone(), kinds, secret })
 }
 
 fn key(configured: &config::JwtKey) -> Result<Key, OpenError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::webhooks::Webhook;
 use crate::event::frame::FRAME_MAX;
 
 /// See each field. The store's bounds are in `store::Limits`.
@@ -23,6 +24,9 @@ pub struct Settings {
     pub publish_bytes: usize,
     /// A request's head, and with it a WebSocket's handshake, arrives within this.
     pub handshake: Duration,
+    /// One line on stdout for each request and socket.
+    pub access_log: bool,
+    pub webhooks: Vec<Webhook>,
     /// Over how long sockets are let go when the server ends, at most.
     pub goodbye: Duration,
     /// Events that may wait for one socket. A client that is further behind is better served by a resume.
@@ -50,6 +54,8 @@ impl Default for Settings {
             frame_bytes: FRAME_MAX,
             publish_bytes: 1024 * 1024,
             handshake: Duration::from_secs(10),
+            access_log: false,
+            webhooks: Vec::new(),
             goodbye: Duration::from_secs(10),
             socket_queue: 256,
             socket_queue_bytes: 1024 * 1024,

@@ -63,7 +63,8 @@ impl fmt::Display for Violation {
 struct Known {
     sent: Option<u64>,
     accepted: Option<u64>,
-    refused: bool,
+    /// Confirmed by the broker: the server stored it later.
+    by_broker: bool,
     places: BTreeSet<Place>,
 }
 
@@ -109,9 +110,9 @@ impl Judge<'_> {
                     Saw::Accepted(number, place) => {
                         let known = &mut self.known[*number as usize];
                         known.accepted.get_or_insert(entry.at);
+                        known.by_broker |= place.is_none();
                         known.places.extend(place.clone());
                     }
-                    Saw::Refused(number, _) => self.known[*number as usize].refused = true,
                     _ => {}
                 }
             }
@@ -148,17 +149,18 @@ impl Judge<'_> {
         }
     }
 
-    /// What was accepted before another was first sent stands before it in their address.
+    /// What was accepted before another was first sent stands before it in their address. What the broker confirmed is
+    /// stored later, so it is compared with its own kind.
     fn real_time(&mut self) {
-        let mut by_address: BTreeMap<(&str, &str), Vec<(u64, Number)>> = BTreeMap::new();
+        let mut ways: BTreeMap<(&str, &str, bool), Vec<(u64, Number)>> = BTreeMap::new();
         for (number, known) in self.known.iter().enumerate() {
             if let Some(place) = known.places.first() {
                 let number = Number::try_from(number).expect("a run is finite");
-                by_address.entry((&*place.address, &*place.epoch)).or_default().push((place.offset, number));
+                ways.entry((&*place.address, &*place.epoch, known.by_broker)).or_default().push((place.offset, number));
             }
         }
         let mut wrong = Vec::new();
-        for ((address, _), mut events) in by_address {
+        for ((address, ..), mut events) in ways {
             events.sort_unstable();
             // From the last to the first: nothing may have been sent after something behind it was accepted.
             let mut earliest: Option<(u64, Number)> = None;
@@ -282,7 +284,8 @@ impl Judge<'_> {
             return Some(format!("{display} shows e{shown} of {address}; the last ones are {last:?}"));
         }
         let of = |number: Number| &self.known[number as usize];
-        let newer = last.values().find(|(_, number)| of(*number).sent > of(shown).accepted);
+        let stored = of(shown).accepted.filter(|_| !of(shown).by_broker)?;
+        let newer = last.values().find(|(_, number)| of(*number).sent.is_some_and(|sent| sent > stored));
         newer.map(|(_, number)| format!("{display} shows e{shown}, and e{number} was sent after it was accepted"))
     }
 

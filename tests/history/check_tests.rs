@@ -44,6 +44,8 @@ fn items() -> Vec<Item> {
         address: address.to_owned(),
         what,
         is_brief: false,
+        padding: 0,
+        by_broker: false,
     };
     of.into_iter().enumerate().map(item).collect()
 }

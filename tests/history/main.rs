@@ -20,6 +20,7 @@
 
 mod check;
 mod check_tests;
+mod courier;
 mod display;
 mod log;
 mod plan;
@@ -28,6 +29,7 @@ mod publisher;
 mod reader;
 mod road;
 mod run;
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
@@ -36,6 +38,7 @@ mod world;
 use std::path::PathBuf;
 
 use plan::Size;
+use world::Setup;
 
 #[test]
 fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
@@ -48,11 +51,12 @@ fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
         publishers: 8,
     };
     let seed = number("PIKIOSK_SEED", usize::from(fastrand::u16(..)));
+    let setup = if std::env::var_os("PIKIOSK_REDIS").is_some() { Setup::Redis } else { Setup::Embedded };
     println!("seed {seed}");
     let folder = tempfile::Builder::new().prefix("history-").tempdir().unwrap();
     let binary = std::env::var_os("PIKIOSK_JUDGED").map_or_else(|| support::server::BINARY.into(), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (figures, violations) = runtime.block_on(run::run(seed as u64, size, folder.path(), &binary));
+    let (figures, violations) = runtime.block_on(run::run(seed as u64, size, setup, folder.path(), &binary));
     runtime.shutdown_background();
     println!("{figures:#?}");
     if !violations.is_empty() {

@@ -32,6 +32,10 @@ pub struct Item {
     pub what: What,
     /// An action that may well expire before its display is back.
     pub is_brief: bool,
+    /// Bytes that it carries besides: large ones fill the queues of those who do not read.
+    pub padding: usize,
+    /// Published through the broker, where there is one.
+    pub by_broker: bool,
 }
 
 /// The moment in its work at which a display dies.
@@ -108,6 +112,8 @@ pub struct Means {
     pub broker: bool,
     pub holes: bool,
     pub disk: bool,
+    /// Roads of servers to their store and broker.
+    pub back_roads: usize,
 }
 
 #[derive(Debug)]
@@ -192,13 +198,17 @@ fn item(rng: &mut Rng, size: Size, number: Number) -> Item {
         1 => What::State,
         _ => What::Action,
     };
-    Item { number, address, what, is_brief: what == What::Action && rng.usize(..50) == 0 }
+    let is_brief = what == What::Action && rng.usize(..50) == 0;
+    // What the broker carries to a display that was just removed is no publish that was refused: it is a dead letter.
+    let by_broker = rng.usize(..10) == 0 && !size.travels_alone(&address);
+    let padding = if address.starts_with("display/") { 0 } else { rng.usize(..6_000) };
+    Item { number, address, what, is_brief, padding, by_broker }
 }
 
 fn fault(rng: &mut Rng, size: Size, means: Means) -> Fault {
     let down_ms = rng.u64(0..1_500);
     let ms = rng.u64(200..3_000);
-    let road = rng.usize(..size.roads());
+    let road = rng.usize(..size.roads() + means.back_roads);
     let display = rng.usize(..size.displays);
     let node = rng.usize(..means.nodes);
     loop {
@@ -206,8 +216,8 @@ fn fault(rng: &mut Rng, size: Size, means: Means) -> Fault {
             0..4 => Fault::KillServer { node, down_ms },
             4..8 if means.power => Fault::CutPower { node, down_ms },
             8..12 if means.store => Fault::KillStore { down_ms },
-            12..14 if means.broker => Fault::KillBroker { down_ms },
-            14..16 if means.disk => Fault::FullDisk { ms },
+            12..13 if means.broker => Fault::KillBroker { down_ms },
+            13..16 if means.disk => Fault::FullDisk { ms },
             16..50 => {
                 let when = [Death::Now, Death::Begun, Death::Acted, Death::Kept, Death::Said][rng.usize(..5)];
                 Fault::KillDisplay { display, when, down_ms }

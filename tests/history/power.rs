@@ -42,30 +42,29 @@ impl Power {
         }
     }
 
-    /// Puts `file` of a process that was killed into a state that a power cut may leave. Returns how many of the sectors
-    /// that were not synced are on the disk, and of how many.
-    pub fn cut(&self, name: &str, file: &Path, rng: &mut Rng) -> io::Result<(usize, usize)> {
+    /// Puts `file` of a process that was killed into a state that a power cut may leave.
+    pub fn cut(&self, name: &str, file: &Path, rng: &mut Rng) -> io::Result<Cut> {
         let base = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
         let synced = self.folder.join(name).join(format!("{base}.synced"));
         let waiting = self.folder.join(name).join(format!("{base}.waiting"));
         let disk = File::options().write(true).open(&synced)?;
         // Sometimes all of it, sometimes none: both are common.
         let odds = [0, 20, 50, 80, 100][rng.usize(..5)];
-        let (mut kept, mut all) = (0, 0);
+        let mut cut = Cut::default();
         for record in records(&fs::read(&waiting)?) {
             match record {
                 Record::Size(size) => {
-                    all += 1;
+                    cut.all += 1;
                     if rng.u8(..100) < odds {
-                        kept += 1;
+                        cut.kept += 1;
                         disk.set_len(size)?;
                     }
                 }
                 Record::Bytes(at, bytes) => {
                     for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-                        all += 1;
+                        cut.all += 1;
                         if rng.u8(..100) < odds {
-                            kept += 1;
+                            cut.kept += 1;
                             disk.write_all_at(sector, at + (number * SECTOR) as u64)?;
                         }
                     }
@@ -74,8 +73,30 @@ impl Power {
         }
         fs::copy(&synced, file)?;
         fs::write(&waiting, b"")?;
-        Ok((kept, all))
+        Ok(cut)
     }
+
+    /// The same for a file that is only appended to: a file system that orders its writes leaves a part of the tail.
+    pub fn cut_tail(&self, name: &str, file: &Path, rng: &mut Rng) -> io::Result<Cut> {
+        let base = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        let synced = self.folder.join(name).join(format!("{base}.synced"));
+        let waiting = self.folder.join(name).join(format!("{base}.waiting"));
+        let sure = fs::metadata(&synced)?.len();
+        let length = fs::metadata(file)?.len();
+        let end = rng.u64(sure.min(length)..=length);
+        File::options().write(true).open(file)?.set_len(end)?;
+        fs::copy(file, &synced)?;
+        fs::write(&waiting, b"")?;
+        Ok(Cut { kept: usize::try_from(end - sure).unwrap_or(0), all: usize::try_from(length - sure).unwrap_or(0) })
+    }
+}
+
+/// What was written and not synced when the power went: sectors, or bytes of a tail.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cut {
+    /// How many of them are on the disk.
+    pub kept: usize,
+    pub all: usize,
 }
 
 enum Record<'a> {

@@ -44,13 +44,13 @@ impl Publisher {
         let mut items = items.into_iter().peekable();
         while let Some(first) = items.next() {
             let is_single = self.size.travels_alone(&first.address);
-            let mut batch = vec![self.event(&first)];
+            let mut batch = vec![(first.number, event(&first, self.now_ms))];
             let wanted = self.rng.usize(1..8);
             while !is_single
                 && batch.len() < wanted
                 && let Some(next) = items.next_if(|next| !self.size.travels_alone(&next.address))
             {
-                batch.push(self.event(&next));
+                batch.push((next.number, event(&next, self.now_ms)));
             }
             let fresh = batch.len();
             if self.rng.usize(..20) == 0 && !is_single && !done.is_empty() {
@@ -67,21 +67,6 @@ impl Publisher {
                 self.accepted.fetch_add(fresh, Ordering::Relaxed);
             }
         }
-    }
-
-    fn event(&self, item: &Item) -> (Number, Value) {
-        let (kind, data) = match item.what {
-            What::Action => ("kiosk.event", json!({"name": "tick", "data": item.number})),
-            What::State => ("kiosk.zoom", json!({"percent": 25 + item.number % 400})),
-            What::Plain => ("org.example.tick", json!(item.number)),
-        };
-        let address: Address = item.address.parse().expect("the plan names addresses");
-        let mut event = Event::new(format!("e{}", item.number), SOURCE, kind).to(address).with_data(&data);
-        if item.what == What::Action {
-            let life = if item.is_brief { 2_000 } else { 6 * 3_600_000 };
-            event.expirytime = Some(UtcMillis((self.now_ms)() + life));
-        }
-        (item.number, serde_json::from_str(&event.to_json()).expect("an event is JSON"))
     }
 
     /// False if the events were refused for good.
@@ -134,6 +119,23 @@ impl Publisher {
             self.log.add(Saw::Accepted(*number, place_of(place)));
         }
     }
+}
+
+/// The event as it is published.
+pub fn event(item: &Item, now_ms: fn() -> u64) -> Value {
+    let padding = "x".repeat(item.padding);
+    let (kind, data) = match item.what {
+        What::Action => ("kiosk.event", json!({"name": "tick", "data": {"number": item.number, "padding": padding}})),
+        What::State => ("kiosk.zoom", json!({"percent": 25 + item.number % 400})),
+        What::Plain => ("org.example.tick", json!({"number": item.number, "padding": padding})),
+    };
+    let address: Address = item.address.parse().expect("the plan names addresses");
+    let mut event = Event::new(format!("e{}", item.number), SOURCE, kind).to(address).with_data(&data);
+    if item.what == What::Action {
+        let life = if item.is_brief { 2_000 } else { 6 * 3_600_000 };
+        event.expirytime = Some(UtcMillis(now_ms() + life));
+    }
+    serde_json::from_str(&event.to_json()).expect("an event is JSON")
 }
 
 /// The place that an answer of the server tells.

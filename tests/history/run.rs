@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     check::{Evidence, Violation, judge},
+    courier::Courier,
     display::{Display, Way},
     log::{Kept, Log, Number, Saw},
     plan::{Death, Fault, Item, Plan, Size, USERS, What, display_id},
@@ -27,7 +28,7 @@ use super::{
     reader::{Pass, Reader, token},
     road::{Road, Weather},
     wire::{Http, Socket},
-    world::World,
+    world::{Setup, World},
 };
 
 /// How long what was accepted may take to be done, once nothing goes wrong any more.
@@ -65,9 +66,9 @@ struct Run {
 }
 
 /// Runs a plan of this seed and size against a server, and judges it.
-pub async fn run(seed: u64, size: Size, folder: &Path, binary: &Path) -> (Figures, Vec<Violation>) {
+pub async fn run(seed: u64, size: Size, setup: Setup, folder: &Path, binary: &Path) -> (Figures, Vec<Violation>) {
     let began = std::time::Instant::now();
-    let world = World::start(folder, binary).await;
+    let world = World::start(folder, binary, setup).await;
     let mut plan = Plan::new(seed, size, world.means);
     let markers = markers(&mut plan);
     let commands = plan.events.iter().filter(|item| item.what != What::Plain).count();
@@ -82,6 +83,7 @@ pub async fn run(seed: u64, size: Size, folder: &Path, binary: &Path) -> (Figure
         }
         roads.push(of_client);
     }
+    roads.extend(world.back_roads.iter().map(|road| vec![road.clone()]));
     let nodes = world.addresses();
     let ways = |client: usize| -> Arc<[Way]> {
         roads[client].iter().zip(&nodes).map(|(road, node)| Way { road: road.address, node: *node }).collect()
@@ -118,15 +120,23 @@ pub async fn run(seed: u64, size: Size, folder: &Path, binary: &Path) -> (Figure
             now_ms,
         })
         .collect();
-    let logs: Vec<Log> = publishers.iter().map(|publisher| publisher.log.clone()).collect();
+    let mut logs: Vec<Log> = publishers.iter().map(|publisher| publisher.log.clone()).collect();
     let lives = Lives { displays, tasks };
+    let broker = world.broker_address();
     let run = Arc::new(Run { plan, world: Mutex::new(world), roads, lives, done: Default::default() });
 
     let mut publishing = JoinSet::new();
+    let regular = run.plan.events[..run.plan.events.len() - markers].to_vec();
+    let (carried, regular): (Vec<Item>, Vec<Item>) =
+        regular.into_iter().partition(|item| item.by_broker && broker.is_some());
     for (number, publisher) in publishers.into_iter().enumerate() {
-        let regular = &run.plan.events[..run.plan.events.len() - markers];
         let own = regular.iter().skip(number).step_by(size.publishers).cloned().collect();
         publishing.spawn(publisher.publish(own));
+    }
+    if let Some(broker) = broker {
+        let courier = Courier { log: Log::new(began), broker, accepted: accepted.clone(), now_ms };
+        logs.push(courier.log.clone());
+        publishing.spawn(courier.publish(carried));
     }
     let striking = tokio::spawn(run.clone().strike(seed, accepted.clone()));
     while let Some(done) = publishing.join_next().await {
@@ -145,8 +155,9 @@ pub async fn run(seed: u64, size: Size, folder: &Path, binary: &Path) -> (Figure
         size,
         now_ms,
     };
-    let mut logs = logs;
     logs.push(marker.log.clone());
+    // What the broker confirmed is not with the server yet: it is in the ledger when it is.
+    run.ledger(Wants::Carried, Instant::now() + CALM).await;
     marker.publish(run.plan.events[run.plan.events.len() - markers..].to_vec()).await;
 
     let evidence = run.audit(&readers, markers, logs).await;
@@ -172,7 +183,14 @@ fn markers(plan: &mut Plan) -> usize {
     let addresses: Vec<String> = displays.chain(groups).chain(users).chain(["all".to_owned()]).collect();
     for address in &addresses {
         let number = Number::try_from(plan.events.len()).expect("a run is finite");
-        plan.events.push(Item { number, address: address.clone(), what: What::Plain, is_brief: false });
+        plan.events.push(Item {
+            number,
+            address: address.clone(),
+            what: What::Plain,
+            is_brief: false,
+            padding: 0,
+            by_broker: false,
+        });
     }
     addresses.len()
 }
@@ -208,6 +226,12 @@ impl Run {
                     let down = Duration::from_millis(down_ms);
                     let cut = self.world.lock().await.cut_power(node, down, &mut rng).await;
                     cut.expect("the disk can be cut");
+                }
+                Fault::KillStore { down_ms } => {
+                    self.world.lock().await.kill_store(Duration::from_millis(down_ms)).await;
+                }
+                Fault::KillBroker { down_ms } => {
+                    self.world.lock().await.kill_broker(Duration::from_millis(down_ms)).await;
                 }
                 Fault::FullDisk { ms } => self.world.lock().await.fill_disk(Duration::from_millis(ms)).await,
                 Fault::Reborn { display } => {
@@ -294,7 +318,7 @@ impl Run {
             // Its own, its group's and the one for all.
             waiting.retain(|log| log.count(|saw| matches!(saw, Saw::Got(number, _) if *number >= first_marker)) < 2);
         }
-        let ledger = self.ledger(end).await;
+        let ledger = self.ledger(Wants::All, end).await;
         let mut heads = BTreeMap::new();
         for reader in readers {
             heads.extend(self.heads(reader).await);
@@ -319,20 +343,20 @@ impl Run {
         }
     }
 
-    /// What the server keeps of every event; asks again while displays owe receipts.
-    async fn ledger(&self, end: Instant) -> Vec<Kept> {
+    /// What the server keeps of every event; asks again, until `end`, for what is not there or not done.
+    async fn ledger(&self, wants: Wants, end: Instant) -> Vec<Kept> {
         let (key, address) = {
             let world = self.world.lock().await;
             (world.key.clone(), world.addresses()[0])
         };
         let mut asking = JoinSet::new();
         for part in 0..4 {
-            let (key, events) = (key.clone(), self.plan.events.len());
+            let (key, events) = (key.clone(), self.plan.events.clone());
             asking.spawn(async move {
                 let mut kept = Vec::new();
                 let mut http = Http::connect(address, address).await.expect("the server answers");
-                for number in (part..events).step_by(4) {
-                    kept.extend(ask(&mut http, &key, number, end).await);
+                for item in events.iter().skip(part).step_by(4).filter(|item| wants == Wants::All || item.by_broker) {
+                    kept.extend(ask(&mut http, &key, item.number, wants, end).await);
                 }
                 kept
             });
@@ -384,16 +408,26 @@ impl Run {
     }
 }
 
+/// What is looked for in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// What went through the broker, there at last.
+    Carried,
+    /// Everything, with all its receipts.
+    All,
+}
+
 /// One event of the ledger; None if the server does not know it.
-async fn ask(http: &mut Http, key: &str, number: usize, end: Instant) -> Option<Kept> {
+async fn ask(http: &mut Http, key: &str, number: Number, wants: Wants, end: Instant) -> Option<Kept> {
     let path = format!("/v1/events/e{number}?source={SOURCE}");
     loop {
         let (status, answer) = http.json("GET", &path, Some(key), &serde_json::Value::Null).await?;
-        if status != 200 {
+        if status != 200 && (wants == Wants::All || Instant::now() >= end) {
             return None;
         }
         let pending: Vec<String> = serde_json::from_value(answer["pending"].clone()).unwrap_or_default();
-        if !pending.is_empty() && Instant::now() < end {
+        let is_ready = if wants == Wants::All { pending.is_empty() } else { status == 200 };
+        if !is_ready && Instant::now() < end {
             sleep(Duration::from_millis(100)).await;
             continue;
         }
@@ -402,7 +436,7 @@ async fn ask(http: &mut Http, key: &str, number: usize, end: Instant) -> Option<
             Some((one["display"].as_str()?.to_owned(), status, one["error"].as_str().map(str::to_owned)))
         };
         return Some(Kept {
-            event: Number::try_from(number).expect("a run is finite"),
+            event: number,
             place: place_of(&answer)?,
             receipts: answer["receipts"].as_array()?.iter().filter_map(receipt).collect(),
             pending,

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     plan::Means,
-    power::Power,
+    power::{Cut, Power},
+    road::Road,
+    services::{Broker, Redis},
     support::{
         process::Process,
         server::{free_port, pikiosk_of},
@@ -27,6 +30,15 @@ const STORE_FILE: &str = "pikiosk.redb";
 /// Room for the store's folder, where a full disk can be played.
 const ROOM: &str = "2g";
 const SECRET: &[u8] = b"a secret of 32 bytes for the run!";
+
+/// What a run is run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// One server with its own file.
+    Embedded,
+    /// Two servers on one Redis that has each command on its disk before it answers.
+    Redis,
+}
 
 /// One server.
 #[derive(Debug)]
@@ -44,6 +56,10 @@ pub struct World {
     folder: PathBuf,
     binary: PathBuf,
     nodes: Vec<Node>,
+    store: Option<Redis>,
+    broker: Option<Broker>,
+    /// The roads of the servers to what stands behind them: their store, the broker.
+    pub back_roads: Vec<Arc<Road>>,
     power: Option<Power>,
     mounted: Option<PathBuf>,
     /// The operator's.
@@ -53,16 +69,30 @@ pub struct World {
 
 impl World {
     /// Starts it; `binary` is the server to judge.
-    pub async fn start(folder: &Path, binary: &Path) -> World {
+    pub async fn start(folder: &Path, binary: &Path, setup: Setup) -> World {
         let power = Power::new(folder);
-        let mounted = mount(&folder.join("disk"));
+        // A Redis whose disk is full ends itself: there is nothing to see in it that its kill does not show.
+        let mounted = if setup == Setup::Embedded { mount(&folder.join("disk")) } else { None };
         let holes = lay_holes();
-        let means =
-            Means { nodes: 1, power: power.is_some(), store: false, broker: false, holes, disk: mounted.is_some() };
+        let broker = Broker::start(folder).await;
+        let store = match setup {
+            Setup::Embedded => None,
+            Setup::Redis => Some(Redis::start(folder, power.as_ref()).await),
+        };
+        let means = Means {
+            nodes: if setup == Setup::Redis { 2 } else { 1 },
+            power: power.is_some(),
+            store: store.is_some(),
+            broker: broker.is_some(),
+            holes,
+            disk: mounted.is_some(),
+            back_roads: 0,
+        };
         for (there, what) in [
             (means.power, "power cuts: there is no C compiler for tests/history/power.c"),
-            (means.disk, "full disks: mounting a tmpfs needs root"),
+            (means.disk || setup == Setup::Redis, "full disks: mounting a tmpfs needs root"),
             (means.holes, "black holes: they need root, nft and a network namespace of their own (make proof-history)"),
+            (means.broker, "publishing through RabbitMQ: rabbitmq-server is not installed"),
         ] {
             if !there {
                 println!("NOT DONE HERE: {what}");
@@ -72,15 +102,19 @@ impl World {
             folder: folder.to_owned(),
             binary: binary.to_owned(),
             nodes: Vec::new(),
+            store,
+            broker,
+            back_roads: Vec::new(),
             power,
             mounted,
             key: String::new(),
             means,
         };
         for number in 0..means.nodes {
-            world.lay_out(number);
+            world.lay_out(number).await;
             world.start_node(number).await;
         }
+        world.means.back_roads = world.back_roads.len();
         let key = fs::read_to_string(world.nodes[0].data.join("operator.key")).expect("the server made a key");
         world.key = key.trim().to_owned();
         world
@@ -94,21 +128,32 @@ impl World {
         self.nodes.iter().map(|node| node.address).collect()
     }
 
-    fn lay_out(&mut self, number: usize) {
+    async fn lay_out(&mut self, number: usize) {
         let name = format!("node{number}");
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let data = self.mounted.as_deref().unwrap_or(&self.folder).join(&name);
         let secret = self.folder.join("secret");
         fs::write(&secret, SECRET).expect("the secret is written");
         let config = self.folder.join(format!("{name}.toml"));
-        let text = format!(
-            "listen = \"{address}\"\ndata = \"{}\"\n\
-             [[auth.jwt]]\nid = \"run\"\nalgorithm = \"HS256\"\nsecret_file = \"{}\"\n",
-            data.display(),
-            secret.display()
-        );
+        let mut text = format!("listen = \"{address}\"\ndata = \"{}\"\n", data.display());
+        if let Some(store) = &self.store {
+            let road = Road::open(store.address()).await.expect("a loopback port is free");
+            text += &format!("[store]\nkind = \"redis\"\nurl = \"redis://{}/0\"\n", road.address);
+            self.back_roads.push(road);
+        }
+        if let Some(broker) = &self.broker {
+            let road = Road::open(broker.address()).await.expect("a loopback port is free");
+            text += &format!("[amqp]\nurl = \"amqp://guest:guest@{}/\"\n", road.address);
+            self.back_roads.push(road);
+        }
+        text += &format!("[[auth.jwt]]\nid = \"run\"\nalgorithm = \"HS256\"\nsecret_file = \"{}\"\n", secret.display());
         fs::write(&config, text).expect("the config is written");
         self.nodes.push(Node { name, address, config, data, process: None });
+    }
+
+    /// Where programs reach the broker.
+    pub fn broker_address(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().map(Broker::address)
     }
 
     /// Starts a node on its old data and port, and waits until it is ready.
@@ -116,7 +161,7 @@ impl World {
         let node = &mut self.nodes[number];
         let mut command = pikiosk_of(&self.binary, &["server", "--config"]);
         command.arg(&node.config);
-        if let Some(power) = &self.power {
+        if let (Some(power), None) = (&self.power, &self.store) {
             power.load(&node.name, STORE_FILE, &mut command);
         }
         node.process = Some(Process::start(&node.name, &self.folder, &mut command));
@@ -143,19 +188,42 @@ impl World {
         self.start_node(number).await;
     }
 
-    /// kill -9, and what was not synced is lost in part. Tells what was.
-    pub async fn cut_power(&mut self, number: usize, down: Duration, rng: &mut Rng) -> io::Result<(usize, usize)> {
+    /// kill -9 of what keeps the events, and what was not synced is lost in part. Tells what was.
+    pub async fn cut_power(&mut self, number: usize, down: Duration, rng: &mut Rng) -> io::Result<Cut> {
+        if let Some(store) = &mut self.store {
+            store.kill();
+            let cut = store.cut(self.power.as_ref(), rng)?;
+            sleep(down).await;
+            store.start_again(self.power.as_ref()).await;
+            return Ok(cut);
+        }
         let node = &mut self.nodes[number];
         if let Some(mut process) = node.process.take() {
             process.kill();
         }
-        let lost = match &self.power {
+        let cut = match &self.power {
             Some(power) => power.cut(&node.name, &node.data.join(STORE_FILE), rng)?,
-            None => (0, 0),
+            None => Cut::default(),
         };
         sleep(down).await;
         self.start_node(number).await;
-        Ok(lost)
+        Ok(cut)
+    }
+
+    /// kill -9 of Redis.
+    pub async fn kill_store(&mut self, down: Duration) {
+        if let Some(store) = &mut self.store {
+            store.kill();
+            sleep(down).await;
+            store.start_again(self.power.as_ref()).await;
+        }
+    }
+
+    /// kill -9 of RabbitMQ, which is back after some 10 s.
+    pub async fn kill_broker(&mut self, down: Duration) {
+        if let Some(broker) = &mut self.broker {
+            broker.kill_and_start(down).await;
+        }
     }
 
     /// The disk of the store has no byte left for this time.
@@ -234,7 +302,7 @@ impl Drop for World {
     }
 }
 
-fn tail(folder: &Path, name: &str) -> String {
+pub fn tail(folder: &Path, name: &str) -> String {
     let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")

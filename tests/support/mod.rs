@@ -6,12 +6,16 @@
 //!       server   `pikiosk server`, publishing, receipts     screen  Xvfb, matchbox, pixels
 //!       site     a web site to show                          process  start, kill, /proc
 //!         http     wait           socket  a display, and a user, as programs
+//!                  token          hearer  a user that keeps its positions
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 #[cfg(feature = "display")]
 pub mod browser;
+pub mod celery;
+#[cfg(feature = "server")]
+pub mod hearer;
 pub mod http;
 pub mod jwks;
 #[cfg(feature = "display")]
@@ -28,4 +32,5 @@ pub mod server;
 pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;
+pub mod token;
 pub mod wait;

@@ -156,12 +156,16 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
         let url = url.trim_end_matches('/').to_owned() + "/%2f";
-        let (connection, channel) = runtime.block_on(async {
+        // A connection to a port where nobody listens yet can, by chance, be a connection to itself: it never answers.
+        let connect = async {
             let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>((connection, channel))
-        })?;
+        };
+        let connected = runtime.block_on(async { tokio::time::timeout(seconds(10), connect).await });
+        let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no broker answers");
+        let (connection, channel) = connected.map_err(|_| lapin::Error::from(silent()))??;
         Ok(Client { runtime, connection, channel })
     }
 

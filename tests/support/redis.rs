@@ -117,7 +117,6 @@ impl Redis {
         self.dir.path()
     }
 
-    #[allow(dead_code, reason = "not every test that includes this file asks for it")]
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a pid is small")
     }

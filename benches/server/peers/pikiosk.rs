@@ -6,10 +6,9 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -22,21 +21,23 @@ use super::{
 use crate::{
     crowd::{Joined, greeted},
     options::Options,
+    redis_server::Redis,
     support::{
         process::Process,
         server::{free_port, pikiosk_of},
+        token as support,
         wait::until,
     },
     usage::Group,
     wire::{TEXT, client_frame},
 };
 
-const SECRET: &[u8] = b"only for the bench: 32 bytes and more";
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Memory,
     Disk,
+    /// A Redis of its own, which syncs before it answers.
+    Redis,
 }
 
 impl Kind {
@@ -45,13 +46,14 @@ impl Kind {
         match name {
             "memory" => Some(Kind::Memory),
             "disk" => Some(Kind::Disk),
+            "redis" => Some(Kind::Redis),
             _ => None,
         }
     }
 
     /// A publish is on disk when it is answered.
     pub fn is_durable(self) -> bool {
-        self == Kind::Disk
+        self != Kind::Memory
     }
 }
 
@@ -67,6 +69,7 @@ pub struct Pikiosk {
     name: &'static str,
     pub address: SocketAddr,
     process: Process,
+    redis: Option<Redis>,
     key: String,
     pub credential: Cell<Credential>,
     tickets: RefCell<HashMap<usize, String>>,
@@ -75,19 +78,18 @@ pub struct Pikiosk {
 impl Pikiosk {
     pub fn start(folder: &Path, options: &Options, kind: Kind) -> Pikiosk {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-        let (name, store) = match kind {
-            Kind::Memory => ("pikiosk memory", "memory"),
-            Kind::Disk => ("pikiosk disk", "embedded"),
+        let redis = (kind == Kind::Redis).then(Redis::durable);
+        let (name, store) = match (kind, &redis) {
+            (_, Some(redis)) => ("pikiosk redis", format!("kind = \"redis\"\nurl = \"{}\"", redis.url())),
+            (Kind::Memory, None) => ("pikiosk memory", "kind = \"memory\"".to_owned()),
+            (_, None) => ("pikiosk disk", "kind = \"embedded\"".to_owned()),
         };
-        let secret = folder.join("jwt.secret");
-        std::fs::write(&secret, SECRET).expect("the secret is written");
         let data = folder.join("pikiosk");
         let text = format!(
-            "listen = \"{address}\"\ndata = \"{}\"\n[store]\nkind = \"{store}\"\n{}\n\
-             [[auth.jwt]]\nid = \"bench\"\nalgorithm = \"HS256\"\nsecret_file = \"{}\"\n",
+            "listen = \"{address}\"\ndata = \"{}\"\n[store]\n{store}\n{}\n{}",
             data.display(),
             options.config.as_deref().unwrap_or_default(),
-            secret.display()
+            support::trusted(folder),
         );
         let config = folder.join("server.toml");
         std::fs::write(&config, text).expect("the config is written");
@@ -100,7 +102,15 @@ impl Pikiosk {
             std::fs::read_to_string(&key).ok()
         });
         let key = key.trim().to_owned();
-        Pikiosk { name, address, process, key, credential: Cell::new(Credential::Jwt), tickets: RefCell::default() }
+        Pikiosk {
+            name,
+            address,
+            process,
+            redis,
+            key,
+            credential: Cell::new(Credential::Jwt),
+            tickets: RefCell::default(),
+        }
     }
 
     async fn mint(&self, connection: &mut Connection, number: usize) -> io::Result<String> {
@@ -151,6 +161,10 @@ impl Peer for Pikiosk {
     }
 
     fn processes(&self) -> Group {
+        Group([self.process.pid()].into_iter().chain(self.redis.as_ref().map(Redis::pid)).collect())
+    }
+
+    fn holders(&self) -> Group {
         Group(vec![self.process.pid()])
     }
 
@@ -219,14 +233,8 @@ impl Publisher for Events {
     }
 }
 
-/// An HS256 token that may hear `group/bench` and its own user.
+/// What opens the socket of this number: it may hear everything, and its own user.
 pub fn token(number: usize) -> String {
-    let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let user = format!("u{number}");
-    let addresses = ["group/bench".to_owned(), format!("user/{user}")];
-    let claims = json!({"sub": user, "exp": now + 3600, "addr": addresses});
-    let text = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT", "kid": "bench"})), part(claims));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET);
-    format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, text.as_bytes())))
+    support::token(&user, &["group/bench", &format!("user/{user}")])
 }

@@ -65,6 +65,7 @@ impl Report {
             showing: supervisor.is_showing(),
             uptime_s: (now - self.started).as_secs(),
             browser_starts: around.browser_starts,
+            frame_sha256: supervisor.frame_sha256().map(str::to_owned),
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);

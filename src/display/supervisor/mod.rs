@@ -89,6 +89,8 @@ pub struct Supervisor {
     for_page: VecDeque<Event>,
     /// Whose frame is being hashed.
     hashing: Vec<(AskId, Vec<EventKey>)>,
+    /// Of the frame that followed what was shown last.
+    frame_sha256: Option<String>,
     started: Instant,
     next_ask: AskId,
 }
@@ -115,6 +117,7 @@ impl Supervisor {
             arrived: HashMap::new(),
             for_page: VecDeque::new(),
             hashing: Vec::new(),
+            frame_sha256: None,
             started: now,
             next_ask: 0,
         };
@@ -230,6 +233,11 @@ impl Supervisor {
             (None, None) if self.content.is_showing() => format!("Showing {what}"),
             (None, None) => format!("Loading {what}"),
         }
+    }
+
+    /// Of the frame that followed what was shown last.
+    pub fn frame_sha256(&self) -> Option<&str> {
+        self.frame_sha256.as_deref()
     }
 
     /// True while what should be on the glass is painted.

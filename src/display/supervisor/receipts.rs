@@ -52,6 +52,7 @@ impl Supervisor {
     pub(super) fn hashed(&mut self, key: &EventKey, hash: &str, out: &mut Out) {
         let Some(mut receipt) = self.journal.receipt(key).cloned() else { return };
         receipt.frame_sha256 = Some(hash.to_owned());
+        self.frame_sha256 = Some(hash.to_owned());
         self.note(vec![Record::Ended { receipt: receipt.clone(), at_ms: None }], out);
         self.send(receipt, out);
     }

@@ -1,6 +1,12 @@
 //! One connection: its first request's head is read here, so that a WebSocket never meets hyper.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -26,7 +32,11 @@ use super::{
     head::{HEAD_MAX, Head},
     rewind::Rewind,
 };
-use crate::server::{App, http::Problem, socket};
+use crate::server::{
+    App,
+    http::{Problem, observed},
+    socket,
+};
 
 /// Room for a usual head; it grows for others.
 const USUAL_HEAD: usize = 1024;
@@ -64,12 +74,16 @@ pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
         Ok(Ok(Head::Other)) => Box::pin(http(host, Rewind::new(bytes, stream), peer)).await,
         Ok(Ok(Head::Socket(mut parts, length))) => {
             parts.extensions.insert(peer.clone());
+            let began = Instant::now();
             match Box::pin(socket::admit(&host.app, &parts)).await {
                 Ok(admitted) => {
                     let early = bytes.split_off(length);
                     host.app.tasks.spawn(socket::run(host.app.clone(), admitted, stream, early, peer));
                 }
-                Err(problem) => Box::pin(answer(stream, problem.into_response())).await,
+                Err(problem) => {
+                    observed::refused(&host.app, &parts, began.elapsed(), problem.status);
+                    Box::pin(answer(stream, problem.into_response())).await;
+                }
             }
         }
     }

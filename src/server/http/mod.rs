@@ -16,6 +16,7 @@ mod displays;
 mod enroll;
 mod events;
 mod keys;
+pub mod observed;
 mod openapi;
 mod problem;
 mod rename;
@@ -29,15 +30,27 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    handler::Handler,
     http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
 };
 
 pub use self::problem::Problem;
+use self::{
+    observed::{NO_ROUTE, Observed},
+    routes::ROUTES,
+};
 use super::App;
 
 /// Every route.
 pub fn router(app: Arc<App>) -> Router {
-    routes::routed().fallback(nowhere).method_not_allowed_fallback(wrong_method).with_state(app)
+    let observed = |route| from_fn_with_state(Observed { app: app.clone(), route }, observed::observed);
+    let routed = ROUTES.iter().fold(Router::new(), |router, route| {
+        router.route(route.path, route.handler().route_layer(observed(route.path)))
+    });
+    let nowhere = nowhere.layer(observed(NO_ROUTE));
+    let wrong_method = wrong_method.layer(observed(NO_ROUTE));
+    routed.fallback(nowhere).method_not_allowed_fallback(wrong_method).with_state(app)
 }
 
 async fn nowhere(uri: Uri) -> Problem {

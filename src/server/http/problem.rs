@@ -93,6 +93,7 @@ impl From<StoreError> for Problem {
             StoreError::Damaged(_)
             | StoreError::Locked(_)
             | StoreError::NewerSchema { .. }
+            | StoreError::Forbidden(_)
             | StoreError::TooOld { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
         if status.is_server_error() {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use crate::{
     auth::{Principal, jwt, operator_key, ticket},
-    server::{App, socket::bearer},
+    server::{App, access, socket::bearer},
 };
 
 /// How long a body may take to arrive.
@@ -113,10 +113,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 
 /// Who makes a request: an operator key or a JWT. Tickets open sockets, and put results.
 pub async fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let principal = key_or_jwt(app, headers).await?;
+    access::note_who(&principal.name);
+    Ok(principal)
+}
+
+async fn key_or_jwt(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
     let token = token(headers)?;
     if operator_key::has_form(token) {
         return app.directory.operator(token).ok_or_else(|| {
             tracing::info!("a request is refused: no such operator key");
+            app.witness.metrics.refused("http", "key");
             Problem::unauthorized()
         });
     }
@@ -124,6 +131,7 @@ pub async fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Prob
         Ok(claims) => Ok(Principal::from_claims(claims)),
         Err(why) => {
             tracing::info!(%why, "a request is refused");
+            app.witness.metrics.refused("http", "token");
             Err(Problem::unauthorized())
         }
     }
@@ -149,10 +157,12 @@ pub async fn principal_or_ticket(app: &App, headers: &HeaderMap) -> Result<Princ
     let taken = app.tickets.take(token, app.now_ms()).await;
     let refused = |why: &dyn std::fmt::Display| {
         tracing::info!(%why, "a request is refused");
+        app.witness.metrics.refused("http", "ticket");
         Problem::unauthorized()
     };
     let principal = taken.map(Principal::from_ticket).map_err(|why| refused(&why))?;
     app.trust.stands(&principal, app.now_ms()).map_err(|why| refused(&why))?;
+    access::note_who(&principal.name);
     Ok(principal)
 }
 

@@ -51,7 +51,8 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<StatusAnswer>, Pr
 /// `GET /metrics`: OpenMetrics text.
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let counts = app.hub.counts().await?;
-    let text = app.witness.metrics.text(&counts, &app.store.stats(), &app.broker.text());
+    let text =
+        app.witness.metrics.text(&counts, &app.store.stats(), &format!("{}{}", app.broker.text(), app.calls.text()));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -342,4 +342,38 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"));
     }
+    #[test]
+    fn the_dashboard_asks_only_for_what_is_told() {
+        let metrics = Metrics::default();
+        // What has labels is told once it happened.
+        metrics.published(By::Http, &Ok(Vec::new()), Duration::ZERO);
+        metrics.receipt(Status::Done, Some(Instant::now()), Instant::now());
+        metrics.request("GET", "/healthz", 200, Duration::ZERO);
+        metrics.socket_closed(None);
+        metrics.refused("http", "token");
+        metrics.webhook_posted("to", "taken");
+        metrics.webhook_waits("to", 1);
+        metrics.webhook_dropped("to", 1);
+        let more = crate::server::ingest::Told::default().text() + &crate::server::tasks::Calls::default().text();
+        let text = metrics.text(&Counts::default(), &Stats::default(), &more);
+        let mut told = std::collections::BTreeSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let suffixes: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                _ => &[""],
+            };
+            told.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+        }
+        let dashboard = include_str!("../../../assets/grafana/pikiosk.json");
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let words = dashboard.split(|c| !is_name(c));
+        let asked: std::collections::BTreeSet<&str> =
+            words.filter(|word| word.starts_with("pikiosk_") || word.starts_with("process_")).collect();
+        assert!(asked.len() > 25, "{asked:?}");
+        for name in asked {
+            assert!(told.contains(name), "{name} is asked for and never told: {told:?}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::{
     auth::{Principal, jwt::LEEWAY_S},
     event::{
         Address, DisplayId, Event, Position, Receipt,
-        frame::{CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
+        frame::{Call, CallResult, CloseCode, Hello, PublishAnswer, RESUME_WAIT_MS, Resume, Resumed},
         health::Health,
         time::UtcMillis,
     },
@@ -57,6 +57,8 @@ pub enum Input {
     Backlog(Box<Backlog>),
     /// What became of a [`Effect::Publish`].
     Published(String, Result<Position, String>),
+    /// What became of a [`Effect::Call`].
+    Called(Box<CallResult>),
     /// [`Effect::Retell`] is done.
     Retold,
     /// A read or write of the store failed.
@@ -81,6 +83,12 @@ pub enum Effect {
     Seen(DisplayId, Option<Box<Health>>),
     /// Publish, and answer the client's event of this id.
     Publish(String, Box<Publish>),
+    /// Call a task, for `user/<name>` or `display/<id>`, and answer the client's event of this id.
+    Call {
+        id: String,
+        caller: String,
+        call: Box<Call>,
+    },
     /// From now on the socket is held by another token of the same principal: whoever ends sockets by their tokens is to
     /// know, and answer with [`Input::Retold`].
     Retell(Box<Principal>),
@@ -172,6 +180,10 @@ impl Session {
         (session, out)
     }
 
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// When to step with [`Input::Tick`] at the latest, in ms since 1970.
     pub fn deadline_ms(&self) -> u64 {
         let resume = if let Phase::Waiting { until_ms } = self.phase { until_ms } else { u64::MAX };
@@ -253,6 +265,7 @@ impl Session {
                 };
                 out.push(self.say("kiosk.published", &answer));
             }
+            Input::Called(result) => out.push(self.say("kiosk.result", &result)),
             Input::Retold => {
                 // Revoked between the two: whoever ended sockets did not know this one's token yet.
                 if let Err(why) = context.keys.stands(&self.terms.principal, context.now_ms) {

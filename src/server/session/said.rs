@@ -2,12 +2,12 @@
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Context, Effect, Phase, Session, ends_ms};
+use super::{Context, Effect, Phase, Session, Terms, ends_ms};
 use crate::{
     auth::{Principal, jwt::JwtError},
     event::{
         Event, Receipt,
-        frame::{CallResult, ClientFrame, CloseCode, PublishAnswer},
+        frame::{ClientFrame, CloseCode, PublishAnswer},
         receipt::INLINE_RESULT_MAX,
     },
     server::publishing::{PublishError, prepare},
@@ -56,11 +56,8 @@ impl Session {
                     out.push(self.say("kiosk.published", &answer));
                 }
             },
-            // No task is configured: each is refused, and the socket stays.
-            ClientFrame::Call(_) => {
-                let refused =
-                    CallResult { call: event.id, state: "refused".to_owned(), result: serde_json::Value::Null };
-                out.push(self.say("kiosk.result", &refused));
+            ClientFrame::Call(call) => {
+                out.push(Effect::Call { id: event.id, caller: self.caller(), call: Box::new(call) });
             }
             ClientFrame::Auth(auth) => self.refresh(&auth.token, context, out),
         }
@@ -89,6 +86,14 @@ impl Session {
             }
             Err(error) => Err(refused(error.to_string())),
         }
+    }
+
+    /// Who calls: a display is one whoever's ticket it came with.
+    fn caller(&self) -> String {
+        let Terms { display, principal, .. } = &self.terms;
+        let display = display.as_ref().map(|id| format!("display/{id}"));
+        let user = || principal.user.as_ref().map(ToString::to_string);
+        display.or_else(user).unwrap_or_else(|| principal.name.clone())
     }
 
     fn refresh(&mut self, token: &str, context: Context<'_>, out: &mut Vec<Effect>) {

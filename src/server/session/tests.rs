@@ -147,12 +147,23 @@ fn a_second_resume_is_a_bad_frame() {
 }
 
 #[test]
-fn a_task_is_refused_and_the_socket_stays() {
+fn a_call_is_made_in_the_callers_name_and_its_answer_names_it() {
     let mut session = begun(terms(None, &["user/anna"]));
     let effects = step(&mut session, frame("kiosk.call", &json!({"task": "app.add", "args": [1, 2]})), NOW);
+    let [Effect::Join, Effect::Call { id, caller, call }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((id.as_str(), caller.as_str(), call.task.as_str()), ("f1", "user/anna", "app.add"));
+    let refused = CallResult { call: "f1".into(), state: "refused".into(), result: serde_json::Value::Null };
+    let effects = step(&mut session, Input::Called(Box::new(refused)), NOW);
     let result: CallResult = serde_json::from_str(said(&effects)[0].json_data().get()).unwrap();
     assert_eq!((result.call.as_str(), result.state.as_str()), ("f1", "refused"));
     assert!(closed(&effects).is_none());
+    let mut display = begun(terms(Some("lobby"), &["display/lobby"]));
+    let effects = step(&mut display, frame("kiosk.call", &json!({"task": "app.add"})), NOW);
+    let caller = effects.iter().find_map(|effect| match effect {
+        Effect::Call { caller, .. } => Some(caller.as_str()),
+        _ => None,
+    });
+    assert_eq!(caller, Some("display/lobby"), "a display calls as itself, whoever its ticket is for");
 }
 
 #[test]

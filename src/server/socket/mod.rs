@@ -121,28 +121,30 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
 /// Judges a request for a WebSocket; what it yields has its place in the hub, and its ticket is spent.
 pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
     let peer = request.extensions.get::<Peer>().map(|peer| peer.address.to_string());
-    let refused = |why: &dyn std::fmt::Display| {
+    let refused = |kind, why: &dyn std::fmt::Display| {
         tracing::info!(%why, peer, "a WebSocket is refused");
+        app.witness.metrics.refused("socket", kind);
         Problem::unauthorized()
     };
     let headers = &request.headers;
-    let credential = credentials::take(headers, request.uri.query()).map_err(|why| refused(&why))?;
+    let credential = credentials::take(headers, request.uri.query()).map_err(|why| refused("credential", &why))?;
     let accept = handshake(&request.method, headers)?;
     if !origin_allowed(headers, &app.settings.origins) {
         tracing::info!(origin = ?headers.get(header::ORIGIN), "a WebSocket is refused: its Origin is not allowed");
+        app.witness.metrics.refused("socket", "origin");
         return Err(Problem::new(StatusCode::FORBIDDEN, REFUSED));
     }
     let now_ms = app.now_ms();
     let principal = match credential {
         Credential::Ticket(ticket) => {
-            Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused(&why))?)
+            Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused("ticket", &why))?)
         }
         Credential::Jwt(token) => {
             let claims = app.trust.verify_patiently(&token, now_ms).await;
-            Principal::from_claims(claims.map_err(|why| refused(&why))?)
+            Principal::from_claims(claims.map_err(|why| refused("token", &why))?)
         }
     };
-    let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused(&why))?;
+    let (display, addresses) = addresses(app, &principal).await.map_err(|why| refused("display", &why))?;
     let session = app.store.random_id();
     let entrant = Entrant {
         session: session.clone(),
@@ -161,10 +163,13 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(retry_s)
         }
         EnterError::Gone(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        EnterError::Cap(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10),
+        EnterError::Cap(_) => {
+            app.witness.metrics.refused("socket", "limit");
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(10)
+        }
     })?;
     // Only now: what is revoked from here on ends the sockets that the hub knows.
-    app.trust.stands(&principal, now_ms).map_err(|why| refused(&why))?;
+    app.trust.stands(&principal, now_ms).map_err(|why| refused("revoked", &why))?;
     if let Some(id) = &display {
         // On every node: an older socket of this display ends there too. What cannot be told must not open.
         app.store.claim(id, &session).await?;

@@ -23,14 +23,18 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::{DisplayId, frame::CloseCode},
+    event::{
+        DisplayId,
+        frame::{CallResult, CloseCode},
+    },
     server::{
-        App,
+        App, access,
         hub::Place,
         metrics::By,
         outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
+        tasks::{CALLS_PER_SOCKET, OpenCalls},
     },
 };
 
@@ -52,6 +56,8 @@ struct Socket {
     reader: Reader,
     /// Made by the first job, gone with the last.
     jobs: Option<Box<Jobs>>,
+    /// Calls of tasks, which may take minutes: unlike jobs, the end does not wait for them.
+    calls: Option<Box<OpenCalls>>,
     /// Something was said that the session waits for.
     is_undrained: bool,
     end: Option<(CloseCode, String)>,
@@ -61,6 +67,7 @@ struct Socket {
 enum Woken {
     Seen(Seen),
     Job(Option<Input>),
+    Called(CallResult),
     Drained,
     Time,
     Closing(CloseCode, String),
@@ -80,10 +87,12 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
             return;
         }
     };
-    let (session, effects) = Session::begin(terms, &heads, app.now_ms());
+    let since_ms = app.now_ms();
+    app.witness.opened(seen(&terms), line.stream().and_then(|stream| stream.peer_addr().ok()), since_ms);
+    let (session, effects) = Session::begin(terms, &heads, since_ms);
     drop(heads);
     let reader = Reader::new(app.settings.frame_bytes);
-    let mut socket = Socket { app, place, session, reader, jobs: None, is_undrained: false, end: None };
+    let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
     socket.apply(effects);
     if !early.is_empty() {
         socket.take(&early);
@@ -94,6 +103,8 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     if let Some(mut jobs) = socket.jobs.take() {
         while jobs.next().await.is_some() {}
     }
+    let code = end.as_ref().map(|(code, _)| *code);
+    socket.app.witness.closed(seen(socket.session.terms()), code, since_ms, socket.app.now_ms());
     let (app, display) = (socket.app.clone(), socket.session.display().cloned());
     drop(socket);
     // Boxed: what is only needed at the end is not part of every open socket.
@@ -110,8 +121,15 @@ async fn close(app: &App, display: Option<DisplayId>, line: &Line, code: CloseCo
         && code == CloseCode::Replaced
         && let Some(display) = display
     {
-        app.directory.replaced_alive(&display, app.now_ms()).await;
+        let now_ms = app.now_ms();
+        if app.directory.replaced_alive(&display, now_ms).await {
+            app.witness.copied(&display, now_ms);
+        }
     }
+}
+
+fn seen(terms: &Terms) -> access::Socket<'_> {
+    access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
 }
 
 impl Socket {
@@ -157,6 +175,7 @@ impl Socket {
                         self.step(input);
                     }
                 }
+                Woken::Called(result) => self.step(Input::Called(Box::new(result))),
                 Woken::Seen(Seen::Text(text)) => self.step(Input::Frame(text)),
                 Woken::Seen(Seen::Sign) => self.step(Input::Heard),
                 Woken::Seen(Seen::Bad(reason)) => return Some((CloseCode::BadFrame, reason)),
@@ -193,6 +212,13 @@ impl Socket {
             match jobs.poll_next_unpin(cx) {
                 Poll::Ready(Some(answer)) => return Poll::Ready(Woken::Job(answer)),
                 Poll::Ready(None) => self.jobs = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(calls) = &mut self.calls {
+            match calls.poll_next_unpin(cx) {
+                Poll::Ready(Some(result)) => return Poll::Ready(Woken::Called(result)),
+                Poll::Ready(None) => self.calls = None,
                 Poll::Pending => {}
             }
         }
@@ -258,6 +284,13 @@ impl Socket {
         let failed = |error: StoreError| Some(Input::StoreFailed(error.to_string()));
         let job: BoxFuture<'static, Option<Input>> = match effect {
             Effect::Send(_) | Effect::Ping | Effect::Close(..) | Effect::GoLive(_) => return,
+            Effect::Call { id, caller, call } => {
+                let calls = self.calls.get_or_insert_default();
+                let has_room = calls.len() < CALLS_PER_SOCKET;
+                let made = if has_room { app.calls.call(id, caller, *call) } else { app.calls.too_many(id) };
+                calls.push(made);
+                return;
+            }
             Effect::Join => {
                 let joined = self.place.go_live();
                 Box::pin(async move { joined.await.ok().map(|()| Input::Joined) })

@@ -9,7 +9,8 @@ pub fn of(seed: &[u8; 32], address: &Address, generation: u64) -> String {
     context.update(seed);
     context.update(&generation.to_be_bytes());
     context.update(address.to_string().as_bytes());
-    context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    context.finish().as_ref()[..8].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Secret of a store with this seed, for codes that are checked without being kept.

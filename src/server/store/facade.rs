@@ -26,6 +26,12 @@ pub struct Options {
 }
 
 /// An engine. What each method promises stands here once; the contract suite holds every engine to it.
+///
+/// Groups may change while events are in flight. A command reaches the displays that are members when it is published,
+/// and each of them owes a receipt for it from then on. So a display that joins gets the group's state with its next
+/// [`Store::backlog`] (and may answer for it), and no action that was published before; a display that leaves still gets
+/// and owes the actions that were accepted for it; the group's state is not its state any more, and ends as `superseded`
+/// where it still waited.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// Maps of this process, gone with it.
@@ -230,6 +236,11 @@ impl Store {
     /// Tells every node, this one included, by the feed: after everything that was committed before.
     pub async fn announce(&self, control: Control) -> Result<(), StoreError> {
         each!(self, store => store.announce(control).await)
+    }
+
+    /// Whether several nodes may share this store: then what each of them sees is told once all the same.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Redis(_))
     }
 
     /// Tells the other nodes that a socket of this display opened here. Nothing to do for an engine of one node.

@@ -2,6 +2,8 @@
 
 /// `superseded`.
 pub const SUPERSEDED: &str = "a newer command of the same kind came first";
+/// `superseded`: state of a group that the display has left.
+pub const LEFT: &str = "the display left the group first";
 /// `expired`.
 pub const EXPIRED: &str = "it was not done before its expirytime";
 /// `failed`, with the display's removal.

@@ -35,7 +35,7 @@ mod fleet;
 mod ledger;
 mod publishing;
 #[path = "../../../../tests/support/redis.rs"]
-mod redis_server;
+pub(super) mod redis_server;
 
 /// Makes a test of every case for every engine.
 macro_rules! contract {

@@ -29,13 +29,13 @@ pub fn all(rows: &impl Rows) -> Result<Vec<(DisplayId, KeptDisplay)>, StoreError
     Ok(found)
 }
 
-fn put(batch: &mut Batch<'_>, id: &DisplayId, row: &KeptDisplay) -> Result<(), StoreError> {
+fn put(batch: &mut Batch<'_, '_>, id: &DisplayId, row: &KeptDisplay) -> Result<(), StoreError> {
     batch.dirty = true;
     batch.txn.open_table(DISPLAYS)?.insert(id.as_str(), schema::encode(row).as_slice())?;
     Ok(())
 }
 
-pub fn patch(batch: &mut Batch<'_>, id: &DisplayId, patch: DisplayPatch) -> Result<KeptDisplay, StoreError> {
+pub fn patch(batch: &mut Batch<'_, '_>, id: &DisplayId, patch: DisplayPatch) -> Result<KeptDisplay, StoreError> {
     let mut row = get(batch.txn, id)?.ok_or_else(|| StoreError::NotEnrolled(id.clone()))?;
     if let Some(label) = patch.label {
         row.label = label;
@@ -55,7 +55,7 @@ pub fn patch(batch: &mut Batch<'_>, id: &DisplayId, patch: DisplayPatch) -> Resu
 }
 
 /// Takes in a display as it was under another id; false if the id is taken.
-pub fn adopt(batch: &mut Batch<'_>, id: &DisplayId, row: &KeptDisplay) -> Result<bool, StoreError> {
+pub fn adopt(batch: &mut Batch<'_, '_>, id: &DisplayId, row: &KeptDisplay) -> Result<bool, StoreError> {
     if get(batch.txn, id)?.is_some() {
         return Ok(false);
     }
@@ -70,7 +70,7 @@ pub fn adopt(batch: &mut Batch<'_>, id: &DisplayId, row: &KeptDisplay) -> Result
 }
 
 /// Forgets a display. The history of its own address goes too, so a display of the same id begins with a new epoch.
-pub fn remove(batch: &mut Batch<'_>, id: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
+pub fn remove(batch: &mut Batch<'_, '_>, id: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let row = get(batch.txn, id)?.ok_or_else(|| StoreError::NotEnrolled(id.clone()))?;
     ledger::abandon(batch, id, now_ms)?;
@@ -86,9 +86,9 @@ pub fn remove(batch: &mut Batch<'_>, id: &DisplayId, now_ms: u64) -> Result<(), 
     let address = Address::Display(id.clone()).to_string();
     let mut state = txn.open_table(STATE)?;
     // `display/<id>` and a NUL-free slot name: the next key after all slots is the address and a character above them.
-    state.retain_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"), |_, _| false)?;
+    state.remove_in((address.as_str(), "")..(address.as_str(), "\u{10ffff}"))?;
     let mut history = txn.open_table(HISTORY)?;
-    history.retain_in((address.as_str(), 0)..=(address.as_str(), u64::MAX), |_, _| false)?;
+    history.remove_in((address.as_str(), 0)..=(address.as_str(), u64::MAX))?;
     let mut addresses = txn.open_table(ADDRESSES)?;
     let generation = addresses.get(address.as_str())?.map(|row| row.value().0);
     if let Some(generation) = generation {
@@ -97,12 +97,12 @@ pub fn remove(batch: &mut Batch<'_>, id: &DisplayId, now_ms: u64) -> Result<(), 
     Ok(())
 }
 
-pub fn add_offer(batch: &mut Batch<'_>, hash: CodeHash, offer: &Offer, now_ms: u64) -> Result<(), StoreError> {
+pub fn add_offer(batch: &mut Batch<'_, '_>, hash: CodeHash, offer: &Offer, now_ms: u64) -> Result<(), StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let limit = batch.shared.limits.enrollments;
     let mut offers = batch.txn.open_table(OFFERS)?;
     if offers.len()? >= limit {
-        offers.retain(|_, row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
+        offers.retain(|row| schema::decode::<Offer>(row).is_ok_and(|offer| !offer.is_forgettable(now_ms)))?;
         if offers.len()? >= limit {
             return Err(StoreError::Full { what: "enrollment codes", limit });
         }
@@ -114,7 +114,7 @@ pub fn add_offer(batch: &mut Batch<'_>, hash: CodeHash, offer: &Offer, now_ms: u
 
 /// Judges a code and enrolls its display. The inner error is an answer too: a try that was counted is written.
 pub fn redeem(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     redeem: &Redeem,
     made_up: &DisplayId,
     now_ms: u64,
@@ -169,7 +169,7 @@ pub fn redeem(
 }
 
 /// Writes when displays were last heard of.
-pub fn save_seen(batch: &mut Batch<'_>) -> Result<(), StoreError> {
+pub fn save_seen(batch: &mut Batch<'_, '_>) -> Result<(), StoreError> {
     let fresh: Vec<(DisplayId, u64)> = {
         let seen = batch.shared.seen();
         seen.iter().filter(|(_, seen)| !seen.saved).map(|(id, seen)| (id.clone(), seen.at_ms)).collect()

@@ -36,7 +36,7 @@ enum Planned {
 }
 
 /// Stores a batch of events, all or nothing.
-pub fn publish(batch: &mut Batch<'_>, items: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
+pub fn publish(batch: &mut Batch<'_, '_>, items: Vec<Publish>, now_ms: u64) -> Result<Vec<Published>, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let plans = plan(batch, &items)?;
     let mut published: Vec<Published> = Vec::with_capacity(items.len());
@@ -53,7 +53,7 @@ pub fn publish(batch: &mut Batch<'_>, items: Vec<Publish>, now_ms: u64) -> Resul
     Ok(published)
 }
 
-fn plan(batch: &Batch<'_>, items: &[Publish]) -> Result<Vec<Planned>, StoreError> {
+fn plan(batch: &Batch<'_, '_>, items: &[Publish]) -> Result<Vec<Planned>, StoreError> {
     let limits = &batch.shared.limits;
     let dedupe = batch.txn.rows(DEDUPE)?;
     let addresses = batch.txn.rows(ADDRESSES)?;
@@ -118,7 +118,7 @@ fn plan(batch: &Batch<'_>, items: &[Publish]) -> Result<Vec<Planned>, StoreError
     Ok(plans)
 }
 
-fn first_publish(batch: &Batch<'_>, id: &str, row: (u64, u64, u64, &str)) -> Result<Published, StoreError> {
+fn first_publish(batch: &Batch<'_, '_>, id: &str, row: (u64, u64, u64, &str)) -> Result<Published, StoreError> {
     let (commit, offset, generation, address) = row;
     let address = read_address(address)?;
     let epoch = epoch::of(batch.shared.seed(), &address, generation);
@@ -155,7 +155,7 @@ fn targets(rows: &impl Rows, address: &Address, is_command: bool) -> Result<Vec<
 
 /// Writes one fresh event with everything that belongs to it.
 fn append(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     item: Publish,
     hash: [u8; 16],
     address: Address,
@@ -214,7 +214,7 @@ fn append(
 
 /// Makes the ledger's rows of a command, one for each display that it reaches.
 fn queue_command(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     command: &Committed,
     kind: Kind,
     full: &[DisplayId],
@@ -257,7 +257,12 @@ fn queue_command(
     Ok(())
 }
 
-fn supersede_oldest(batch: &mut Batch<'_>, display: &DisplayId, queue: &str, now_ms: u64) -> Result<(), StoreError> {
+fn supersede_oldest(
+    batch: &mut Batch<'_, '_>,
+    display: &DisplayId,
+    queue: &str,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     let mut oldest = None;
     {
         let pending = batch.txn.open_table(PENDING)?;

@@ -42,7 +42,8 @@ impl Disk {
     fn store(&self, limits: Limits) -> (Store, Feed) {
         let disk = self.clone();
         let opener = Box::new(move || Ok(redb::Builder::new().create_with_backend(disk.clone())?));
-        let opened = embedded::start(opener, None, Results::Memory(Default::default()), limits, random::fill);
+        let opened =
+            embedded::start(opener, || Ok(None), None, Results::Memory(Default::default()), limits, random::fill);
         Store::from_opened(opened.unwrap())
     }
 }

@@ -330,7 +330,7 @@ impl Embedded {
     async fn write<T: Send + 'static>(
         &self,
         weight: usize,
-        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Batch<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (job, answer) = Task::boxed(weight, work);
         let place = timeout(QUEUE_WAIT, self.jobs.reserve()).await.map_err(|_| StoreError::Busy)?;

@@ -32,7 +32,7 @@ const SAME_ID_MAX: usize = 64;
 
 /// Writes a final receipt into a row and takes the row off every queue.
 pub fn settle(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     receipt: Receipt,
@@ -64,7 +64,7 @@ pub fn settle(
 
 /// Settles with a receipt of the store's own. None if the event is forgotten.
 fn settle_own(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     status: Status,
@@ -83,7 +83,7 @@ fn settle_own(
 }
 
 pub fn supersede(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     commit: u64,
     display: &DisplayId,
     now_ms: u64,
@@ -93,7 +93,7 @@ pub fn supersede(
 
 /// Takes a display's receipt.
 pub fn receipt(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch<'_, '_>,
     display: &DisplayId,
     receipt: Receipt,
     now_ms: u64,
@@ -117,7 +117,7 @@ pub fn receipt(
 
 /// The row that a receipt is about: its commit number, and the final receipt if it has one.
 fn find_row(
-    batch: &Batch<'_>,
+    batch: &Batch<'_, '_>,
     display: &DisplayId,
     receipt: &Receipt,
 ) -> Result<Option<(u64, Option<Receipt>)>, StoreError> {
@@ -173,8 +173,8 @@ pub fn has_row(rows: &impl Rows, id: &str, display: &DisplayId) -> Result<bool, 
 pub struct View {
     pub state: Vec<Arc<Committed>>,
     pub pending_actions: Vec<Arc<Committed>>,
-    /// State that waits and lost.
-    lost: Vec<u64>,
+    /// State that waits and lost, and why.
+    lost: Vec<(u64, &'static str)>,
     /// Actions that it was given too often.
     poison: Vec<u64>,
 }
@@ -219,7 +219,9 @@ pub fn view(
         let (commit, (expires_ms, queue)) = (key.value().1, value.value());
         if queue != ACTION {
             if winners.get(queue).is_some_and(|winner| winner.commit > commit) {
-                view.lost.push(commit);
+                view.lost.push((commit, words::SUPERSEDED));
+            } else if load(rows, commit)?.is_some_and(|event| !addresses.contains(&event.address)) {
+                view.lost.push((commit, words::LEFT));
             }
         } else if expires_ms == 0 || expires_ms > now_ms {
             let given = attempts.get((display.as_str(), commit))?.map_or(0, |row| row.value());
@@ -237,14 +239,14 @@ pub fn view(
 
 /// The view in the writer's transaction: with the receipts of what lost and of what was given too often, and with one more
 /// attempt for each action that it gives.
-pub fn backlog(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
+pub fn backlog(batch: &mut Batch<'_, '_>, display: &DisplayId, now_ms: u64) -> Result<Backlog, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let row = displays::get(batch.txn, display)?.ok_or_else(|| StoreError::NotEnrolled(display.clone()))?;
     let limits = &batch.shared.limits;
     let view = view(batch.txn, &row.addresses(display), display, limits, now_ms)?;
     let mut settled = Vec::new();
-    for commit in view.lost {
-        settled.extend(supersede(batch, commit, display, now_ms)?);
+    for (commit, why) in view.lost {
+        settled.extend(settle_own(batch, commit, display, Status::Superseded, why, now_ms)?);
     }
     for commit in view.poison {
         let error = words::poison(limits.attempts);
@@ -261,7 +263,11 @@ pub fn backlog(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Resul
 }
 
 /// Ends what is overdue: at once, or with the grace for a display that is connected and may be acting.
-pub fn expire(batch: &mut Batch<'_>, connected: &HashSet<DisplayId>, now_ms: u64) -> Result<Vec<Settled>, StoreError> {
+pub fn expire(
+    batch: &mut Batch<'_, '_>,
+    connected: &HashSet<DisplayId>,
+    now_ms: u64,
+) -> Result<Vec<Settled>, StoreError> {
     batch.now_ms = batch.now_ms.max(now_ms);
     let grace = batch.shared.limits.expiry_grace_ms;
     let mut overdue = Vec::new();
@@ -289,7 +295,7 @@ pub fn expire(batch: &mut Batch<'_>, connected: &HashSet<DisplayId>, now_ms: u64
 }
 
 /// Ends everything that waits for a display that is removed.
-pub fn abandon(batch: &mut Batch<'_>, display: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
+pub fn abandon(batch: &mut Batch<'_, '_>, display: &DisplayId, now_ms: u64) -> Result<(), StoreError> {
     let commits: Vec<u64> = {
         let pending = batch.txn.open_table(PENDING)?;
         let range = pending.range((display.as_str(), 0)..=(display.as_str(), u64::MAX))?;

@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::{
     Feed, StoreError, events,
+    journal::{self, Journal, Tape},
     prune::Pruner,
     results::Results,
-    schema::{self, META, OPERATORS, RECORDS, Rows, SCHEMA, SECRETS},
+    schema::{self, META, OPERATORS, RECORDS, SCHEMA, SECRETS, TableOf},
     shared::Shared,
     writer::{Job, Opener, Writer},
 };
@@ -38,19 +39,23 @@ pub fn open(data: &Path, limits: super::Limits, random: fn(&mut [u8])) -> Result
     let file = data.join(FILE);
     let path = file.clone();
     let opener: Opener = Box::new(move || open_file(&path));
-    start(opener, Some(file), Results::Files(data.join("results")), limits, random)
+    // After the database, which is locked: only one process writes in the journal.
+    let tape_of = data.to_owned();
+    let tape = move || journal::open_file(&tape_of).map(Some);
+    start(opener, tape, Some(file), Results::Files(data.join("results")), limits, random)
 }
 
 /// The same without a disk, for tests that make thousands of stores.
 #[cfg(test)]
 pub fn open_in_memory(limits: super::Limits, random: fn(&mut [u8])) -> Result<Opened, StoreError> {
     let opener: Opener = Box::new(|| Ok(Builder::new().create_with_backend(backends::InMemoryBackend::new())?));
-    start(opener, None, Results::Memory(Default::default()), limits, random)
+    start(opener, || Ok(None), None, Results::Memory(Default::default()), limits, random)
 }
 
-/// Opens with any opener: tests bring one whose disk fails.
+/// Opens with any opener: tests bring one whose disk fails. Without a journal every commit is durable by itself.
 pub fn start(
     opener: Opener,
+    tape: impl FnOnce() -> Result<Option<Box<dyn Tape>>, StoreError>,
     file: Option<PathBuf>,
     results: Results,
     limits: super::Limits,
@@ -59,6 +64,7 @@ pub fn start(
     let db = Arc::new(opener()?);
     let shared = Arc::new(Shared::new(limits, file, results, random));
     prepare(&db, &shared)?;
+    let journal = tape()?.map(|tape| Journal::open(tape, &db, *shared.seed())).transpose()?;
     let snapshot = schema::snapshot(&db)?;
     let fed_commit = events::as_of(&snapshot)?;
     drop(snapshot);
@@ -70,6 +76,7 @@ pub fn start(
         opener,
         jobs: of_writer,
         feed: to_feed,
+        journal,
         pruner: Pruner::default(),
         fed_commit,
     };
@@ -84,7 +91,7 @@ pub fn start(
 fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
     let txn = db.begin_write()?;
     let known = {
-        let meta = txn.rows(META)?;
+        let meta = txn.open_table(META::DEF)?;
         meta.get("schema")?.map(|row| row.value())
     };
     if let Some(found) = known.filter(|found| *found > SCHEMA) {
@@ -93,17 +100,17 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
         return Err(StoreError::NewerSchema { path, found, known: SCHEMA });
     }
     schema::make_tables(&txn)?;
-    txn.open_table(META)?.insert("schema", SCHEMA)?;
+    txn.open_table(META::DEF)?.insert("schema", SCHEMA)?;
     bring_operators_over(&txn)?;
     let kept: Option<[u8; 32]> = {
-        let secrets = txn.open_table(SECRETS)?;
+        let secrets = txn.open_table(SECRETS::DEF)?;
         secrets.get("seed")?.and_then(|row| row.value().try_into().ok())
     };
     let seed = match kept {
         Some(seed) => seed,
         None => {
             let seed: [u8; 32] = shared.random();
-            txn.open_table(SECRETS)?.insert("seed", seed.as_slice())?;
+            txn.open_table(SECRETS::DEF)?.insert("seed", seed.as_slice())?;
             seed
         }
     };
@@ -114,8 +121,8 @@ fn prepare(db: &Database, shared: &Shared) -> Result<(), StoreError> {
 
 /// Schema 1 had a table of operators' keys, each of which may do everything; they are records now.
 fn bring_operators_over(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
-    let mut operators = txn.open_table(OPERATORS)?;
-    let mut records = txn.open_table(RECORDS)?;
+    let mut operators = txn.open_table(OPERATORS::DEF)?;
+    let mut records = txn.open_table(RECORDS::DEF)?;
     while let Some((hash, made_ms)) = operators.pop_first()? {
         let (hash, made_ms) = (hash.value(), made_ms.value());
         let key = OperatorKey {
@@ -176,8 +183,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let old = Database::create(dir.path().join(FILE)).unwrap();
         let txn = old.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert("schema", 1).unwrap();
-        txn.open_table(OPERATORS).unwrap().insert([7; 32], 5).unwrap();
+        txn.open_table(META::DEF).unwrap().insert("schema", 1).unwrap();
+        txn.open_table(OPERATORS::DEF).unwrap().insert([7; 32], 5).unwrap();
         txn.commit().unwrap();
         drop(old);
         for _ in 0..2 {

@@ -38,7 +38,7 @@ enum Look {
 }
 
 impl Pruner {
-    pub fn step(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
+    pub fn step(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError> {
         let now_ms = batch.now_ms;
         if now_ms >= self.seen_saved_ms.saturating_add(SAVE_SEEN_MS) {
             self.seen_saved_ms = now_ms;
@@ -79,7 +79,7 @@ impl Pruner {
     }
 }
 
-fn look(batch: &Batch<'_>, commit: u64, stored_ms: u64, hash: [u8; 16]) -> Result<Look, StoreError> {
+fn look(batch: &Batch<'_, '_>, commit: u64, stored_ms: u64, hash: [u8; 16]) -> Result<Look, StoreError> {
     let (txn, limits) = (batch.txn, &batch.shared.limits);
     let age = batch.now_ms.saturating_sub(stored_ms);
     let crowded = txn.open_table(EVENTS)?.len()? > limits.detail_events;
@@ -114,7 +114,7 @@ fn look(batch: &Batch<'_>, commit: u64, stored_ms: u64, hash: [u8; 16]) -> Resul
 }
 
 /// Takes the oldest event out of an address's history; only the oldest, so that what is left has no gap.
-fn leave_history(batch: &Batch<'_>, address: &str, generation: u64, offset: u64) -> Result<bool, StoreError> {
+fn leave_history(batch: &Batch<'_, '_>, address: &str, generation: u64, offset: u64) -> Result<bool, StoreError> {
     let mut addresses = batch.txn.open_table(ADDRESSES)?;
     let Some(head) = addresses.get(address)?.map(|row| row.value()) else { return Ok(false) };
     if (head.0, head.2) != (generation, offset) {
@@ -126,7 +126,7 @@ fn leave_history(batch: &Batch<'_>, address: &str, generation: u64, offset: u64)
 }
 
 /// Retained state, or still owed by a display.
-fn is_needed(batch: &Batch<'_>, commit: u64, address: &str) -> Result<bool, StoreError> {
+fn is_needed(batch: &Batch<'_, '_>, commit: u64, address: &str) -> Result<bool, StoreError> {
     let kind = {
         let events = batch.txn.open_table(EVENTS)?;
         let Some(row) = events.get(commit)? else { return Ok(false) };
@@ -150,12 +150,12 @@ fn is_needed(batch: &Batch<'_>, commit: u64, address: &str) -> Result<bool, Stor
     Ok(false)
 }
 
-fn forget(batch: &Batch<'_>, commit: u64) -> Result<(), StoreError> {
+fn forget(batch: &Batch<'_, '_>, commit: u64) -> Result<(), StoreError> {
     let txn = batch.txn;
     if let Some(event) = events::load(txn, commit)? {
         txn.open_table(IDS)?.remove((event.event.id.as_str(), commit))?;
     }
     txn.open_table(EVENTS)?.remove(commit)?;
-    txn.open_table(LEDGER)?.retain_in((commit, "")..(commit + 1, ""), |_, _| false)?;
+    txn.open_table(LEDGER)?.remove_in((commit, "")..(commit + 1, ""))?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Keeps one; it replaces one of the same name.
-pub fn put(batch: &mut Batch<'_>, collection: &str, record: &Record) -> Result<(), StoreError> {
+pub fn put(batch: &mut Batch<'_, '_>, collection: &str, record: &Record) -> Result<(), StoreError> {
     let limit = batch.shared.limits.records;
     let mut records = batch.txn.open_table(RECORDS)?;
     let is_new = records.get((collection, record.key.as_str()))?.is_none();
@@ -29,7 +29,7 @@ pub fn put(batch: &mut Batch<'_>, collection: &str, record: &Record) -> Result<(
 }
 
 /// Removes one; true if it was there.
-pub fn remove(batch: &mut Batch<'_>, collection: &str, key: &str) -> Result<bool, StoreError> {
+pub fn remove(batch: &mut Batch<'_, '_>, collection: &str, key: &str) -> Result<bool, StoreError> {
     let was = batch.txn.open_table(RECORDS)?.remove((collection, key))?.is_some();
     batch.dirty |= was;
     Ok(was)

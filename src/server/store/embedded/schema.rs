@@ -11,9 +11,10 @@
 //!  DISPLAYS id -> row   MEMBERS (group, display)   OFFERS code hash -> offer   RECORDS (collection, key) -> anything small
 //! ```
 
+use std::cell::RefCell;
+
 use redb::{
-    Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, Value,
-    WriteTransaction,
+    Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value, WriteTransaction,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -22,89 +23,111 @@ use crate::event::command::{Kind, Slot};
 
 /// Version of everything in this file.
 ///
-/// 2: operators' keys moved from OPERATORS to RECORDS.
-pub const SCHEMA: u64 = 2;
+/// 2: operators' keys moved from OPERATORS to RECORDS. 3: what the last batches changed is in the journal.
+pub const SCHEMA: u64 = 3;
 
-pub type Def<K, V> = TableDefinition<'static, K, V>;
+/// One table of the file: what it is called, what is in it, and where a batch has it open.
+pub trait TableOf: Copy + 'static {
+    type Key: Key + 'static;
+    type Value: Value + 'static;
+    const DEF: TableDefinition<'static, Self::Key, Self::Value>;
+    const NAME: &'static str;
+    fn slot<'o, 't>(open: &'o Open<'t>) -> &'o Place<'t, Self>;
+}
 
-/// `schema`, `commit` (the last commit number).
-pub const META: Def<&str, u64> = Def::new("meta");
-/// `seed`: 32 random bytes that the epochs come from.
-pub const SECRETS: Def<&str, &[u8]> = Def::new("secrets");
-pub const EVENTS: Def<u64, &[u8]> = Def::new("events");
-pub const IDS: Def<(&str, u64), ()> = Def::new("ids");
-pub const HISTORY: Def<(&str, u64), u64> = Def::new("history");
-pub const ADDRESSES: Def<&str, (u64, u64, u64)> = Def::new("addresses");
-pub const STATE: Def<(&str, &str), u64> = Def::new("state");
-pub const DEDUPE: Def<[u8; 16], (u64, u64, u64, &str)> = Def::new("dedupe");
-pub const DEDUPE_AGE: Def<u64, (u64, [u8; 16])> = Def::new("dedupe_age");
-pub const LEDGER: Def<(u64, &str), &[u8]> = Def::new("ledger");
-pub const PENDING: Def<(&str, u64), (u64, &str)> = Def::new("pending");
-pub const EXPIRY: Def<(u64, u64, &str), ()> = Def::new("expiry");
-/// How often a backlog gave an owed action.
-pub const ATTEMPTS: Def<(&str, u64), u64> = Def::new("attempts");
-pub const COUNTS: Def<(&str, &str), u64> = Def::new("counts");
-pub const DISPLAYS: Def<&str, &[u8]> = Def::new("displays");
-pub const MEMBERS: Def<(&str, &str), ()> = Def::new("members");
-pub const OFFERS: Def<[u8; 32], &[u8]> = Def::new("offers");
-/// Empty since schema 2.
-pub const OPERATORS: Def<[u8; 32], u64> = Def::new("operators");
-pub const RECORDS: Def<(&str, &str), &[u8]> = Def::new("records");
+/// Where a batch keeps a table once it was opened: to open and to close one costs as much as to write a row.
+pub type Place<'t, T> = RefCell<Option<redb::Table<'t, <T as TableOf>::Key, <T as TableOf>::Value>>>;
 
-/// Makes every table, so that readers find them.
-pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
-    txn.open_table(META)?;
-    txn.open_table(SECRETS)?;
-    txn.open_table(EVENTS)?;
-    txn.open_table(IDS)?;
-    txn.open_table(HISTORY)?;
-    txn.open_table(ADDRESSES)?;
-    txn.open_table(STATE)?;
-    txn.open_table(DEDUPE)?;
-    txn.open_table(DEDUPE_AGE)?;
-    txn.open_table(LEDGER)?;
-    txn.open_table(PENDING)?;
-    txn.open_table(EXPIRY)?;
-    txn.open_table(ATTEMPTS)?;
-    txn.open_table(COUNTS)?;
-    txn.open_table(DISPLAYS)?;
-    txn.open_table(MEMBERS)?;
-    txn.open_table(OFFERS)?;
-    txn.open_table(OPERATORS)?;
-    txn.open_table(RECORDS)?;
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident, $slot:ident: $key:ty => $value:ty;)+) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "it stands where a value does")]
+        pub struct $table;
+
+        impl TableOf for $table {
+            type Key = $key;
+            type Value = $value;
+            const DEF: TableDefinition<'static, $key, $value> = TableDefinition::new(stringify!($slot));
+            const NAME: &'static str = stringify!($slot);
+            fn slot<'o, 't>(open: &'o Open<'t>) -> &'o Place<'t, Self> {
+                &open.$slot
+            }
+        })+
+
+        /// The tables that a batch has open.
+        #[derive(Default)]
+        pub struct Open<'t> {
+            $($slot: Place<'t, $table>,)+
+        }
+
+        /// Makes every table, so that readers find them.
+        pub fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
+            $(txn.open_table($table::DEF)?;)+
+            Ok(())
+        }
+
+        /// Puts a key and its value, as they are in the file, into the table of that name; None removes the key.
+        pub fn change(txn: &WriteTransaction, name: &[u8], key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+            $(if name == $table::NAME.as_bytes() {
+                return change_in($table, txn, key, value);
+            })+
+            Err(StoreError::Damaged(format!("a change of the journal to `{}`", String::from_utf8_lossy(name))))
+        }
+    };
+}
+
+fn change_in<T: TableOf>(_: T, txn: &WriteTransaction, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+    let mut table = txn.open_table(T::DEF)?;
+    let key = T::Key::from_bytes(key);
+    match value {
+        Some(value) => drop(table.insert(key, T::Value::from_bytes(value))?),
+        None => drop(table.remove(key)?),
+    }
     Ok(())
 }
 
-/// What can be read in a snapshot and in the writer's transaction alike. In the latter a table is open once at a time:
-/// open it, use it, drop it.
+tables! {
+    /// `schema`, `commit` (the last commit number), `journal` (the last record that is in here).
+    META, meta: &'static str => u64;
+    /// `seed`: 32 random bytes that the epochs come from.
+    SECRETS, secrets: &'static str => &'static [u8];
+    EVENTS, events: u64 => &'static [u8];
+    IDS, ids: (&'static str, u64) => ();
+    HISTORY, history: (&'static str, u64) => u64;
+    ADDRESSES, addresses: &'static str => (u64, u64, u64);
+    STATE, state: (&'static str, &'static str) => u64;
+    DEDUPE, dedupe: [u8; 16] => (u64, u64, u64, &'static str);
+    DEDUPE_AGE, dedupe_age: u64 => (u64, [u8; 16]);
+    LEDGER, ledger: (u64, &'static str) => &'static [u8];
+    PENDING, pending: (&'static str, u64) => (u64, &'static str);
+    EXPIRY, expiry: (u64, u64, &'static str) => ();
+    /// How often a backlog gave an owed action.
+    ATTEMPTS, attempts: (&'static str, u64) => u64;
+    COUNTS, counts: (&'static str, &'static str) => u64;
+    DISPLAYS, displays: &'static str => &'static [u8];
+    MEMBERS, members: (&'static str, &'static str) => ();
+    OFFERS, offers: [u8; 32] => &'static [u8];
+    /// Empty since schema 2.
+    OPERATORS, operators: [u8; 32] => u64;
+    RECORDS, records: (&'static str, &'static str) => &'static [u8];
+}
+
+/// What can be read in a snapshot and in the writer's batch alike. In the latter a table is in use once at a time: take it,
+/// use it, drop it.
 pub trait Rows {
-    type Table<'a, K: Key + 'static, V: Value + 'static>: ReadableTable<K, V>
+    type Table<'a, T: TableOf>: ReadableTable<T::Key, T::Value>
     where
         Self: 'a;
 
-    fn rows<K: Key + 'static, V: Value + 'static>(&self, table: Def<K, V>)
-    -> Result<Self::Table<'_, K, V>, StoreError>;
+    fn rows<T: TableOf>(&self, table: T) -> Result<Self::Table<'_, T>, StoreError>;
 }
 
 impl Rows for ReadTransaction {
-    type Table<'a, K: Key + 'static, V: Value + 'static> = ReadOnlyTable<K, V>;
+    type Table<'a, T: TableOf> = ReadOnlyTable<T::Key, T::Value>;
 
-    fn rows<K: Key + 'static, V: Value + 'static>(
-        &self,
-        table: Def<K, V>,
-    ) -> Result<Self::Table<'_, K, V>, StoreError> {
-        Ok(self.open_table(table)?)
-    }
-}
-
-impl Rows for WriteTransaction {
-    type Table<'a, K: Key + 'static, V: Value + 'static> = Table<'a, K, V>;
-
-    fn rows<K: Key + 'static, V: Value + 'static>(
-        &self,
-        table: Def<K, V>,
-    ) -> Result<Self::Table<'_, K, V>, StoreError> {
-        Ok(self.open_table(table)?)
+    fn rows<T: TableOf>(&self, _: T) -> Result<Self::Table<'_, T>, StoreError> {
+        Ok(self.open_table(T::DEF)?)
     }
 }
 

@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Fed, StoreError, prune,
+    Fed, StoreError,
+    journal::Journal,
+    prune,
     schema::{self, META, Rows},
     shared::Shared,
+    tables::Tables,
 };
 
 /// The most events (or jobs) of one batch: what one transaction can hold in memory, and how long the first waits for
@@ -26,8 +29,8 @@ const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
 
 /// The transaction of one batch, with what comes out of it.
-pub struct Batch<'a> {
-    pub txn: &'a WriteTransaction,
+pub struct Batch<'a, 't> {
+    pub txn: &'a Tables<'t>,
     pub shared: &'a Shared,
     /// The last commit number given out.
     pub commit: u64,
@@ -46,7 +49,7 @@ pub struct Batch<'a> {
 /// One unit of work, with its answer.
 pub trait Job: Send {
     /// Does it; an error means that the whole batch is lost.
-    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError>;
+    fn apply(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError>;
     /// How many events it brings; at least 1.
     fn weight(&self) -> usize;
     /// Called after the commit, or with what went wrong.
@@ -64,7 +67,7 @@ pub struct Task<T, F> {
 impl<T, F> Task<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+    F: FnOnce(&mut Batch<'_, '_>) -> Result<T, StoreError> + Send + 'static,
 {
     pub fn boxed(weight: usize, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
@@ -75,9 +78,9 @@ where
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send,
+    F: FnOnce(&mut Batch<'_, '_>) -> Result<T, StoreError> + Send,
 {
-    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else { return Ok(()) };
         match work(batch) {
             Err(error) if error.is_disk() => Err(error),
@@ -111,6 +114,8 @@ pub struct Writer {
     pub opener: Opener,
     pub jobs: mpsc::Receiver<Box<dyn Job>>,
     pub feed: mpsc::Sender<Vec<Fed>>,
+    /// None where every commit is durable by itself.
+    pub journal: Option<Journal>,
     pub pruner: prune::Pruner,
     /// The last commit number that the feed has seen.
     pub fed_commit: u64,
@@ -150,12 +155,23 @@ impl Writer {
                 self.jobs.close();
             }
         }
+        self.checkpoint();
         self.shared.close_database();
+    }
+
+    /// Leaves nothing to be applied at the next start.
+    fn checkpoint(&self) {
+        let Some(db) = self.shared.database().filter(|_| self.journal.is_some()) else { return };
+        let committed = db.begin_write().map_err(StoreError::from).and_then(|txn| Ok(txn.commit()?));
+        if let Err(error) = committed {
+            tracing::warn!(%error, "the store's last batches stay in its journal: they are applied at the next start");
+        }
     }
 
     fn batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Fed>, StoreError> {
         let (db, mut fed) = self.database()?;
-        let txn = db.begin_write()?;
+        let whole = db.begin_write()?;
+        let txn = Tables::new(&whole);
         let commit = txn.rows(META)?.get("commit")?.map_or(0, |row| row.value());
         let mut batch = Batch {
             txn: &txn,
@@ -174,15 +190,33 @@ impl Writer {
         let Batch { commit, fed: of_batch, dirty, events, .. } = batch;
         if dirty {
             txn.open_table(META)?.insert("commit", commit)?;
-            txn.commit()?;
+            let in_journal = match &mut self.journal {
+                Some(journal) => journal.append(&txn)?,
+                None => false,
+            };
+            drop(txn);
+            self.commit(whole, in_journal)?;
             self.shared.stats.commits.fetch_add(1, Ordering::Relaxed);
             self.shared.stats.events.fetch_add(events, Ordering::Relaxed);
         } else {
-            txn.abort()?;
+            drop(txn);
+            whole.abort()?;
         }
         self.fed_commit = commit;
         fed.extend(of_batch);
         Ok(fed)
+    }
+
+    /// What is in the journal need not be in the database's file yet; and without a place in the journal, all must.
+    fn commit(&mut self, mut txn: WriteTransaction, in_journal: bool) -> Result<(), StoreError> {
+        if in_journal {
+            txn.set_durability(Durability::None)?;
+        }
+        txn.commit()?;
+        if let Some(journal) = self.journal.as_mut().filter(|_| !in_journal) {
+            journal.begin_anew();
+        }
+        Ok(())
     }
 
     /// The open database. One that failed is opened anew; what a failed commit did write after all is made good to the
@@ -192,6 +226,9 @@ impl Writer {
             return Ok((db, Vec::new()));
         }
         let db = Arc::new((self.opener)()?);
+        if let Some(journal) = &mut self.journal {
+            journal.recover(&db)?;
+        }
         let snapshot = schema::snapshot(&db)?;
         let commit = snapshot.rows(META)?.get("commit")?.map_or(0, |row| row.value());
         let mut missed = Vec::new();

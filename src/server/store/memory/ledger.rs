@@ -119,7 +119,12 @@ pub fn backlog(state: &mut State, display: &DisplayId, now_ms: u64) -> Result<Ba
     let Some(row) = state.displays.get_mut(display) else { return Err(not_enrolled()) };
     for (commit, owed) in &mut row.pending {
         match owed.slot {
-            Some(slot) if winners.get(&slot).is_some_and(|winner| winner.commit > *commit) => lost.push(*commit),
+            Some(slot) if winners.get(&slot).is_some_and(|winner| winner.commit > *commit) => {
+                lost.push((*commit, words::SUPERSEDED));
+            }
+            Some(_) if state.log.event(*commit).is_some_and(|event| !addresses.contains(&event.address)) => {
+                lost.push((*commit, words::LEFT));
+            }
             Some(_) => {}
             None if owed.expires_ms.is_some_and(|end| end <= now_ms) => {}
             None if owed.attempts >= state.limits.attempts => poison.push(*commit),
@@ -131,8 +136,8 @@ pub fn backlog(state: &mut State, display: &DisplayId, now_ms: u64) -> Result<Ba
     }
     backlog.state = winners.into_values().cloned().collect();
     backlog.state.sort_by_key(|event| event.commit);
-    for commit in lost {
-        backlog.settled.extend(supersede(state, commit, display, now_ms));
+    for (commit, why) in lost {
+        backlog.settled.extend(settle_own(state, commit, display, Status::Superseded, why, now_ms));
     }
     for commit in poison {
         let error = words::poison(state.limits.attempts);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::timeout;
 
 use super::{
@@ -168,8 +168,7 @@ impl Engine {
                 return Err(StoreError::NewerSchema { path: self.meta.clone().into(), found, known: 1 });
             }
             _ => {
-                let cure = "its user may not ask INFO; see the ACL in the manual";
-                return Err(StoreError::Unreachable(cure.to_owned()));
+                return Err(StoreError::Forbidden("it may not ask INFO".to_owned()));
             }
         }
         let lineage = reply::text(reply::next(&mut answer)?)?;
@@ -257,9 +256,8 @@ impl Engine {
 pub fn told(error: &RedisError) -> StoreError {
     match error.code() {
         Some("OOM") => StoreError::Memory,
-        Some("NOPERM" | "NOAUTH" | "WRONGPASS") => {
-            StoreError::Unreachable(format!("its user may not do this; see the ACL in the manual: {error}"))
-        }
+        Some("NOPERM" | "NOAUTH" | "WRONGPASS") => StoreError::Forbidden(error.to_string()),
+        _ if error.kind() == ErrorKind::AuthenticationFailed => StoreError::Forbidden(error.to_string()),
         _ if error.is_timeout() => StoreError::Timeout,
         _ => StoreError::Unreachable(error.to_string()),
     }

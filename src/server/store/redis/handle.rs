@@ -144,6 +144,7 @@ impl Redis {
 fn at(address: &RedisAddress, error: StoreError) -> StoreError {
     match error {
         StoreError::Unreachable(problem) => StoreError::Unreachable(format!("{address}: {problem}")),
+        StoreError::Forbidden(problem) => StoreError::Forbidden(format!("{address}: {problem}")),
         StoreError::Timeout => StoreError::Unreachable(format!("{address}: no answer in time")),
         other => other,
     }

@@ -52,3 +52,6 @@ use super::{
 };
 pub use connect::{Connector, Shared, Tls, Waits};
 pub use handle::{Redis, Setup};
+
+#[cfg(test)]
+mod tests;

@@ -26,10 +26,11 @@ local last = tonumber(call('HGET', META, 'feed'))
 local outcome = 'kept'
 if known ~= '' then
   -- What the node saw must still be there, unless the feed was cut shorter than that in the course of things.
-  local entry = call('XRANGE', P .. 'feed', int(seen) .. '-0', int(seen) .. '-0')[1]
-  if entry and entry[2][2] ~= seen_tag or seen > last then
+  local function entry(number) return call('XRANGE', P .. 'feed', int(number) .. '-0', int(number) .. '-0')[1] end
+  local there = entry(seen)
+  if there and there[2][2] ~= seen_tag or seen > last then
     outcome = 'lost'
-  elseif seen > 0 and not entry then
+  elseif seen > 0 and not there or seen < last and not entry(seen + 1) then
     outcome = 'behind'
   end
   -- A foreign lineage: another node saw to it, if it was since this Redis is what it is; else the data is an old copy.

@@ -1,4 +1,7 @@
-//! How this machine is: what `/proc` and `/sys` tell. What cannot be read is left out.
+//! How this machine is: what `/proc`, `/sys` and the kernel tell. What cannot be read is left out.
+
+mod power;
+mod wifi;
 
 use std::{fs, net::IpAddr, path::Path};
 
@@ -21,8 +24,17 @@ pub fn read_machine(health: &mut Health, state: &Path) {
     // 32 bits on a 32-bit Pi, and the product has more.
     let free = |disk: nix::sys::statvfs::Statvfs| disk.blocks_available() as u128 * disk.fragment_size() as u128;
     let disk = nix::sys::statvfs::statvfs(state).ok();
+    let size = |disk: nix::sys::statvfs::Statvfs| disk.blocks() as u128 * disk.fragment_size() as u128;
+    health.disk_total_kb = disk.and_then(|disk| u64::try_from(size(disk) / 1024).ok());
     health.disk_free_kb = disk.and_then(|disk| u64::try_from(free(disk) / 1024).ok());
     health.temperature_c = first(read("/sys/class/thermal/thermal_zone0/temp")).map(|thousandths| thousandths / 1000.0);
+    let power = power::read(Path::new("/"));
+    health.under_voltage = power.under_voltage;
+    health.under_voltage_seen = power.under_voltage_seen;
+    health.throttled = power.throttled;
+    health.wifi = wifi::read();
+    health.model = read("/proc/device-tree/model").map(|model| model.trim_end_matches('\0').to_owned());
+    health.os = read("/etc/os-release").as_deref().and_then(os_name);
     health.addresses = addresses().into_iter().map(|(_, address)| address.to_string()).collect();
 }
 
@@ -55,6 +67,12 @@ pub fn clock_is_trusted() -> bool {
     timesync.join("synchronized").exists() || !timesync.exists()
 }
 
+/// `PRETTY_NAME` of `os-release(5)`.
+fn os_name(release: &str) -> Option<String> {
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(name.trim_matches(['"', '\'']).to_owned())
+}
+
 fn kilobytes(memory: &str, name: &str) -> Option<u64> {
     let line = memory.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -69,6 +87,8 @@ mod tests {
         let mut health = Health::default();
         read_machine(&mut health, Path::new("/"));
         assert!(health.memory_total_kb.unwrap() > health.memory_available_kb.unwrap());
+        assert!(health.disk_free_kb.unwrap() <= health.disk_total_kb.unwrap());
+        assert_eq!(os_name("ID=debian\nPRETTY_NAME=\"Debian 13\"\n").as_deref(), Some("Debian 13"));
         assert!(health.disk_free_kb.is_some() && health.load_1m.is_some() && health.machine_uptime_s.is_some());
         assert!(addresses().iter().all(|(_, ip)| !ip.is_loopback()));
     }

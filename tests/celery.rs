@@ -1,0 +1,272 @@
+//! `kiosk.call` with real Celery workers, over both brokers and both back ends.
+//!
+//! One RabbitMQ and one Redis serve all scenarios; each has a server and workers of its own.
+#![cfg(feature = "server")]
+
+#[path = "support/redis.rs"]
+mod redis;
+mod support;
+
+use std::{collections::BTreeMap, path::Path};
+
+use redis::Redis;
+use serde_json::{Value, json};
+use support::{
+    celery::Worker,
+    rabbit::Rabbit,
+    server::Server,
+    socket::{FakeDisplay, Socket, ticket},
+    wait::{seconds, until},
+};
+use tokio::runtime::Runtime;
+
+const TASKS: &str = r#"["shop.add", "shop.who", "shop.fail", "shop.large", "shop.slow", "shop.note", "shop.secret"]"#;
+
+/// What all scenarios share.
+struct World {
+    rabbit: Rabbit,
+    redis: Option<Redis>,
+    runtime: Runtime,
+}
+
+impl World {
+    fn redis_url(&self, database: u32) -> String {
+        format!("{}{database}", self.redis.as_ref().unwrap().url())
+    }
+}
+
+/// A broker and a back end.
+#[derive(Debug, Clone)]
+struct Pair {
+    broker: String,
+    backend: String,
+}
+
+impl Pair {
+    fn server(&self, folder: &Path, more: &str) -> Server {
+        let Pair { broker, backend } = self;
+        let celery = format!("[celery]\nbroker = \"{broker}\"\nbackend = \"{backend}\"\ntasks = {TASKS}\n");
+        Server::start(folder, &format!("{celery}{more}"))
+    }
+
+    fn worker(&self, folder: &Path, at_a_time: u32) -> Worker {
+        Worker::start(folder, &self.broker, &self.backend, "threads", at_a_time)
+    }
+}
+
+/// A page of a user.
+struct Page(Socket);
+
+impl Page {
+    async fn open(server: &Server, user: &str) -> Page {
+        Page::with(server, &ticket(server, user)).await
+    }
+
+    async fn with(server: &Server, ticket: &str) -> Page {
+        let mut socket = Socket::open(server.address, ticket).await.unwrap();
+        socket.hello().await.unwrap();
+        Page(socket)
+    }
+
+    /// Sends a call; the answer comes when it comes.
+    async fn start(&mut self, task: &str, args: Value, kwargs: Value) {
+        let call = json!({"task": task, "args": args, "kwargs": kwargs});
+        self.0.say("kiosk.call", &call).await.unwrap();
+    }
+
+    /// The next result: the call it answers, its state, and what it says.
+    async fn result(&mut self) -> (String, String, Value) {
+        let event = self.0.next().await.unwrap();
+        assert_eq!(event.kind, "kiosk.result", "{event:?}");
+        let data: Value = serde_json::from_str(event.json_data().get()).unwrap();
+        (text(&data["call"]), text(&data["state"]), data["result"].clone())
+    }
+
+    async fn call(&mut self, task: &str, args: Value, kwargs: Value) -> (String, Value) {
+        self.start(task, args, kwargs).await;
+        let (_, state, result) = self.result().await;
+        (state, result)
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn success(result: impl Into<Value>) -> (String, Value) {
+    ("SUCCESS".to_owned(), result.into())
+}
+
+#[test]
+fn a_page_calls_a_task_and_is_told_how_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world =
+        World { rabbit: Rabbit::start(folder.path()), redis: Some(Redis::start()), runtime: Runtime::new().unwrap() };
+    let (amqp, redis) = (world.rabbit.url(), world.redis_url(1));
+    let run = |name: &str, world: &mut World, pair: &Pair, scenario: Scenario| {
+        println!("--- {name} ({} {})", pair.broker, pair.backend);
+        scenario(world, pair, tempfile::tempdir().unwrap().path());
+    };
+    let pairs = [
+        Pair { broker: amqp.clone(), backend: "rpc://".to_owned() },
+        Pair { broker: amqp.clone(), backend: redis.clone() },
+        Pair { broker: redis.clone(), backend: redis },
+    ];
+    for pair in &pairs {
+        run("every end of a task is told", &mut world, pair, ends);
+        run("a caller is told that it took too long, and the task is not begun later", &mut world, pair, timeouts);
+        run("a task that is revoked is told", &mut world, pair, revoked);
+    }
+    run("a call may only take its room", &mut world, &pairs[2], room);
+    run("the broker is killed while calls are open", &mut world, &pairs[0], broker_killed);
+    run("the back end is killed while calls are open", &mut world, &pairs[1], backend_killed);
+}
+
+type Scenario = fn(&mut World, &Pair, &Path);
+
+fn ends(world: &mut World, pair: &Pair, folder: &Path) {
+    let narrowed = "[celery.principals]\n\"user/bob\" = [\"shop.add\"]\n\"display/lobby\" = [\"shop.who\"]\n";
+    let server = pair.server(folder, narrowed);
+    let _worker = pair.worker(folder, 4);
+    let lobby = FakeDisplay::enroll(&server, "lobby", 1);
+    world.runtime.block_on(async {
+        let mut anna = Page::open(&server, "anna").await;
+        assert_eq!(anna.call("shop.add", json!([2, 3]), json!({"times": 10})).await, success(50));
+        assert_eq!(anna.call("shop.add", json!(["é", "\u{1F680}"]), json!({})).await, success("é\u{1F680}"));
+        assert_eq!(anna.call("shop.who", json!([]), json!({})).await, success("user/anna"));
+        let (state, failure) = anna.call("shop.fail", json!([]), json!({})).await;
+        assert_eq!((state.as_str(), &failure["exc_type"]), ("FAILURE", &json!("ValueError")));
+        assert_eq!(failure["exc_message"], json!(["no such order"]));
+        assert!(!failure.to_string().contains("workers.py"), "the traceback stays at home: {failure}");
+        let (state, wrong) = anna.call("shop.add", json!([1]), json!({})).await;
+        assert_eq!((state.as_str(), &wrong["exc_type"]), ("FAILURE", &json!("TypeError")));
+        for length in [100_000, 1_000_000] {
+            let (state, says) = anna.call("shop.large", json!([length]), json!({})).await;
+            assert_eq!(state, "too_large");
+            assert!(says["bytes"].as_u64() > says["limit"].as_u64(), "{says}");
+        }
+        assert_eq!(anna.call("shop.unheard_of", json!([]), json!({})).await, ("refused".to_owned(), Value::Null));
+        let mut bob = Page::open(&server, "bob").await;
+        assert_eq!(bob.call("shop.secret", json!([]), json!({})).await, ("refused".to_owned(), Value::Null));
+        assert_eq!(bob.call("shop.add", json!([1, 1]), json!({})).await, success(2));
+        let mut display = Page::with(&server, &lobby.ticket().unwrap()).await;
+        assert_eq!(display.call("shop.who", json!([]), json!({})).await, success("display/lobby"));
+        assert_eq!(display.call("shop.add", json!([1, 1]), json!({})).await.0, "refused");
+
+        // Many at once, of two sockets of one user: each result answers its call, on the socket that called.
+        let mut other = Page::open(&server, "anna").await;
+        let mut expected = BTreeMap::new();
+        for n in 0..30 {
+            other.start("shop.add", json!([n, 100]), json!({})).await;
+            expected.insert((n + 1).to_string(), ("SUCCESS".to_owned(), json!(n + 100)));
+        }
+        assert_eq!(anna.call("shop.add", json!([0, 0]), json!({})).await, success(0));
+        let mut results = BTreeMap::new();
+        for _ in 0..30 {
+            let (call, state, result) = other.result().await;
+            results.insert(call, (state, result));
+        }
+        assert_eq!(results, expected);
+        // Who goes away is not waited for, and nobody else gets what was his.
+        other.start("shop.slow", json!([0.3]), json!({})).await;
+        drop(other);
+        assert_eq!(anna.call("shop.slow", json!([0.6]), json!({})).await, success("slept"));
+    });
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("pikiosk_calls_open 0\n"), "{metrics}");
+    assert!(metrics.contains("pikiosk_calls_total{state=\"refused\"} 3\n"), "{metrics}");
+}
+
+fn timeouts(world: &mut World, pair: &Pair, folder: &Path) {
+    let server = pair.server(folder, "timeout_seconds = 2\n");
+    world.runtime.block_on(async {
+        let mut anna = Page::open(&server, "anna").await;
+        let late = anna.call("shop.note", json!(["too late"]), json!({})).await;
+        assert_eq!(late, ("timeout".to_owned(), Value::Null));
+        let worker = pair.worker(folder, 1);
+        assert_eq!(anna.call("shop.note", json!(["in time"]), json!({})).await, success("in time"));
+        assert_eq!(worker.notes(), "in time\n", "{}", worker.log());
+        // One that has begun goes on, and is not waited for.
+        assert_eq!(anna.call("shop.slow", json!([3]), json!({})).await.0, "timeout");
+    });
+}
+
+fn revoked(world: &mut World, pair: &Pair, folder: &Path) {
+    let server = pair.server(folder, "");
+    let worker = Worker::start(folder, &pair.broker, &pair.backend, "prefork", 1);
+    world.runtime.block_on(async {
+        let mut anna = Page::open(&server, "anna").await;
+        anna.start("shop.slow", json!([4]), json!({})).await;
+        anna.start("shop.note", json!(["never"]), json!({})).await;
+        until("the worker has the second as well", seconds(20), || {
+            worker.log().contains("Task shop.note").then_some(())
+        });
+        assert_eq!(worker.revoke_waiting("shop.note"), 1);
+        let mut ended = BTreeMap::new();
+        for _ in 0..2 {
+            let (call, state, result) = anna.result().await;
+            ended.insert(call, (state, result["exc_type"].clone()));
+        }
+        assert_eq!(ended["1"], ("SUCCESS".to_owned(), Value::Null));
+        assert_eq!(ended["2"], ("REVOKED".to_owned(), json!("TaskRevokedError")));
+        assert_eq!(worker.notes(), "");
+    });
+}
+
+fn room(world: &mut World, pair: &Pair, folder: &Path) {
+    let server = pair.server(folder, "timeout_seconds = 3\n");
+    world.runtime.block_on(async {
+        let mut anna = Page::open(&server, "anna").await;
+        for _ in 0..40 {
+            anna.start("shop.add", json!([1, 1]), json!({})).await;
+        }
+        for _ in 0..8 {
+            let (_, state, why) = anna.result().await;
+            assert_eq!((state.as_str(), &why), ("refused", &json!("32 calls are open already")));
+        }
+        for _ in 0..32 {
+            assert_eq!(anna.result().await.1, "timeout");
+        }
+        anna.start("shop.unheard_of", json!([]), json!({})).await;
+        assert_eq!(anna.result().await.2, Value::Null, "there is room again");
+    });
+}
+
+fn broker_killed(world: &mut World, pair: &Pair, folder: &Path) {
+    let server = pair.server(folder, "");
+    let worker = pair.worker(folder, 2);
+    let runtime = &world.runtime;
+    let (mut anna, mut bob) =
+        runtime.block_on(async { (Page::open(&server, "anna").await, Page::open(&server, "bob").await) });
+    runtime.block_on(anna.start("shop.slow", json!([1]), json!({})));
+    until("it has begun", seconds(20), || worker.log().contains("Task shop.slow").then_some(()));
+    world.rabbit.kill();
+    let (state, _) = runtime.block_on(bob.call("shop.add", json!([1, 1]), json!({})));
+    assert_eq!(state, "unavailable", "the broker is away for longer than a call waits for it");
+    world.rabbit.start_again();
+    // Its result waits in the worker until the broker is back, and is told then.
+    assert_eq!(runtime.block_on(anna.result()), ("1".to_owned(), "SUCCESS".to_owned(), json!("slept")));
+    // A call waits for the broker, so each of these takes its time.
+    let mut ended = Vec::new();
+    while ended.last() != Some(&success(2)) {
+        assert!(ended.len() < 6, "calls work again: {ended:?}");
+        ended.push(runtime.block_on(bob.call("shop.add", json!([1, 1]), json!({}))));
+    }
+}
+
+fn backend_killed(world: &mut World, pair: &Pair, folder: &Path) {
+    let server = pair.server(folder, "");
+    let worker = pair.worker(folder, 2);
+    let World { redis, runtime, .. } = world;
+    runtime.block_on(async {
+        let mut anna = Page::open(&server, "anna").await;
+        assert_eq!(anna.call("shop.add", json!([1, 1]), json!({})).await, success(2));
+        anna.start("shop.slow", json!([1]), json!({})).await;
+        until("it has begun", seconds(20), || worker.log().contains("Task shop.slow").then_some(()));
+        let port = redis.take().unwrap().stop();
+        *redis = Redis::start_on(port);
+        assert!(redis.is_some(), "the port is still free");
+        assert_eq!(anna.result().await, ("2".to_owned(), "SUCCESS".to_owned(), json!("slept")));
+        assert_eq!(anna.call("shop.add", json!([1, 2]), json!({})).await, success(3));
+    });
+}
