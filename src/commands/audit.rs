@@ -7,7 +7,7 @@ use super::client::{Client, ClientError, Server};
 use super::failure::{Exit, Failure};
 use super::output;
 
-/// Tells who did what at the server: keys, displays, codes, revocations. Publishing is not in it.
+/// Tells who did what at the server: keys, displays, codes, revocations.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   pikiosk audit

@@ -11,7 +11,7 @@ use super::failure::{Exit, Failure};
 use super::output;
 use crate::event::Address;
 
-/// Lists operators' keys, makes new ones for everything or for a part, and revokes them.
+/// Lists, makes and revokes operators' keys, for everything or for a part.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -154,9 +154,8 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         witness: witness.clone(),
         tasks: tasks.clone(),
     });
-    let intake = parts
-        .amqp
-        .map(|source| tokio::spawn(ingest::amqp::run(source, app.clone(), app.broker.clone(), stop.clone())));
+    let intake =
+        parts.amqp.map(|source| tokio::spawn(ingest::amqp::run(source, app.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));

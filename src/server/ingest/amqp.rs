@@ -19,11 +19,11 @@ use crate::{
     config::AmqpSettings,
     event::Address,
     server::{
+        App,
         backoff::Backoff,
+        metrics::By,
         now_ms,
         rabbit::{self, BrokerError, Rabbit, RabbitError, short, within},
-        App,
-        metrics::By,
         store::{Publish, StoreError},
     },
 };
