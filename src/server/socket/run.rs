@@ -23,7 +23,10 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::{CallResult, CloseCode},
+    event::{
+        DisplayId,
+        frame::{CallResult, CloseCode},
+    },
     server::{
         App, access,
         hub::Place,
@@ -100,20 +103,33 @@ pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, e
     if let Some(mut jobs) = socket.jobs.take() {
         while jobs.next().await.is_some() {}
     }
+    let (app, display) = (socket.app.clone(), socket.session.display().cloned());
     let code = end.as_ref().map(|(code, _)| *code);
-    socket.app.witness.closed(seen(socket.session.terms()), code, since_ms, socket.app.now_ms());
+    app.witness.closed(seen(socket.session.terms()), code, since_ms, app.now_ms());
     drop(socket);
     // Boxed: what is only needed at the end is not part of every open socket.
     match end {
-        Some((code, reason)) => {
-            Box::pin(ending::close(&line, code, &reason)).await;
-        }
+        Some((code, reason)) => Box::pin(close(&app, display, &line, code, &reason)).await,
         None => Box::pin(ending::end(&line)).await,
     }
 }
 
 fn seen(terms: &Terms) -> access::Socket<'_> {
     access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
+}
+
+/// Tells the client why. One that was replaced and heard it was alive: so there are two.
+async fn close(app: &App, display: Option<DisplayId>, line: &Line, code: CloseCode, reason: &str) {
+    let was_alive = ending::close(line, code, reason).await;
+    if was_alive
+        && code == CloseCode::Replaced
+        && let Some(display) = display
+    {
+        let now_ms = app.now_ms();
+        if app.directory.replaced_alive(&display, now_ms).await {
+            app.witness.copied(&display, now_ms);
+        }
+    }
 }
 
 impl Socket {
