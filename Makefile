@@ -4,7 +4,7 @@ ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
 .PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash bench-provision \
-	provision-roots proof-kill-display proof-kill-flash proof-history proof-bad-cards needs python
+	provision-roots proof-kill-display proof-tickets proof-kill-flash proof-history proof-bad-cards needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-server: .venv/bench ## Measures the server beside nats, mosquitto, nchan, 
 bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root, 8 minutes; leave the machine alone)
 	cargo build --release --no-default-features --features tools --target-dir target/tools
 	PIKIOSK=target/tools/release/pikiosk benches/flash.sh
+
+proof-tickets: needs ## 2,000 tickets, 8 racers each over two servers on one Redis: one socket each, none after 21 s (3 minutes; `make test` does 200)
+	PIKIOSK_TICKETS=2000 cargo test --test two_nodes ticket -- --nocapture
 
 proof-kill-flash: ## Kills a flash 200 times at random moments (2 minutes; `make test` does 20)
 	PIKIOSK_KILLS=200 cargo test --test flash_cards killed -- --nocapture

@@ -33,6 +33,10 @@ fn main() -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         #[cfg(feature = "tools")]
         Command::Ticket(args) => ticket::run(&args),
+        #[cfg(feature = "tools")]
+        Command::Keys(args) => commands::keys::run(args),
+        #[cfg(feature = "tools")]
+        Command::Audit(args) => commands::audit::run(args),
         #[cfg(feature = "server")]
         Command::Server(args) => commands::server::run(args),
         #[cfg(feature = "display")]

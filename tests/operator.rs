@@ -58,6 +58,8 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     exit 0
     ");
 
+    let ungroup = said(&["displays", "ungroup", "lobby", "ground"]);
+    assert!(ungroup.contains("groups                     shops"), "{ungroup}");
     insta::assert_snapshot!(said(&["push", "group/shops", "message", "text=Hello", "--wait", "100ms"]), @"
     error: failed to show it on every display: no word yet from lobby
     hint: a display that is away gets it when it comes back; pikiosk displays tells which are connected
@@ -73,6 +75,13 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     .unwrap();
     assert_eq!((again["id"].as_str(), again["offset"].as_str()), (Some("morning"), Some("1")));
 
+    assert!(said(&["displays", "rename", "lobby", "foyer"]).contains("foyer"));
+    assert!(said(&["displays", "rename", "foyer", "lobby"]).ends_with("exit 0"), "and back");
+    let audit = said(&["audit"]);
+    let acts: Vec<_> = audit.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let changes = ["display.change", "display.change", "display.change", "display.rename", "display.rename"];
+    assert_eq!(acts, [&["enrollment.create", "display.enroll"][..], &changes].concat(), "{audit}");
+
     assert_eq!(said(&["displays", "remove", "lobby"]), "lobby is removed\nexit 0");
     insta::assert_snapshot!(said(&["push", "lobby", "reload"]), @"
     error: failed to push: the server says: display `lobby` is not enrolled
@@ -84,4 +93,38 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     hint: pikiosk displays lists the displays that the server knows
     exit 2
     ");
+}
+
+#[test]
+fn keys_are_made_used_and_revoked_and_codes_come_as_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "");
+    let first = folder.path().join("server/operator.key");
+    let as_first = |args: &[&str]| said(&server, first.to_str().unwrap(), args);
+    let made = as_first(&["keys", "create", "cash desk", "--to", "group/shops", "--command", "message"]);
+    let key = made.lines().next().unwrap();
+    assert!(key.starts_with("pko_") && made.ends_with("exit 0"), "{made}");
+    let desk = folder.path().join("desk.key");
+    fs::write(&desk, key).unwrap();
+    let as_desk = |args: &[&str]| said(&server, desk.to_str().unwrap(), args);
+    assert!(as_desk(&["push", "group/shops", "message", "text=Hello", "--wait", "0s"]).ends_with("exit 0"));
+    assert!(as_desk(&["push", "group/shops", "reboot", "--wait", "0s"]).ends_with("exit 20"));
+    assert!(as_desk(&["keys"]).ends_with("exit 20"));
+
+    let listed = as_first(&["keys"]);
+    let line = listed.lines().find(|line| line.contains("cash desk")).unwrap();
+    assert!(line.contains("message  group/shops") && !listed.contains(key), "{listed}");
+    let id = line.split_whitespace().next().unwrap();
+    assert_eq!(as_first(&["keys", "revoke", id]), format!("{id} is revoked\nexit 0"));
+    assert!(as_desk(&["push", "group/shops", "message", "text=Hello", "--wait", "0s"]).ends_with("exit 20"));
+    let own = as_first(&["keys", "--json"]);
+    let own: Value = serde_json::from_str(own.trim_end_matches("exit 0")).unwrap();
+    let last = as_first(&["keys", "revoke", own[0]["id"].as_str().unwrap()]);
+    assert!(last.contains("make another one first") && last.ends_with("exit 2"), "{last}");
+    assert!(as_first(&["keys", "create", "x"]).ends_with("exit 2"), "it says what a key is for");
+
+    let list = as_first(&["enroll", "--count", "3", "--prefix", "shop-", "--csv"]);
+    let rows: Vec<_> = list.lines().take(4).collect();
+    assert_eq!(rows[0], "id,server,code");
+    assert!(rows[3].starts_with("shop-03,http://SERVER,"), "{list}");
 }

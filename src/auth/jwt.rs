@@ -402,5 +402,8 @@ fn millis(date: serde_json::Number) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[path = "forged_tests.rs"]
+mod forged_tests;
+#[cfg(test)]
 #[path = "jwt_tests.rs"]
 mod tests;

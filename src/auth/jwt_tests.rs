@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const NOW_S: u64 = 1_777_896_000;
-const NOW: u64 = NOW_S * 1000;
-const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+pub(super) const NOW_S: u64 = 1_777_896_000;
+pub(super) const NOW: u64 = NOW_S * 1000;
+pub(super) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 // Made for these tests, used nowhere else.
-const RSA: (&[u8], &[u8]) = (include_bytes!("test_keys/rsa.key.pem"), include_bytes!("test_keys/rsa.pub.pem"));
-const EC: (&[u8], &[u8]) = (include_bytes!("test_keys/ec.key.pem"), include_bytes!("test_keys/ec.pub.pem"));
-const ED: (&[u8], &[u8]) = (include_bytes!("test_keys/ed.key.pem"), include_bytes!("test_keys/ed.pub.pem"));
+pub(super) const RSA: (&[u8], &[u8]) = (include_bytes!("test_keys/rsa.key.pem"), include_bytes!("test_keys/rsa.pub.pem"));
+pub(super) const EC: (&[u8], &[u8]) = (include_bytes!("test_keys/ec.key.pem"), include_bytes!("test_keys/ec.pub.pem"));
+pub(super) const ED: (&[u8], &[u8]) = (include_bytes!("test_keys/ed.key.pem"), include_bytes!("test_keys/ed.pub.pem"));
 
 fn key(id: &str, algorithm: Algorithm) -> JwtKey {
     let material = match algorithm {
@@ -28,7 +28,7 @@ fn all_keys() -> JwtKeys {
     JwtKeys::new(keys.map(|algorithm| key(algorithm.as_str(), algorithm)).into()).unwrap()
 }
 
-fn signer(algorithm: Algorithm) -> EncodingKey {
+pub(super) fn signer(algorithm: Algorithm) -> EncodingKey {
     match algorithm {
         Algorithm::HS256 => EncodingKey::from_secret(SECRET),
         Algorithm::RS256 => EncodingKey::from_rsa_pem(RSA.0).unwrap(),

@@ -17,7 +17,7 @@ use super::server;
 use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
 #[cfg(feature = "tools")]
-use super::{displays, enroll, flash, image, push, ticket};
+use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.
@@ -50,6 +50,10 @@ pub enum Command {
     Enroll(enroll::Args),
     #[cfg(feature = "tools")]
     Ticket(ticket::Args),
+    #[cfg(feature = "tools")]
+    Keys(keys::Args),
+    #[cfg(feature = "tools")]
+    Audit(audit::Args),
     #[cfg(feature = "server")]
     Server(server::Args),
     #[cfg(feature = "display")]
@@ -76,7 +80,7 @@ pub struct Json {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
     ("Make displays", &["flash", "provision", "image"]),
-    ("Push to displays", &["push", "displays", "enroll", "ticket"]),
+    ("Push to displays", &["push", "displays", "enroll", "ticket", "keys", "audit"]),
     ("The event server", &["server"]),
     ("On a display", &["run", "browser", "status"]),
     ("This machine", &["doctor", "config", "completions", "man"]),
@@ -119,9 +123,9 @@ impl Command {
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo(_) => Usual::Quiet,
             #[cfg(feature = "tools")]
-            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) | Self::Ticket(_) => {
-                Usual::Quiet
-            }
+            Self::Flash(_) | Self::Image(_) | Self::Push(_) | Self::Displays(_) | Self::Enroll(_) => Usual::Quiet,
+            #[cfg(feature = "tools")]
+            Self::Ticket(_) | Self::Keys(_) | Self::Audit(_) => Usual::Quiet,
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision(_) => Usual::Quiet,
             #[cfg(feature = "server")]

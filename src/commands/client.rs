@@ -121,6 +121,12 @@ impl Client {
         self.send(self.http.get(self.at(path))).await
     }
 
+    pub async fn get_with<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, ClientError> {
+        let mut url = self.at(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.http.get(url)).await
+    }
+
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
         self.send(self.http.post(self.at(path)).json(body)).await
     }

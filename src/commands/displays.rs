@@ -11,7 +11,7 @@ use super::failure::{Exit, Failure};
 use super::output;
 use crate::event::{DisplayId, GroupName};
 
-/// Lists the displays of the server, and changes their groups and labels.
+/// Lists the displays of the server, and changes their groups, labels and names.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -19,7 +19,9 @@ use crate::event::{DisplayId, GroupName};
   pikiosk displays
   pikiosk displays show lobby
   pikiosk displays group lobby shops ground-floor
+  pikiosk displays ungroup lobby shops
   pikiosk displays label lobby 'Lobby, left of the lift'
+  pikiosk displays rename lobby foyer
   pikiosk displays remove lobby"
 )]
 pub struct Args {
@@ -53,6 +55,21 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Takes a display out of these groups.
+    Ungroup {
+        id: DisplayId,
+        #[arg(required = true)]
+        groups: Vec<GroupName>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Gives a display another id. It keeps its key, label, groups and state, and learns its new name.
+    Rename {
+        id: DisplayId,
+        to: DisplayId,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Says in words where a display is.
     Label {
         id: DisplayId,
@@ -81,6 +98,20 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                 let patch = json!({ "groups": groups });
                 let answer = client(&common)?.patch(&["displays", id.as_str()], &patch).await;
                 one(answer.map_err(failed("change the display"))?, &common)
+            }
+            Some(What::Ungroup { id, groups, common }) => {
+                let client = client(&common)?;
+                let failed = failed("change the display");
+                let shown: Value = client.get(&["displays", id.as_str()]).await.map_err(&failed)?;
+                let left: Vec<&str> = (shown["groups"].as_array().into_iter().flatten().filter_map(Value::as_str))
+                    .filter(|name| !groups.iter().any(|group| group.as_str() == *name))
+                    .collect();
+                let answer = client.patch(&["displays", id.as_str()], &json!({ "groups": left })).await;
+                one(answer.map_err(failed)?, &common)
+            }
+            Some(What::Rename { id, to, common }) => {
+                let answer = client(&common)?.post(&["displays", id.as_str(), "rename"], &json!({ "to": to })).await;
+                one(answer.map_err(failed("rename the display"))?, &common)
             }
             Some(What::Label { id, text, common }) => {
                 let patch = json!({ "label": text });
@@ -136,8 +167,11 @@ fn row(display: &Value, now: jiff::Timestamp) -> [String; 6] {
     ]
 }
 
-/// `connected`, or for how long it has been away.
+/// `connected`, or for how long it has been away. `COPIED` goes before both: two of it are alive.
 fn presence(display: &Value, now: jiff::Timestamp) -> String {
+    if !display["copied"].is_null() {
+        return "COPIED".to_owned();
+    }
     if display["connected"] == true {
         return "connected".to_owned();
     }
@@ -196,5 +230,7 @@ mod tests {
         let away = json!({ "id": "lobby", "connected": false, "last_seen": "2026-05-04T09:00:00.000Z" });
         assert_eq!(row(&away, now)[1], "away 3 h");
         assert_eq!(row(&json!({ "id": "lobby" }), now)[1], "never seen");
+        let copied = json!({ "id": "lobby", "connected": true, "copied": { "times": 3 } });
+        assert_eq!(row(&copied, now)[1], "COPIED");
     }
 }

@@ -15,11 +15,22 @@ use crate::event::DisplayId;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   pikiosk enroll --display lobby
+  pikiosk enroll --count 50 --csv > codes.csv
+  pikiosk enroll --count 12 --prefix shop- --csv
   pikiosk enroll --server https://push.example.org --json")]
 pub struct Args {
     /// The id that the display gets. Without it, the display's own wish, or one that the server makes.
     #[arg(long, value_name = "ID")]
     display: Option<DisplayId>,
+    /// Makes so many codes, 1 to 1000.
+    #[arg(long, value_name = "N", conflicts_with = "display", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: Option<u32>,
+    /// With --count: they are for displays called PREFIX01, PREFIX02, ...
+    #[arg(long, requires = "count")]
+    prefix: Option<String>,
+    /// With --count: prints a list with the columns id, server and code, as pikiosk flash takes it.
+    #[arg(long, requires = "count", conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     json: Json,
     #[command(flatten)]
@@ -30,11 +41,26 @@ pub struct Args {
 struct Enrollment {
     code: String,
     expires: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    display: Option<DisplayId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Enrollments {
+    enrollments: Vec<Enrollment>,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let failed = |source: ClientError| Failure::Server { doing: "make an enrollment code", source };
     let client = Client::new(&args.server).map_err(failed)?;
+    if let Some(count) = args.count {
+        let mut body = json!({ "count": count });
+        if let Some(prefix) = &args.prefix {
+            body["prefix"] = json!(prefix);
+        }
+        let made: Enrollments = super::block_on(client.post(&["enrollments"], &body))?.map_err(failed)?;
+        return many(&made, args);
+    }
     let body = match &args.display {
         Some(display) => json!({ "display": display }),
         None => json!({}),
@@ -52,6 +78,35 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
+}
+
+fn many(made: &Enrollments, args: &Args) -> Result<Exit, Failure> {
+    if args.json.json {
+        output::json(&made)?;
+    } else if args.csv {
+        output::text(&csv_of(made, &args.server.server))?;
+        if let Some(first) = made.enrollments.first() {
+            output::remark(&format!("note: each code works once, until {}", first.expires));
+        }
+    } else {
+        for one in &made.enrollments {
+            let display = one.display.as_ref().map(DisplayId::as_str).unwrap_or_default();
+            output::line(format!("{}  {display}", one.code).trim_end())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The columns are those of the list that `pikiosk flash` takes. Nothing in it needs quotes: ids and codes have none of
+/// the characters, and a comma of the address is escaped.
+fn csv_of(made: &Enrollments, server: &Url) -> String {
+    let server = bare(server).replace(',', "%2C");
+    let mut text = "id,server,code\n".to_owned();
+    for Enrollment { code, display, .. } in &made.enrollments {
+        let id = display.as_ref().map(DisplayId::as_str).unwrap_or_default();
+        text.push_str(&format!("{id},{server},{code}\n"));
+    }
+    text
 }
 
 fn told(made: &Enrollment, display: Option<&DisplayId>, server: &Url) -> String {
@@ -81,8 +136,24 @@ mod tests {
     use crate::config::KioskSettings;
 
     #[test]
+    fn a_list_of_codes_is_one_that_flash_takes() {
+        let one = |id: Option<&str>, code: &str| Enrollment {
+            code: code.into(),
+            expires: "2026-05-04T12:15:00.000Z".into(),
+            display: id.map(|id| id.parse().unwrap()),
+        };
+        let made = Enrollments { enrollments: vec![one(Some("shop-01"), "ABCD-EFGH"), one(None, "JKMN-PQRS")] };
+        let text = csv_of(&made, &Url::parse("https://push.example.org").unwrap());
+        let cards = crate::flash::identity::from_csv(std::path::Path::new("codes.csv"), &text).unwrap();
+        let values: Vec<_> = cards[0].values.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let server = ("server.url", "https://push.example.org");
+        assert_eq!(values, [("display.id", "shop-01"), server, ("server.enrollment", "ABCD-EFGH")]);
+        assert_eq!(cards[1].id(), None);
+    }
+
+    #[test]
     fn what_is_printed_can_be_pasted_as_it_is() {
-        let made = Enrollment { code: "ABCD-EFGH".into(), expires: "2026-05-04T12:15:00.000Z".into() };
+        let made = Enrollment { code: "ABCD-EFGH".into(), expires: "2026-05-04T12:15:00.000Z".into(), display: None };
         let server = Url::parse("https://push.example.org").unwrap();
         let text = told(&made, Some(&"lobby".parse().unwrap()), &server);
         insta::assert_snapshot!(text, @r#"

@@ -9,6 +9,8 @@
 //! Rejected: `anyhow` and one exit code for every failure. A script cannot tell "wrong key" from "server down", and a
 //! technician gets a stack of causes without a cure.
 
+#[cfg(feature = "tools")]
+pub mod audit;
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod cli;
@@ -28,6 +30,8 @@ pub mod failure;
 pub mod flash;
 #[cfg(feature = "tools")]
 pub mod image;
+#[cfg(feature = "tools")]
+pub mod keys;
 pub mod logging;
 pub mod man;
 pub mod output;

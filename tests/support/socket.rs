@@ -95,6 +95,11 @@ impl Socket {
         timeout(LIMIT, read).await.expect("the server ends the socket")
     }
 
+    /// Answers the close frame that was read, hears the other side out, and is gone.
+    pub async fn goodbye(mut self) {
+        let _ = timeout(LIMIT, async { while self.stream.next().await.is_some_and(|read| read.is_ok()) {} }).await;
+    }
+
     pub async fn say(&mut self, kind: &str, data: &impl Serialize) -> Result<(), End> {
         self.said += 1;
         let event = Event::new(self.said.to_string(), "tests", kind).with_data(data);
@@ -166,17 +171,21 @@ impl FakeDisplay {
 
     /// The same, from one of several servers.
     pub fn ticket_of(&self, server: SocketAddr) -> std::io::Result<String> {
-        let ask = |method, path, body: &str| {
-            http::request(server, method, path, &[("Content-Type", "application/json")], body.as_bytes(), seconds(10))
-        };
+        let answer = self.ask_ticket(server, &format!("http://{server}"), &[])?.json();
+        Ok(answer["ticket"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Asks for a ticket, signed for a server of this name.
+    pub fn ask_ticket(&self, server: SocketAddr, origin: &str, more: &[(&str, &str)]) -> std::io::Result<http::Reply> {
+        let headers = [&[("Content-Type", "application/json")], more].concat();
+        let ask =
+            |method, path, body: &str| http::request(server, method, path, &headers, body.as_bytes(), seconds(10));
         let answer: Value = ask("GET", "/v1/nonce", "")?.json();
         let nonce = answer["nonce"].as_str().unwrap_or_default();
         let display = self.id.parse().expect("it is a display id");
-        let origin = format!("http://{server}");
-        let signature = self.key.sign_ticket_request(&origin, &display, nonce).expect("plain text");
+        let signature = self.key.sign_ticket_request(origin, &display, nonce).expect("plain text");
         let body = json!({"display": self.id, "nonce": nonce, "signature": signature}).to_string();
-        let answer: Value = ask("POST", "/v1/tickets", &body)?.json();
-        Ok(answer["ticket"].as_str().unwrap_or_default().to_owned())
+        ask("POST", "/v1/tickets", &body)
     }
 
     /// Acts and gives receipts until the task is ended; whenever the server is away it comes back.

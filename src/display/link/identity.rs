@@ -31,6 +31,21 @@ pub struct Enrollment {
     /// SHA-256 of the code it was given for: another code in `kiosk.toml` means to enroll again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_sha256: Option<String>,
+    /// What it was called before the server renamed it: where `kiosk.toml` still says one of these, the server is right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once: Vec<DisplayId>,
+}
+
+impl Enrollment {
+    /// The same display, as the server calls it now.
+    pub fn renamed(mut self, now: DisplayId) -> Self {
+        self.once.retain(|old| *old != now);
+        let old = std::mem::replace(&mut self.display, now);
+        if old != self.display && !self.once.contains(&old) {
+            self.once.push(old);
+        }
+        self
+    }
 }
 
 /// Reads the display's key, or makes it: fsynced before anybody hears of it.
@@ -70,7 +85,7 @@ pub fn hash_of(code: &str) -> String {
 pub fn known_as(kept: Option<Enrollment>, configured: Option<&DisplayId>, code: Option<&str>) -> Option<DisplayId> {
     match (kept, code) {
         (Some(kept), Some(code)) => (kept.code_sha256 == Some(hash_of(code))).then_some(kept.display),
-        (Some(kept), None) => Some(configured.cloned().unwrap_or(kept.display)),
+        (Some(kept), None) => Some(configured.filter(|id| !kept.once.contains(id)).cloned().unwrap_or(kept.display)),
         // Its key may be known to the server some other way.
         (None, None) => configured.cloned(),
         (None, Some(_)) => None,
@@ -99,7 +114,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let lobby: DisplayId = "lobby".parse().unwrap();
         assert_eq!(known_as(load_enrollment(state.path()), None, Some("one")), None);
-        let kept = Enrollment { display: lobby.clone(), code_sha256: Some(hash_of("one")) };
+        let kept = Enrollment { display: lobby.clone(), code_sha256: Some(hash_of("one")), once: Vec::new() };
         keep_enrollment(state.path(), &kept).unwrap();
         let kept = load_enrollment(state.path());
         assert_eq!(known_as(kept.clone(), None, Some("one")), Some(lobby.clone()));
@@ -107,5 +122,26 @@ mod tests {
         assert_eq!(known_as(kept, None, Some("two")), None);
         assert_eq!(known_as(None, Some(&lobby), None), Some(lobby));
         assert_eq!(known_as(None, None, None), None);
+    }
+
+    #[test]
+    fn a_display_that_was_renamed_keeps_its_name_until_somebody_configures_another() {
+        let id = |text: &str| text.parse::<DisplayId>().unwrap();
+        let enrolled = Enrollment { display: id("lobby"), code_sha256: Some(hash_of("one")), once: Vec::new() };
+        let renamed = enrolled.renamed(id("foyer")).renamed(id("hall"));
+        assert_eq!(renamed.once, [id("lobby"), id("foyer")]);
+        for (configured, code, name) in [
+            (Some("lobby"), None, "hall"),
+            (Some("foyer"), None, "hall"),
+            (Some("hall"), None, "hall"),
+            (Some("cellar"), None, "cellar"),
+            (None, None, "hall"),
+            (Some("lobby"), Some("one"), "hall"),
+        ] {
+            let configured = configured.map(id);
+            let known = known_as(Some(renamed.clone()), configured.as_ref(), code);
+            assert_eq!(known, Some(id(name)), "{configured:?} {code:?}");
+        }
+        assert_eq!(renamed.renamed(id("lobby")).once, [id("foyer"), id("hall")], "and back");
     }
 }

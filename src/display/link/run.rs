@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     identity::{self, Enrollment},
     machine::{Effect, Input, Link, LinkError, State},
-    server::{Server, Socket},
+    server::{Opened, Server, Socket},
 };
 use crate::event::{
     Address, DisplayId, Event, Position,
@@ -61,7 +61,7 @@ pub enum Told {
 
 enum Done {
     Enrolled(Result<DisplayId, LinkError>),
-    Opened(Result<Box<Socket>, LinkError>),
+    Opened(Result<Box<Opened>, LinkError>),
 }
 
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -177,8 +177,12 @@ impl Shell {
                 self.display = Some(id);
                 Input::Enrolled
             }
-            Done::Opened(Ok(socket)) => {
-                self.socket = Some(socket);
+            Done::Opened(Ok(opened)) => {
+                let Opened { socket, display } = *opened;
+                self.socket = Some(Box::new(socket));
+                if let Some(now) = display.filter(|now| self.display.as_ref() != Some(now)) {
+                    self.renamed(now);
+                }
                 Input::Opened
             }
             Done::Enrolled(Err(error)) | Done::Opened(Err(error)) => {
@@ -186,6 +190,20 @@ impl Shell {
                 Input::Failed(error)
             }
         })
+    }
+
+    /// The server calls this display something else now. That it is kept can wait: it is told again with every ticket.
+    fn renamed(&mut self, now: DisplayId) {
+        tracing::info!(was = self.display.as_ref().map(DisplayId::as_str), %now, "the server renamed this display");
+        let was = self.display.replace(now.clone());
+        let state = self.setting.state.clone();
+        tokio::task::spawn_blocking(move || {
+            let kept = identity::load_enrollment(&state);
+            let kept = kept.or(was.map(|display| Enrollment { display, code_sha256: None, once: Vec::new() }));
+            if let Some(Err(error)) = kept.map(|kept| identity::keep_enrollment(&state, &kept.renamed(now))) {
+                tracing::error!(%error, "this display's new name is not kept");
+            }
+        });
     }
 
     fn heard(&mut self, message: Option<Result<Message, WsError>>) -> (Option<Input>, Option<Told>) {
@@ -281,7 +299,8 @@ impl Shell {
 async fn enroll(server: &Server, setting: &LinkSetting) -> Result<DisplayId, LinkError> {
     let Some(code) = &setting.code else { return Err(LinkError::NoCode) };
     let display = server.enroll(code, setting.display.as_ref()).await?;
-    let enrollment = Enrollment { display: display.clone(), code_sha256: Some(identity::hash_of(code)) };
+    let enrollment =
+        Enrollment { display: display.clone(), code_sha256: Some(identity::hash_of(code)), once: Vec::new() };
     let state = setting.state.clone();
     let kept = tokio::task::spawn_blocking(move || identity::keep_enrollment(&state, &enrollment)).await;
     // Not kept: the same code with the same key gives the same answer after the next start.

@@ -61,6 +61,15 @@ struct Nonce {
 #[derive(Deserialize)]
 struct Ticket {
     ticket: String,
+    /// What this display is called now. Older servers do not say.
+    display: Option<DisplayId>,
+}
+
+/// An open socket, and what the server calls the display on it.
+#[derive(Debug)]
+pub struct Opened {
+    pub socket: Socket,
+    pub display: Option<DisplayId>,
 }
 
 impl Server {
@@ -81,7 +90,7 @@ impl Server {
     }
 
     /// A ticket, good for one socket or one request within 20 s.
-    pub async fn ticket(&self, display: &DisplayId) -> Result<String, LinkError> {
+    async fn ticket(&self, display: &DisplayId) -> Result<Ticket, LinkError> {
         let request = self.client().await?.get(self.url("v1/nonce"));
         let Nonce { nonce } = read(send(request, ANSWER_WITHIN).await?).await?;
         let signature = self
@@ -89,13 +98,12 @@ impl Server {
             .sign_ticket_request(&self.origin, display, &nonce)
             .map_err(|error| LinkError::Protocol(error.to_string()))?;
         let body = json!({ "display": display, "nonce": nonce, "signature": signature });
-        let Ticket { ticket } = self.post("v1/tickets", &body).await?;
-        Ok(ticket)
+        self.post("v1/tickets", &body).await
     }
 
     /// Opens the socket (RFC 6455 §4). The ticket travels in a header: a URL would end in logs.
-    pub async fn open(&self, display: &DisplayId) -> Result<Socket, LinkError> {
-        let ticket = self.ticket(display).await?;
+    pub async fn open(&self, display: &DisplayId) -> Result<Opened, LinkError> {
+        let Ticket { ticket, display } = self.ticket(display).await?;
         let key = generate_key();
         let request = self
             .client()
@@ -120,7 +128,8 @@ impl Server {
         }
         let stream = answer.upgrade().await.map_err(|error| LinkError::Unreachable(http::root_cause(&error)))?;
         let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
-        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await)
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await;
+        Ok(Opened { socket, display })
     }
 
     /// Puts what is too large for a receipt; returns the path under which an operator gets it.
@@ -135,7 +144,7 @@ impl Server {
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().extend(["v1", "displays", display.as_str(), "results", event]);
         }
-        let ticket = self.ticket(display).await?;
+        let Ticket { ticket, .. } = self.ticket(display).await?;
         let request = self.client().await?.put(url.clone()).bearer_auth(ticket);
         send(request.header(header::CONTENT_TYPE, content_type).body(bytes), UPLOAD_WITHIN).await?;
         Ok(url.path().to_owned())

@@ -52,7 +52,7 @@ fn lobby() -> DisplayId {
 #[tokio::test]
 async fn a_ticket_is_asked_for_with_a_signature_over_this_origin_display_and_nonce() {
     let (server, fake) = serve(good).await;
-    assert_eq!(server.ticket(&lobby()).await, Ok("wstoken0123".to_owned()));
+    assert_eq!(server.ticket(&lobby()).await.map(|given| given.ticket), Ok("wstoken0123".to_owned()));
     let asked = fake.asked.lock().unwrap();
     let body: Value = serde_json::from_slice(&asked[1].3).unwrap();
     let signature = body["signature"].as_str().unwrap();
@@ -87,13 +87,16 @@ async fn a_result_is_put_under_its_event_whatever_the_events_id_holds() {
 async fn each_kind_of_no_is_told_apart() {
     let refuse = |_: &str| (StatusCode::UNAUTHORIZED, Json(json!({ "title": "Unauthorized" }))).into_response();
     let (server, _) = serve(refuse).await;
-    assert_eq!(server.ticket(&lobby()).await, Err(LinkError::Refused("Unauthorized (401)".into())));
+    assert_eq!(
+        server.ticket(&lobby()).await.map(|given| given.ticket),
+        Err(LinkError::Refused("Unauthorized (401)".into()))
+    );
     assert!(matches!(server.enroll("code", None).await, Err(LinkError::Refused(_))));
 
     let busy = |_: &str| (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")], "later").into_response();
     let (server, _) = serve(busy).await;
     let seven = Some(Duration::from_secs(7));
-    assert_eq!(server.ticket(&lobby()).await, Err(LinkError::Busy { retry_after: seven }));
+    assert_eq!(server.ticket(&lobby()).await.map(|given| given.ticket), Err(LinkError::Busy { retry_after: seven }));
 
     let broken = |_: &str| StatusCode::BAD_GATEWAY.into_response();
     let (server, _) = serve(broken).await;

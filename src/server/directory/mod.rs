@@ -1,4 +1,5 @@
-//! Who is known here: operators' keys, what was revoked, which keys sign tokens; and who did what. Kept in the store's records, read from
+//! Who is known here: operators' keys, what was revoked, which keys sign tokens, what renamed displays were called; whose
+//! card was copied; and who did what. Kept in the store's records, read from
 //! memory.
 //!
 //! ```text
@@ -16,14 +17,16 @@
 //! Rejected: asking the store at every request. On Redis that is a round trip for each publish, and a store that is down
 //! would lock out the operator who comes to look why.
 
+mod aliases;
 mod audit;
+mod copies;
 pub mod jwks;
 mod keys;
 mod revocations;
 mod trust;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -34,12 +37,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{audit::Entry, keys::KeyRemoval, trust::Trust};
 use self::{
+    aliases::{ALIASES, Aliases},
+    copies::Replacements,
     jwks::Fetcher,
     keys::{KEYS, Operators},
     revocations::REVOCATIONS,
 };
+pub use self::{audit::Entry, copies::Copied, keys::KeyRemoval, trust::Trust};
 use super::{
     hub::HubHandle,
     store::{Control, Record, Store, StoreError},
@@ -65,6 +70,9 @@ struct Shared {
     store: Store,
     trust: Arc<Trust>,
     operators: RwLock<Arc<Operators>>,
+    aliases: RwLock<Arc<Aliases>>,
+    /// Of this node, and lost with it: a copy is seen again within minutes.
+    replaced: Mutex<Replacements>,
 }
 
 /// Reads what a collection holds now; answers when it counts.
@@ -83,7 +91,7 @@ pub struct Follower {
 }
 
 /// Every collection that is read from memory.
-const COLLECTIONS: [&str; 2] = [KEYS, REVOCATIONS];
+const COLLECTIONS: [&str; 3] = [KEYS, REVOCATIONS, ALIASES];
 
 impl Directory {
     /// Reads everything once.
@@ -93,7 +101,13 @@ impl Directory {
         sources: Vec<jwks::Source>,
     ) -> Result<(Directory, Follower), StoreError> {
         let fetcher = Fetcher::new(sources, trust.clone());
-        let shared = Arc::new(Shared { store, trust, operators: RwLock::default() });
+        let shared = Arc::new(Shared {
+            store,
+            trust,
+            operators: RwLock::default(),
+            aliases: RwLock::default(),
+            replaced: Mutex::default(),
+        });
         let (refresh, asked) = mpsc::channel(REFRESHES);
         for collection in COLLECTIONS {
             shared.read(collection).await?;
@@ -144,6 +158,10 @@ impl Shared {
             REVOCATIONS => {
                 let all: Vec<(String, Revocation)> = self.all(REVOCATIONS).await?;
                 self.trust.set_revoked(Revocations::new(all.into_iter().map(|(_, one)| one)));
+            }
+            ALIASES => {
+                let aliases = Arc::new(aliases::read(self.all(ALIASES).await?));
+                *self.aliases.write().unwrap_or_else(PoisonError::into_inner) = aliases;
             }
             _ => {}
         }

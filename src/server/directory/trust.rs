@@ -11,10 +11,13 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::auth::{
-    Principal,
-    jwt::{Claims, JwtError, JwtKeys},
-    revocation::{Revocations, Revoked},
+use crate::{
+    auth::{
+        Principal,
+        jwt::{Claims, JwtError, JwtKeys},
+        revocation::{Holder, Revocations, Revoked},
+    },
+    event::DisplayId,
 };
 
 /// The longest that a token with an unknown `kid` waits for the keys to be fetched.
@@ -79,6 +82,12 @@ impl Trust {
     /// Whether what was believed once (an open socket, a ticket) still counts.
     pub fn stands(&self, principal: &Principal, now_ms: u64) -> Result<(), Revoked> {
         self.revoked().judge(principal.holder(), now_ms)
+    }
+
+    /// Whether this display may come in at all.
+    pub fn lets_in(&self, display: &DisplayId, now_ms: u64) -> Result<(), Revoked> {
+        let own = Holder { name: display.as_str(), display: Some(display), token: None, issued_ms: Some(now_ms) };
+        self.revoked().judge(own, now_ms)
     }
 
     pub fn revoked(&self) -> Arc<Revocations> {

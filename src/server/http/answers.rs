@@ -99,8 +99,19 @@ pub struct DisplayAnswer {
     pub enrolled: UtcMillis,
     /// Ed25519.
     pub public_key: String,
+    /// Two that are alive have its key: the card was copied. Null where nobody saw that.
+    pub copied: Option<CopiedAnswer>,
     /// What it said last of itself.
     pub health: Option<Health>,
+}
+
+/// When two displays with one key threw one another out.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Copied")]
+pub struct CopiedAnswer {
+    pub first: UtcMillis,
+    pub last: UtcMillis,
+    pub times: u64,
 }
 
 /// A code for a new display.
@@ -111,6 +122,15 @@ pub struct CodeAnswer {
     pub expires: UtcMillis,
     /// The one it is for, if it is for one.
     pub display: Option<DisplayId>,
+}
+
+/// One code, or as many as were asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum CodesAnswer {
+    One(CodeAnswer),
+    Many { enrollments: Vec<CodeAnswer> },
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -131,6 +151,9 @@ pub struct NonceAnswer {
 pub struct TicketAnswer {
     pub ticket: String,
     pub expires: UtcMillis,
+    /// What the display that asked is called now: it may have been renamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<DisplayId>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -13,10 +13,11 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     Problem,
-    answers::DisplayAnswer,
+    answers::{CopiedAnswer, DisplayAnswer},
     request::{self, Named},
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     event::{DisplayId, GroupName, frame::CloseCode, receipt::RESULT_MAX, time::UtcMillis},
     server::{
         App,
+        directory::Copied,
         store::{Control, DisplayPatch, DisplayRow, StoredResult},
     },
 };
@@ -38,7 +40,8 @@ pub async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<
     request::operator(&app, request.headers()).await?;
     let connected = connected(&app).await?;
     let rows = app.store.displays().await?;
-    Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id))).collect()))
+    let mut copied = app.directory.all_copied().await?;
+    Ok(Json(rows.iter().map(|row| shown(row, connected.contains(&row.id), copied.remove(&row.id))).collect()))
 }
 
 /// `GET /v1/displays/{id}`.
@@ -49,8 +52,7 @@ pub async fn get(
 ) -> Result<Json<DisplayAnswer>, Problem> {
     request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
-    let connected = connected(&app).await?.contains(&row.id);
-    Ok(Json(shown(&row, connected)))
+    answered(&app, &row).await
 }
 
 /// What of a display is to change.
@@ -60,6 +62,8 @@ pub async fn get(
 pub struct Patch {
     label: Option<String>,
     groups: Option<BTreeSet<GroupName>>,
+    /// false: it was not copied after all, or no longer is.
+    copied: Option<bool>,
 }
 
 /// `PATCH /v1/displays/{id}` {label, groups}. New groups reach a connected display by its coming back at once.
@@ -69,7 +73,7 @@ pub async fn patch(
     request: Request,
 ) -> Result<Json<DisplayAnswer>, Problem> {
     let (parts, body) = request.into_parts();
-    request::operator(&app, &parts.headers).await?;
+    let principal = request::operator(&app, &parts.headers).await?;
     let before = enrolled(&app, &id).await?;
     let patch: Patch = request::json(&parts.headers, body).await?;
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
@@ -83,14 +87,21 @@ pub async fn patch(
     if patch.groups.as_ref().is_some_and(|groups| groups.len() > GROUPS_MAX) {
         return Err(refused(format!("a display is in at most {GROUPS_MAX} groups")));
     }
+    if patch.copied == Some(true) {
+        return Err(refused("that a card was copied is seen by itself: `copied` can only be taken back".to_owned()));
+    }
+    if patch.copied == Some(false) {
+        app.directory.forget_copied(&before.id).await?;
+    }
     let row = app.store.patch_display(&before.id, DisplayPatch { label: patch.label, groups: patch.groups }).await?;
     if row.groups != before.groups {
         app.store
             .announce(Control::cut_display(&row.id, CloseCode::GoingAway, "your groups changed, come back"))
             .await?;
     }
-    let connected = connected(&app).await?.contains(&row.id);
-    Ok(Json(shown(&row, connected)))
+    let now = json!({ "label": row.label, "groups": row.groups });
+    app.note(&principal, "display.change", row.id.as_str(), now).await;
+    answered(&app, &row).await
 }
 
 /// `DELETE /v1/displays/{id}`: its socket is closed with 4502.
@@ -99,11 +110,14 @@ pub async fn delete(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    request::operator(&app, request.headers()).await?;
+    let principal = request::operator(&app, request.headers()).await?;
     let row = enrolled(&app, &id).await?;
     app.store.remove_display(&row.id, app.now_ms()).await?;
     let removed = CloseCode::DisplayRemoved;
     app.store.announce(Control::cut_display(&row.id, removed, removed.reason())).await?;
+    app.directory.forget_names_of(&row.id).await?;
+    app.directory.forget_copied(&row.id).await?;
+    app.note(&principal, "display.remove", row.id.as_str(), ()).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -132,10 +146,13 @@ pub async fn put_result(
         return Err(request::too_large(&parts.headers, body, RESULT_MAX).await);
     }
     let principal = request::principal_or_ticket(&app, &parts.headers).await?;
-    if principal.display.as_ref().map(DisplayId::as_str) != Some(id.as_str()) {
+    // It may not have learned its new name yet.
+    let asked: Option<DisplayId> = id.parse().ok();
+    let called = asked.map(|id| app.directory.renamed(&id).unwrap_or(id));
+    if principal.display.is_none() || principal.display != called {
         return Err(Problem::new(StatusCode::FORBIDDEN, "only this display puts its results"));
     }
-    let row = enrolled(&app, &id).await?;
+    let row = enrolled(&app, called.as_ref().map_or(id.as_str(), DisplayId::as_str)).await?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.unwrap_or("application/octet-stream").to_owned();
     let body = request::body(&parts.headers, body, RESULT_MAX).await?;
@@ -181,13 +198,28 @@ async fn connected(app: &App) -> Result<HashSet<DisplayId>, Problem> {
     Ok(connected)
 }
 
-async fn enrolled(app: &App, id: &str) -> Result<DisplayRow, Problem> {
+pub(super) async fn enrolled(app: &App, id: &str) -> Result<DisplayRow, Problem> {
     let absent = || Problem::new(StatusCode::NOT_FOUND, "no such display is enrolled");
     let id: DisplayId = id.parse().map_err(|_| absent())?;
-    app.store.display(&id).await?.ok_or_else(absent)
+    match (app.store.display(&id).await?, app.directory.renamed(&id)) {
+        (Some(row), _) => Ok(row),
+        (None, Some(now)) => Err(Problem::new(StatusCode::NOT_FOUND, format!("this display is called `{now}` now"))),
+        (None, None) => Err(absent()),
+    }
 }
 
-fn shown(row: &DisplayRow, connected: bool) -> DisplayAnswer {
+/// A display as it is answered.
+pub(super) async fn answer(app: &App, id: &DisplayId) -> Result<Json<DisplayAnswer>, Problem> {
+    let row = enrolled(app, id.as_str()).await?;
+    answered(app, &row).await
+}
+
+async fn answered(app: &App, row: &DisplayRow) -> Result<Json<DisplayAnswer>, Problem> {
+    let connected = connected(app).await?.contains(&row.id);
+    Ok(Json(shown(row, connected, app.directory.copied(&row.id).await?)))
+}
+
+fn shown(row: &DisplayRow, connected: bool, copied: Option<Copied>) -> DisplayAnswer {
     let last_seen = row.last_seen_ms.map(UtcMillis);
     DisplayAnswer {
         id: row.id.clone(),
@@ -198,6 +230,11 @@ fn shown(row: &DisplayRow, connected: bool) -> DisplayAnswer {
         missing_since: last_seen.filter(|_| !connected),
         enrolled: UtcMillis(row.enrolled_ms),
         public_key: display_key::public_key_text(&row.public_key),
+        copied: copied.map(|Copied { first_ms, last_ms, times }| CopiedAnswer {
+            first: UtcMillis(first_ms),
+            last: UtcMillis(last_ms),
+            times,
+        }),
         health: row.health.as_deref().cloned(),
     }
 }

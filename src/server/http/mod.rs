@@ -19,6 +19,7 @@ mod keys;
 pub mod observed;
 mod openapi;
 mod problem;
+mod rename;
 mod request;
 mod revocations;
 mod routes;

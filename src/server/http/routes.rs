@@ -8,10 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
     answers::{
-        Answered, AuditAnswer, CodeAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer,
+        Answered, AuditAnswer, CodesAnswer, DisplayAnswer, EnrolledAnswer, KeyAnswer, NewKeyAnswer, NonceAnswer,
         Outcome, Placed, PresenceAnswer, RevocationAnswer, StatusAnswer, TicketAnswer,
     },
-    audit, displays, enroll, events, keys, openapi, revocations, status,
+    audit, displays, enroll, events, keys, openapi, rename, revocations, status,
 };
 use crate::server::{App, socket};
 
@@ -134,7 +134,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Verb::Patch,
         path: "/v1/displays/{id}",
-        summary: "Changes its label, or its whole set of groups.",
+        summary: "Changes its label, or its whole set of groups; or says that it was not copied after all.",
         body: json::<displays::Patch>(),
         answers: &[(200, json::<DisplayAnswer>())],
         handler: |this| on(this, displays::patch),
@@ -146,6 +146,16 @@ pub const ROUTES: &[Route] = &[
         summary: "Forgets a display; its socket is closed with 4502.",
         answers: &[(204, Content::Nothing)],
         handler: |this| on(this, displays::delete),
+        ..GET
+    },
+    Route {
+        method: Verb::Post,
+        path: "/v1/displays/{id}/rename",
+        summary: "Gives a display another id: it keeps its key, label, groups and state, and is told. What waits for the \
+                  old id ends as failed.",
+        body: json::<rename::Wanted>(),
+        answers: &[(200, json::<DisplayAnswer>())],
+        handler: |this| on(this, rename::post),
         ..GET
     },
     Route {
@@ -174,9 +184,9 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Verb::Post,
         path: "/v1/enrollments",
-        summary: "Makes a one-time code for a new display.",
+        summary: "Makes a one-time code for a new display, or `count` of them.",
         body: json::<enroll::Offer>(),
-        answers: &[(201, json::<CodeAnswer>())],
+        answers: &[(201, json::<CodesAnswer>())],
         handler: |this| on(this, enroll::offer),
         ..GET
     },

@@ -194,6 +194,10 @@ impl Session {
         &self.terms.principal
     }
 
+    pub fn display(&self) -> Option<&DisplayId> {
+        self.terms.display.as_ref()
+    }
+
     pub fn addresses(&self) -> &[Address] {
         &self.terms.addresses
     }
