@@ -208,6 +208,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn over_any_time_no_more_pass_than_the_rate_and_one_bucket(
             steps in prop::collection::vec((0..3_000_u64, 1..5_usize), 1..200), per_second in 1..20_u64,

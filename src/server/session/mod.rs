@@ -190,12 +190,12 @@ impl Session {
         resume.min(self.ends_ms).min(self.ping_ms).min(self.idle_ms())
     }
 
-    pub fn display(&self) -> Option<&DisplayId> {
-        self.terms.display.as_ref()
-    }
-
     pub fn principal(&self) -> &Principal {
         &self.terms.principal
+    }
+
+    pub fn display(&self) -> Option<&DisplayId> {
+        self.terms.display.as_ref()
     }
 
     pub fn addresses(&self) -> &[Address] {

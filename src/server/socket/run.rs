@@ -22,14 +22,17 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::frame::{CallResult, CloseCode},
+    event::{
+        DisplayId,
+        frame::{CallResult, CloseCode},
+    },
     server::{
         App,
         accept::Peer,
         access,
         hub::Place,
         metrics::By,
-        outbound::{State, frame},
+        outbound::{Line, State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
         tasks::{CALLS_PER_SOCKET, OpenCalls},
@@ -104,6 +107,20 @@ fn seen(terms: &Terms) -> access::Socket<'_> {
     access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
 }
 
+/// Tells the client why. One that was replaced and heard it was alive: so there are two.
+async fn close(app: &App, display: Option<DisplayId>, line: &Line, code: CloseCode, reason: &str) {
+    let was_alive = ending::close(line, code, reason).await;
+    if was_alive
+        && code == CloseCode::Replaced
+        && let Some(display) = display
+    {
+        let now_ms = app.now_ms();
+        if app.directory.replaced_alive(&display, now_ms).await {
+            app.witness.copied(&display, now_ms);
+        }
+    }
+}
+
 impl Socket {
     async fn begin(
         app: Arc<App>,
@@ -159,17 +176,9 @@ impl Socket {
         app.witness.closed(seen(session.terms()), code, since_ms, app.now_ms());
         let display = session.display().cloned();
         drop((place, session));
-        let Some((code, reason)) = end else { return ending::end(&line).await };
-        let was_alive = ending::close(&line, code, &reason).await;
-        // One that was replaced and heard it was alive: so there are two.
-        if was_alive
-            && code == CloseCode::Replaced
-            && let Some(display) = display
-        {
-            let now_ms = app.now_ms();
-            if app.directory.replaced_alive(&display, now_ms).await {
-                app.witness.copied(&display, now_ms);
-            }
+        match end {
+            Some((code, reason)) => close(&app, display, &line, code, &reason).await,
+            None => ending::end(&line).await,
         }
     }
 
