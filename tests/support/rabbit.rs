@@ -91,7 +91,11 @@ impl Rabbit {
         self.broker = Some(Process::start("rabbitmq", folder, &mut broker));
         until("RabbitMQ takes connections", seconds(90), || {
             let ended = self.broker.as_mut().and_then(Process::ended);
-            assert!(ended.is_none(), "RabbitMQ ended: {ended:?}\n{}", self.broker.as_ref().expect("it was just started").log());
+            assert!(
+                ended.is_none(),
+                "RabbitMQ ended: {ended:?}\n{}",
+                self.broker.as_ref().expect("it was just started").log()
+            );
             Client::connect(&self.url()).ok()
         });
     }
