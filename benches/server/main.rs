@@ -36,14 +36,18 @@ mod table;
 mod usage;
 mod wire;
 
-use std::{path::Path, process::ExitCode};
+use std::{cell::Cell, path::Path, process::ExitCode};
 
 use futures_util::future::LocalBoxFuture;
 use options::Options;
 use peers::pikiosk::{self, Pikiosk};
 use table::Table;
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, task::LocalSet};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    task::LocalSet,
+};
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -58,20 +62,40 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut table = Table::default();
     let before = usage::load();
-    for round in 1..=options.rounds {
+    let ended = Ended::default();
+    'rounds: for round in 1..=options.rounds {
         for name in &options.peers {
             println!("round {round}: {name} ({})", usage::load());
-            measure(name, &options, &runtime, &mut table);
+            measure(name, &options, (&runtime, &ended), &mut table);
+            if ended.get() {
+                break 'rounds;
+            }
         }
     }
     println!("\n{table}\nMedians of {} rounds. Before: {before}; after: {}.", options.rounds, usage::load());
     ExitCode::SUCCESS
 }
 
+/// Somebody asked for the end.
+type Ended = Cell<bool>;
+
 /// Every part begins with a fresh server, in a folder of its own.
-fn measure(name: &str, options: &Options, runtime: &Runtime, table: &mut Table) {
+fn measure(name: &str, options: &Options, (runtime, ended): (&Runtime, &Ended), table: &mut Table) {
     let folder = || tempfile::Builder::new().prefix("bench-").tempdir().expect("a folder");
-    let run = |part: LocalBoxFuture<'_, ()>| LocalSet::new().block_on(runtime, part);
+    // Whoever ends the bench early gets the table so far, and no server stays behind.
+    let run = |part: LocalBoxFuture<'_, ()>| {
+        let until_told = async {
+            let mut told = signal(SignalKind::terminate()).expect("signals can be heard");
+            tokio::select! {
+                () = part => {}
+                _ = tokio::signal::ctrl_c() => ended.set(true),
+                _ = told.recv() => ended.set(true),
+            }
+        };
+        if !ended.get() {
+            LocalSet::new().block_on(runtime, until_told);
+        }
+    };
     let start = |folder: &TempDir| {
         let peer = peers::start(name, folder.path(), options);
         if peer.is_none() {
