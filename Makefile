@@ -4,7 +4,8 @@ ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
 .PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash bench-provision \
-	provision-roots proof-kill-display proof-kill-flash proof-history proof-bad-cards needs python
+	provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants proof-autobahn fuzz proof-bad-cards needs python
+	provision-roots proof-kill-display proof-tickets proof-kill-flash proof-history proof-bad-cards needs python
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,16 +53,34 @@ bench-flash: ## Measures flashing beside dd and bmaptool on emulated cards (root
 	cargo build --release --no-default-features --features tools --target-dir target/tools
 	PIKIOSK=target/tools/release/pikiosk benches/flash.sh
 
+proof-tickets: needs ## 2,000 tickets, 8 racers each over two servers on one Redis: one socket each, none after 21 s (3 minutes; `make test` does 200)
+	PIKIOSK_TICKETS=2000 cargo test --test two_nodes ticket -- --nocapture
+
 proof-kill-flash: ## Kills a flash 200 times at random moments (2 minutes; `make test` does 20)
 	PIKIOSK_KILLS=200 cargo test --test flash_cards killed -- --nocapture
 
 # A network namespace of its own, where root allows: black holes are made in it and nowhere else.
 OWN_NETWORK := $(shell [ "$$(id -u)" = 0 ] && unshare --net true 2>/dev/null && echo unshare --net)
 
-proof-history: ## 100,000 commands to 200 displays with 500 faults, and a judge: nothing lost, twice, out of order (10 minutes)
-	cargo test --profile fast --test history --no-run
+proof-history: ## 100,000 commands to 200 displays with 500 faults, and a judge: nothing lost, twice, out of order (20 minutes)
+	cargo test --profile fast --no-default-features --features server --test history --no-run
 	PIKIOSK_DISPLAYS=200 PIKIOSK_COMMANDS=100000 PIKIOSK_FAULTS=500 $(OWN_NETWORK) tests/history/alone.sh \
-		cargo test --offline --profile fast --test history every_accepted -- --nocapture
+		cargo test --offline --profile fast --no-default-features --features server --test history whatever_goes_wrong -- --nocapture
+
+proof-history-mutants: ## Servers without fsync, dedupe, epochs ...: the same judge must find each of them out (30 minutes)
+	tests/history/mutants.sh $(ARGS)
+
+proof-autobahn: ## RFC 6455 by the Autobahn|Testsuite, in a Debian with Python 2 that is made for it (root; 10 minutes the first time)
+	tests/autobahn/prepare.sh target/autobahn || true
+	cargo test --no-default-features --features server --test autobahn -- --ignored --nocapture
+
+fuzz: ## Every parser with bytes of strangers, a minute each; guided by coverage where cargo-fuzz and a nightly compiler are
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done; \
+	else \
+		echo "NOT GUIDED BY COVERAGE: cargo-fuzz or a nightly compiler is missing (cargo install cargo-fuzz)"; \
+		PIKIOSK_FUZZ_SECONDS=60 cargo test --no-default-features --features server --test fuzz -- --nocapture; \
+	fi
 
 proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and FUSE
 	@command -v qemu-storage-daemon >/dev/null || $$([ $$(id -u) = 0 ] || echo sudo) apt-get install --yes --no-install-recommends qemu-utils qemu-system-common

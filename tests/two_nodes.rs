@@ -275,6 +275,10 @@ fn a_redis_that_lost_accepted_events_makes_every_client_resume_with_recovered_fa
         let hello = socket.hello().await.unwrap();
         let positions = Resume { positions: hello.positions };
         socket.resume(&positions).await.unwrap();
+        // Until it is live: one that is still reading when Redis goes is told 4000.
+        let live = event("display/lobby", "kiosk.event", &json!({"name": "live"}));
+        assert_eq!(nodes.one.post("/v1/events", &live).status, 202);
+        an_event(&mut socket).await;
         nodes.redis.kill_and_restart(|_| {
             std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length).unwrap();
         });

@@ -25,6 +25,7 @@ mod durable;
 mod hostile;
 mod options;
 mod peers;
+#[expect(clippy::unwrap_used, reason = "it is the tests' own")]
 #[path = "../../tests/support/redis.rs"]
 mod redis_server;
 mod scale;
@@ -35,7 +36,7 @@ mod table;
 mod usage;
 mod wire;
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use futures_util::future::LocalBoxFuture;
 use options::Options;
@@ -44,11 +45,14 @@ use table::Table;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::LocalSet};
 
-fn main() {
-    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|problem| {
-        eprintln!("{problem}\n{}", options::USAGE);
-        std::process::exit(2);
-    });
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
     // On a real disk: a folder in memory would make an fsync free, also for Redis.
     tempfile::env::override_temp_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("nothing asked for it before");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -61,6 +65,7 @@ fn main() {
         }
     }
     println!("\n{table}\nMedians of {} rounds. Before: {before}; after: {}.", options.rounds, usage::load());
+    ExitCode::SUCCESS
 }
 
 /// Every part begins with a fresh server, in a folder of its own.
@@ -93,7 +98,8 @@ fn measure(name: &str, options: &Options, runtime: &Runtime, table: &mut Table) 
     if options.wants("durable") && kind.is_durable() {
         let folder = folder();
         let server = Pikiosk::start(folder.path(), options, kind);
-        run(Box::pin(durable::measure(&server, folder.path(), options, table)));
+        let promise = if kind == pikiosk::Kind::Disk { ">= 0.5" } else { "" };
+        run(Box::pin(durable::measure(&server, folder.path(), promise, options, table)));
     }
     if options.wants("slow") && kind == pikiosk::Kind::Memory {
         let folder = folder();

@@ -101,6 +101,7 @@ impl Judge<'_> {
     }
 
     fn learn(&mut self) {
+        let mut refused = Vec::new();
         for (_, log) in &self.evidence.publishers {
             for entry in log {
                 match &entry.saw {
@@ -113,8 +114,15 @@ impl Judge<'_> {
                         known.by_broker |= place.is_none();
                         known.places.extend(place.clone());
                     }
+                    Saw::Refused(number, status) => refused.push((*number, *status)),
                     _ => {}
                 }
+            }
+        }
+        for (number, status) in refused {
+            let address = &self.item(number).address;
+            if status != 404 || !self.evidence.size.travels_alone(address) {
+                self.say(Rule::Lost, format!("e{number} to {address} was refused with {status}"));
             }
         }
         for kept in &self.evidence.ledger {

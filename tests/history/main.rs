@@ -35,13 +35,33 @@ mod support;
 mod wire;
 mod world;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use plan::Size;
 use world::Setup;
 
+/// The full size takes a sixth of this on two cores.
+const RUN_MAX: Duration = Duration::from_secs(3_600);
+
 #[test]
-fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
+fn with_one_server_every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
+    judge(Setup::Embedded);
+}
+
+#[test]
+fn with_two_servers_on_redis_every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
+    judge(Setup::Redis);
+}
+
+#[track_caller]
+fn judge(setup: Setup) {
+    /// One run at a time: two would make one another slow.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let number =
         |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let size = Size {
@@ -51,12 +71,14 @@ fn every_accepted_command_is_done_once_and_in_order_whatever_goes_wrong() {
         publishers: 8,
     };
     let seed = number("PIKIOSK_SEED", usize::from(fastrand::u16(..)));
-    let setup = if std::env::var_os("PIKIOSK_REDIS").is_some() { Setup::Redis } else { Setup::Embedded };
-    println!("seed {seed}");
+    println!("{setup:?}, seed {seed}");
     let folder = tempfile::Builder::new().prefix("history-").tempdir().unwrap();
     let binary = std::env::var_os("PIKIOSK_JUDGED").map_or_else(|| support::server::BINARY.into(), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (figures, violations) = runtime.block_on(run::run(seed as u64, size, setup, folder.path(), &binary));
+    let (figures, violations) = runtime.block_on(async {
+        let run = run::run(seed as u64, size, setup, folder.path(), &binary);
+        tokio::time::timeout(RUN_MAX, run).await.expect("a run comes to its end")
+    });
     runtime.shutdown_background();
     println!("{figures:#?}");
     if !violations.is_empty() {

@@ -21,7 +21,7 @@ judge() { # NAME: success if the run failed by the judge's word
   for seed in 1 2 3; do
     if ! (cd "$copy" && PIKIOSK_SEED=$seed PIKIOSK_COMMANDS="${PIKIOSK_COMMANDS:-3000}" $alone tests/history/alone.sh \
       cargo test --offline --quiet --no-default-features --features server --target-dir "$root/build" \
-      --test history every_accepted -- --nocapture >"$root/$1.log" 2>&1); then
+      --test history whatever_goes_wrong -- --nocapture >"$root/$1.log" 2>&1); then
       return 0
     fi
   done

@@ -142,7 +142,11 @@ impl Size {
 
     /// A display that an operator removes now and then: what waits for it may end as `failed`.
     pub fn is_reborn(&self, display: usize) -> bool {
-        display < (self.displays / 50).max(1)
+        display < self.reborn()
+    }
+
+    fn reborn(&self) -> usize {
+        (self.displays / 50).max(1)
     }
 
     /// What is for a display that comes and goes travels alone: its 404 would refuse a whole batch.
@@ -190,6 +194,7 @@ fn item(rng: &mut Rng, size: Size, number: Number) -> Item {
         0..2 => "all".to_owned(),
         2..8 => format!("group/g{}", rng.usize(..size.groups())),
         8..16 => format!("user/{}", USERS[rng.usize(..USERS.len())]),
+        16..18 => format!("display/{}", display_id(rng.usize(..size.reborn()))),
         _ => format!("display/{}", display_id(rng.usize(..size.displays))),
     };
     let what = match rng.usize(..10) {
@@ -198,17 +203,25 @@ fn item(rng: &mut Rng, size: Size, number: Number) -> Item {
         1 => What::State,
         _ => What::Action,
     };
-    let is_brief = what == What::Action && rng.usize(..50) == 0;
+    // Not in a small run: what a connected display lets expire ends after 30 s of grace.
+    let is_brief = what == What::Action && rng.usize(..50) == 0 && size.commands >= 10_000;
     // What the broker carries to a display that was just removed is no publish that was refused: it is a dead letter.
     let by_broker = rng.usize(..10) == 0 && !size.travels_alone(&address);
-    let padding = if address.starts_with("display/") { 0 } else { rng.usize(..6_000) };
+    let padding = match address.split_once('/') {
+        Some(("user" | "group", _)) => rng.usize(..16_000),
+        _ => rng.usize(..1_000),
+    };
     Item { number, address, what, is_brief, padding, by_broker }
 }
 
 fn fault(rng: &mut Rng, size: Size, means: Means) -> Fault {
     let down_ms = rng.u64(0..1_500);
     let ms = rng.u64(200..3_000);
-    let road = rng.usize(..size.roads() + means.back_roads);
+    // Those who read most are the first whose queues are full.
+    let road = match rng.usize(..4) {
+        0 => size.displays + rng.usize(..USERS.len() + 1),
+        _ => rng.usize(..size.roads() + means.back_roads),
+    };
     let display = rng.usize(..size.displays);
     let node = rng.usize(..means.nodes);
     loop {
@@ -227,7 +240,7 @@ fn fault(rng: &mut Rng, size: Size, means: Means) -> Fault {
             76..83 => Fault::Slices { road, ms },
             83..90 => Fault::Slow { road, ms },
             90..97 if means.holes => Fault::BlackHole { road, ms },
-            97..100 => Fault::Reborn { display: rng.usize(..(size.displays / 50).max(1)) },
+            97..100 => Fault::Reborn { display: rng.usize(..size.reborn()) },
             _ => continue,
         };
     }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,39 @@ static int cut_to(int fd, off_t size)
 
 int ftruncate64(int fd, off64_t size) { return cut_to(fd, size); }
 int ftruncate(int fd, off_t size) { return cut_to(fd, size); }
+
+/* A number that is given out anew may have been closed where nobody sees it (fclose). */
+static int opened(int fd)
+{
+    if (fd >= 0 && fd < FDS) known[fd] = 0;
+    return fd;
+}
+
+#define OPEN(name)                                                        \
+    int name(const char *path, int flags, ...)                            \
+    {                                                                     \
+        REAL(int, #name, const char *, int, ...);                         \
+        va_list rest;                                                     \
+        va_start(rest, flags);                                            \
+        mode_t mode = va_arg(rest, mode_t);                               \
+        va_end(rest);                                                     \
+        return opened(real(path, flags, mode));                           \
+    }
+OPEN(open)
+OPEN(open64)
+
+#define OPENAT(name)                                                      \
+    int name(int at, const char *path, int flags, ...)                    \
+    {                                                                     \
+        REAL(int, #name, int, const char *, int, ...);                    \
+        va_list rest;                                                     \
+        va_start(rest, flags);                                            \
+        mode_t mode = va_arg(rest, mode_t);                               \
+        va_end(rest);                                                     \
+        return opened(real(at, path, flags, mode));                       \
+    }
+OPENAT(openat)
+OPENAT(openat64)
 
 int close(int fd)
 {

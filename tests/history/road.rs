@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, tcp},
+    net::{TcpListener, TcpSocket, TcpStream, tcp},
     sync::watch,
     time::sleep,
 };
@@ -53,7 +53,7 @@ impl Road {
                 let road = accepting.clone();
                 tokio::spawn(async move {
                     // A node that is down refuses: the client sees its connection end.
-                    let Ok(server) = TcpStream::connect(node).await else { return };
+                    let Ok(server) = connect(node).await else { return };
                     let _ = (client.set_nodelay(true), server.set_nodelay(true));
                     road.carry(client, server).await;
                 });
@@ -132,6 +132,13 @@ impl Road {
             }
         }
     }
+}
+
+/// What waits for a client is to wait in the server, where it counts, and not in the road.
+async fn connect(node: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4 * 1024)?;
+    socket.connect(node).await
 }
 
 async fn reset(mut sky: watch::Receiver<Sky>, generation: u64) {

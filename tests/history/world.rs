@@ -25,8 +25,8 @@ use super::{
     wire::Http,
 };
 
-/// The file of the embedded store.
-const STORE_FILE: &str = "pikiosk.redb";
+/// The files of the embedded store.
+const STORE_FILES: [&str; 2] = ["pikiosk.redb", "pikiosk.journal"];
 /// Room for the store's folder, where a full disk can be played.
 const ROOM: &str = "2g";
 const SECRET: &[u8] = b"a secret of 32 bytes for the run!";
@@ -136,6 +136,8 @@ impl World {
         fs::write(&secret, SECRET).expect("the secret is written");
         let config = self.folder.join(format!("{name}.toml"));
         let mut text = format!("listen = \"{address}\"\ndata = \"{}\"\n", data.display());
+        // Small, so that whoever does not read for a second is too slow.
+        text += "[limits]\nsocket_queue = 32\n";
         if let Some(store) = &self.store {
             let road = Road::open(store.address()).await.expect("a loopback port is free");
             text += &format!("[store]\nkind = \"redis\"\nurl = \"redis://{}/0\"\n", road.address);
@@ -162,7 +164,7 @@ impl World {
         let mut command = pikiosk_of(&self.binary, &["server", "--config"]);
         command.arg(&node.config);
         if let (Some(power), None) = (&self.power, &self.store) {
-            power.load(&node.name, STORE_FILE, &mut command);
+            power.load(&node.name, &STORE_FILES.join(":"), &mut command);
         }
         node.process = Some(Process::start(&node.name, &self.folder, &mut command));
         let end = Instant::now() + Duration::from_secs(30);
@@ -201,10 +203,13 @@ impl World {
         if let Some(mut process) = node.process.take() {
             process.kill();
         }
-        let cut = match &self.power {
-            Some(power) => power.cut(&node.name, &node.data.join(STORE_FILE), rng)?,
-            None => Cut::default(),
-        };
+        let mut cut = Cut::default();
+        if let Some(power) = &self.power {
+            for file in STORE_FILES {
+                let of_file = power.cut(&node.name, &node.data.join(file), rng)?;
+                cut = Cut { kept: cut.kept + of_file.kept, all: cut.all + of_file.all };
+            }
+        }
         sleep(down).await;
         self.start_node(number).await;
         Ok(cut)

@@ -18,7 +18,7 @@ impl Hearer {
     pub async fn open(server: SocketAddr, bearer: &str) -> Hearer {
         let mut socket = Socket::open(server, bearer).await.expect("the socket opens");
         let hello = socket.hello().await.expect("a hello");
-        let positions = Resume { positions: hello.positions.into_iter().collect(), ..Resume::default() };
+        let positions = Resume { positions: hello.positions.into_iter().collect() };
         socket.resume(&positions).await.expect("it is resumed");
         Hearer { socket, positions, heard: 0 }
     }

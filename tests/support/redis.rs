@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "not every test that includes this file asks for all of it")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -59,7 +59,7 @@ impl Redis {
     pub fn start_with(arguments: &[&str]) -> Redis {
         // The port is free when it is chosen; another process may take it before Redis does.
         for _ in 0..5 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let dir = tempfile::tempdir().unwrap();
             let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
             if let Some(redis) = Redis::begin(port, dir, arguments) {
@@ -160,6 +160,40 @@ impl Redis {
         Ok(answer)
     }
 
+    /// The same, all of the answer that comes within its first piece, as text.
+    pub fn text(&self, words: &[&str]) -> String {
+        let wait = Duration::from_secs(5);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let Ok(mut socket) = TcpStream::connect_timeout(&address, wait) else { return String::new() };
+        let mut text = format!("*{}\r\n", words.len());
+        for word in words {
+            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        let (mut answer, mut length) = (vec![0; 65_536], 0);
+        let read = socket.set_read_timeout(Some(wait)).and_then(|()| socket.write_all(text.as_bytes()));
+        if read.is_ok() {
+            length = socket.read(&mut answer).unwrap_or(0);
+        }
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// A Sentinel that watches a master on this machine; two of them decide.
+    pub fn sentinel(name: &str, master: u16) -> Redis {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor {name} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {name} 1000\n\
+             sentinel failover-timeout {name} 5000\n"
+        );
+        std::fs::write(&conf, text).unwrap();
+        let mut redis = Redis::start_with(&[]);
+        redis.kill();
+        redis.arguments = vec!["--sentinel".to_owned()];
+        redis.dir = dir;
+        redis.start_again();
+        redis
+    }
+
     /// Stops it; the port stays known.
     pub fn stop(mut self) -> u16 {
         self.kill();
@@ -173,10 +207,31 @@ impl Redis {
     }
 }
 
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for a condition of these servers.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn spawn(port: u16, dir: &Path, arguments: &[String]) -> Child {
+    let mut command = Command::new("setpriv");
     // A static value is never dropped: without this, the shared one would outlive its tests.
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "redis-server", "--port", &port.to_string()])
+    command.args(["--pdeathsig", "KILL", "redis-server"]);
+    // A Sentinel wants its file before everything else.
+    let file = dir.join("sentinel.conf");
+    if file.exists() {
+        command.arg(file);
+    }
+    command
+        .args(["--port", &port.to_string()])
         .args(["--bind", "127.0.0.1", "--daemonize", "no", "--dir"])
         .arg(dir)
         .args(arguments)

@@ -12,7 +12,7 @@
 //! Rejected: a listener of its own for WebSockets. Every proxy before it would need a second rule.
 
 mod connection;
-mod head;
+pub mod head;
 mod rewind;
 
 use std::{

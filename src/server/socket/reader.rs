@@ -76,15 +76,16 @@ impl Reader {
             partial.extend_from_slice(bytes);
             &partial
         };
-        let whole = match self.whole_frames(input) {
-            Ok(whole) => whole,
-            Err(error) => {
-                self.end(broken(&error, self.frame_max));
-                return answers;
-            }
-        };
+        // What was said before a broken frame counts, also when the network brought both at once.
+        let (whole, error) = self.whole_frames(input);
         if whole.bytes > 0 {
             self.read(&input[..whole.bytes], whole.ends_open, &mut answers);
+        }
+        if let Some(error) = error {
+            if !self.has_ended {
+                self.end(broken(&error, self.frame_max));
+            }
+            return answers;
         }
         if whole.bytes < input.len() && !self.has_ended {
             let rest = input[whole.bytes..].to_vec();
@@ -93,17 +94,24 @@ impl Reader {
         answers
     }
 
-    fn whole_frames(&self, input: &[u8]) -> Result<Whole, Error> {
+    /// The whole frames that it begins with, and what is wrong with the one after them.
+    fn whole_frames(&self, input: &[u8]) -> (Whole, Option<Error>) {
         let mut cursor = Cursor::new(input);
         let mut whole = Whole { bytes: 0, ends_open: self.context.is_some() };
-        while let Some((header, length)) = FrameHeader::parse(&mut cursor)? {
+        loop {
+            let (header, length) = match FrameHeader::parse(&mut cursor) {
+                Ok(Some(head)) => head,
+                Ok(None) => return (whole, None),
+                Err(error) => return (whole, Some(error)),
+            };
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if length > self.frame_max {
-                return Err(CapacityError::MessageTooLong { size: length, max_size: self.frame_max }.into());
+                let error = CapacityError::MessageTooLong { size: length, max_size: self.frame_max };
+                return (whole, Some(error.into()));
             }
             let end = usize::try_from(cursor.position()).unwrap_or(usize::MAX).saturating_add(length);
             if end > input.len() {
-                break;
+                return (whole, None);
             }
             cursor.set_position(end as u64);
             whole.bytes = end;
@@ -111,7 +119,6 @@ impl Reader {
                 whole.ends_open = !header.is_final;
             }
         }
-        Ok(whole)
     }
 
     fn read(&mut self, frames: &[u8], ends_open: bool, answers: &mut Vec<u8>) {

@@ -46,11 +46,12 @@ pub static ATTACH: LazyLock<Script> = LazyLock::new(|| Script::new("attach", inc
 impl Script {
     fn new(name: &'static str, text: &str) -> Script {
         let text = format!(
-            "local WORDS = {{ superseded = '{}', expired = '{}', removed = '{}', queue_full = '{}' }}\n{}\n{text}",
+            "local WORDS = {{ superseded = '{}', expired = '{}', removed = '{}', queue_full = '{}', left = '{}' }}\n{}\n{text}",
             words::SUPERSEDED,
             words::EXPIRED,
             words::REMOVED,
             words::QUEUE_FULL,
+            words::LEFT,
             include_str!("lua/common.lua")
         );
         let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());

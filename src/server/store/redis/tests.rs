@@ -177,7 +177,17 @@ async fn a_redis_that_syncs_at_once_loses_nothing_when_it_is_killed() {
 
 #[tokio::test]
 async fn a_redis_that_lost_accepted_events_makes_every_epoch_new_once_and_every_node_is_told() {
-    let mut redis = Redis::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]);
+    cut_short("everysec").await;
+}
+
+/// It says that it keeps everything; the feed's tags know better.
+#[tokio::test]
+async fn a_redis_whose_older_file_was_put_back_makes_every_epoch_new_though_it_syncs_at_once() {
+    cut_short("always").await;
+}
+
+async fn cut_short(fsync: &str) {
+    let mut redis = Redis::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", fsync]);
     let setup = setup(&redis);
     let ((one, mut feed_one), (two, mut feed_two)) = (node(&setup).await, node(&setup).await);
     enroll(&one, "lobby", &[]).await;
@@ -303,4 +313,71 @@ async fn what_is_old_is_forgotten_and_what_is_owed_or_retained_is_not() {
     let head = store.heads(&[address("all")]).await.unwrap().remove(0).1;
     assert_eq!((head.first, head.last), (22, 21), "history has an end as well");
     assert_eq!(ids(&store.backlog(&id("lobby"), T0 + 8 * DAY).await.unwrap().state), ["state"]);
+}
+
+#[tokio::test]
+async fn of_two_cards_with_one_code_at_two_nodes_one_is_enrolled() {
+    let setup = in_redis(Limits::default());
+    let ((one, _feed_one), (two, _feed_two)) = (node(&setup).await, node(&setup).await);
+    for round in 0..30 {
+        let (code, _) = one.create_enrollment(Some(id("lobby")), 1_000, T0).await.unwrap();
+        let redeem = |key: u8| Redeem { code: code.clone(), public_key: [key; 32], display: None };
+        let (first, second) = tokio::join!(one.redeem(redeem(1), T0), two.redeem(redeem(2), T0));
+        assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1, "round {round}: {first:?} {second:?}");
+        let key = if first.is_ok() { [1; 32] } else { [2; 32] };
+        assert_eq!(two.display(&id("lobby")).await.unwrap().unwrap().public_key, key, "and its key is kept");
+    }
+    // Two changes of one display at once: both are there.
+    for round in 0..30 {
+        let label = DisplayPatch { label: Some(format!("label {round}")), groups: None };
+        let groups = DisplayPatch { label: None, groups: Some([format!("g{round}").parse().unwrap()].into()) };
+        let lobby = id("lobby");
+        let (named, grouped) = tokio::join!(one.patch_display(&lobby, label), two.patch_display(&lobby, groups));
+        named.and(grouped).unwrap();
+        let row = one.display(&lobby).await.unwrap().unwrap();
+        assert_eq!((row.label, row.groups.len()), (format!("label {round}"), 1), "round {round}");
+        publish(&one, &format!("e{round}"), &format!("group/g{round}"), "kiosk.zoom").await;
+        let record = two.event(&format!("e{round}"), None).await.unwrap().unwrap();
+        assert_eq!(record.pending, [id("lobby")], "the group's members are those of its displays");
+    }
+}
+
+#[tokio::test]
+async fn what_two_nodes_expire_at_once_ends_once() {
+    let setup = in_redis(Limits::default());
+    let ((one, mut feed), (two, _feed_two)) = (node(&setup).await, node(&setup).await);
+    enroll(&one, "lobby", &[]).await;
+    for round in 0..20 {
+        publish(&one, &format!("m{round}"), "all", "kiosk.message").await;
+        let due = T0 + 60_000;
+        let (here, there) = tokio::join!(one.expire(due, HashSet::new()), two.expire(due, HashSet::new()));
+        assert_eq!(here.unwrap().len() + there.unwrap().len(), 1, "round {round}");
+    }
+    publish(&one, "end", "all", "org.example").await;
+    let mut receipts = 0;
+    loop {
+        for fed in timeout(LIMIT, feed.recv()).await.unwrap().unwrap() {
+            match fed {
+                Fed::Receipt(_) => receipts += 1,
+                Fed::Event(event) if event.event.id == "end" => return assert_eq!(receipts, 20),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn how_a_display_is_can_be_read_at_every_node() {
+    let setup = in_redis(Limits::default());
+    let ((one, _feed_one), (two, _feed_two)) = (node(&setup).await, node(&setup).await);
+    enroll(&one, "lobby", &[]).await;
+    let health = serde_json::from_value(serde_json::json!({"version": "1.2.3"})).unwrap();
+    one.seen(&id("lobby"), Some(health), T0 + 5);
+    assert_eq!(one.display(&id("lobby")).await.unwrap().unwrap().last_seen_ms, Some(T0 + 5), "at once where it is");
+    one.expire(T0 + 10, HashSet::new()).await.unwrap();
+    let row = two.displays().await.unwrap().remove(0);
+    assert_eq!((row.last_seen_ms, row.health.is_some()), (Some(T0 + 5), true), "and elsewhere with the next tick");
+    two.seen(&id("lobby"), None, T0 + 20);
+    let row = two.display(&id("lobby")).await.unwrap().unwrap();
+    assert_eq!((row.last_seen_ms, row.health.is_some()), (Some(T0 + 20), true), "the newest of both");
 }

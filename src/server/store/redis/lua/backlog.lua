@@ -6,6 +6,8 @@ local row = call('HGET', P .. 'displays', display)
 if not row then return { 'not_enrolled', display } end
 local addresses = { 'all', 'display/' .. display }
 for _, group in ipairs(cjson.decode(row).groups) do addresses[#addresses + 1] = 'group/' .. group end
+local reached = {}
+for _, address in ipairs(addresses) do reached[address] = true end
 
 -- Per slot the newest state that has not expired.
 local winners = {}
@@ -32,6 +34,8 @@ for _, waiting in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
   if queue ~= 'action' then
     if winners[queue] and winners[queue].commit > tonumber(commit) then
       ended[#ended + 1] = supersede(commit, display)
+    elseif not reached[call('HGET', P .. 'event:' .. commit, 'place') or 'all'] then
+      ended[#ended + 1] = settle_own(commit, display, 'superseded', WORDS.left)
     end
   elseif expires == '0' or tonumber(expires) > NOW then
     local event = load(commit)
