@@ -108,7 +108,7 @@ fn keys_are_made_used_and_revoked_and_codes_come_as_a_list() {
     fs::write(&desk, key).unwrap();
     let as_desk = |args: &[&str]| said(&server, desk.to_str().unwrap(), args);
     assert!(as_desk(&["push", "group/shops", "message", "text=Hello", "--wait", "0s"]).ends_with("exit 0"));
-    assert!(as_desk(&["push", "group/shops", "reboot", "--wait", "0s"]).ends_with("exit 20"));
+    assert!(as_desk(&["push", "group/shops", "reload", "--wait", "0s"]).ends_with("exit 20"));
     assert!(as_desk(&["keys"]).ends_with("exit 20"));
 
     let listed = as_first(&["keys"]);
