@@ -135,7 +135,8 @@ fn no_secret_of_a_client_is_ever_logged() {
             ask("POST", path, &[("Authorization", &bearer)], &format!("{{\"token\": \"{secret}"));
         }
     }
-    for (form, secret) in forms(&mut n) {
+    // A path is shown, less what has a token's form: a plain text in it is the path of something.
+    for (form, secret) in forms(&mut n).into_iter().filter(|(form, _)| *form != "text") {
         let secret = canaries.put(&format!("{form} in a path"), &secret);
         ask("GET", &format!("/v1/ws/{secret}"), &upgrade, "");
         ask("GET", &format!("/{secret}"), &[], "");

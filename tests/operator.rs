@@ -108,12 +108,14 @@ fn keys_are_made_used_and_revoked_and_codes_come_as_a_list() {
     fs::write(&desk, key).unwrap();
     let as_desk = |args: &[&str]| said(&server, desk.to_str().unwrap(), args);
     assert!(as_desk(&["push", "group/shops", "message", "text=Hello", "--wait", "0s"]).ends_with("exit 0"));
-    assert!(as_desk(&["push", "group/shops", "reboot", "--wait", "0s"]).ends_with("exit 20"));
+    assert!(as_desk(&["push", "group/shops", "reload", "--wait", "0s"]).ends_with("exit 20"));
     assert!(as_desk(&["keys"]).ends_with("exit 20"));
 
     let listed = as_first(&["keys"]);
     let line = listed.lines().find(|line| line.contains("cash desk")).unwrap();
-    assert!(line.contains("message  group/shops") && !listed.contains(key), "{listed}");
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[1..5], ["cash", "desk", "message", "group/shops"], "{listed}");
+    assert!(!listed.contains(key), "{listed}");
     let id = line.split_whitespace().next().unwrap();
     assert_eq!(as_first(&["keys", "revoke", id]), format!("{id} is revoked\nexit 0"));
     assert!(as_desk(&["push", "group/shops", "message", "text=Hello", "--wait", "0s"]).ends_with("exit 20"));
