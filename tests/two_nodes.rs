@@ -3,6 +3,7 @@
 //! What holds of one server holds of both together: one ticket opens one socket, a display misses nothing whichever it
 //! reaches, and a publisher hears of a display that is elsewhere.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "support/redis.rs"]
 mod redis;

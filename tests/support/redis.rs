@@ -3,6 +3,7 @@
 //! Its data, if it keeps any, lies in a folder of its own. It is started so that the kernel kills it when the test
 //! process ends, however that ends.
 #![allow(dead_code, reason = "not every test that includes this file asks for all of it")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
