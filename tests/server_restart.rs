@@ -6,15 +6,19 @@ mod support;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::future::join_all;
 use jsonwebtoken::{EncodingKey, Header, encode};
+use nix::sys::signal::Signal;
 use pikiosk::event::frame::{Resume, come_back_within};
 use serde_json::json;
 use support::{
+    process,
     server::{Server, event},
     socket::{End, Socket},
     wait::{seconds, until},
@@ -34,6 +38,7 @@ fn token(user: usize) -> String {
 struct Seen {
     /// Asked to wait until the goodbye is over.
     sent_away: usize,
+    let_go: Instant,
     back: Instant,
 }
 
@@ -42,6 +47,7 @@ async fn lives_through_it(mut socket: Socket, user: usize, server: std::net::Soc
     let End::Closed(4000, reason) = socket.end().await else { panic!("a socket ended otherwise") };
     let within = come_back_within(&reason).unwrap_or_else(|| panic!("it names no time: {reason}"));
     assert_eq!(within, seconds(2), "2,000 sockets at 1,000 a second");
+    let let_go = Instant::now();
     drop(socket);
     let mut wait = within.mul_f64(fastrand::f64());
     let mut sent_away = 0;
@@ -50,7 +56,7 @@ async fn lives_through_it(mut socket: Socket, user: usize, server: std::net::Soc
         match Socket::open(server, &token(user)).await {
             Ok(mut socket) => {
                 socket.hello().await.unwrap();
-                return Seen { sent_away, back: Instant::now() };
+                return Seen { sent_away, let_go, back: Instant::now() };
             }
             // Retry-After names a second of its own for each.
             Err(End::Refused(503)) => {
@@ -134,7 +140,33 @@ fn a_deploy_refuses_nobody_and_two_thousand_sockets_come_back_spread() {
         backs[SOCKETS - 1],
         published.load(Ordering::Relaxed),
     );
+    let first = seen.iter().map(|seen| seen.let_go).min().unwrap();
+    let early = seen.iter().filter(|seen| seen.let_go < first + seconds(1)).count();
+    assert!((SOCKETS / 4..=SOCKETS * 3 / 4).contains(&early), "{early} were let go in the first of two seconds");
     // All at once would be all of them.
     assert!(most < SOCKETS / 2, "{most} of {SOCKETS} came back within 250 ms");
     assert!(longest < seconds(10), "a publisher waited {longest:?}");
+}
+
+#[test]
+fn whoever_was_let_in_before_the_end_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "");
+    let mut let_in: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    // Connections are taken in their order: those before this one are in.
+    assert_eq!(server.get("/healthz").status, 200);
+    process::send(server.pid(), Signal::SIGTERM);
+    until("the server says that it ends", seconds(10), || {
+        server.log().contains("sockets are told to come back\",").then_some(())
+    });
+    for stream in &mut let_in {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    for mut stream in let_in {
+        stream.set_read_timeout(Some(seconds(10))).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    }
+    server.stop(seconds(20));
 }

@@ -274,3 +274,49 @@ fn a_websocket_opens_also_as_a_later_request_of_a_kept_connection_and_with_its_f
         }
     });
 }
+
+#[test]
+fn who_publishes_too_often_is_told_when_to_try_again_by_http_and_on_its_socket_and_the_socket_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_tokens(folder.path(), "[limits]\npublishes_per_second = 1\n");
+    let token = token("ada", json!({"pub": ["user/ada"]}));
+    let bearer = format!("Bearer {token}");
+    let post = |count: usize| {
+        let batch: Vec<Value> = (0..count).map(|_| event("user/ada", "org.example.note", &json!(1))).collect();
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/cloudevents-batch+json")];
+        let body = Value::from(batch).to_string();
+        support::http::request(server.address, "POST", "/v1/events", &headers, body.as_bytes(), seconds(10)).unwrap()
+    };
+    assert_eq!(post(9).status, 202);
+    let refused = post(3);
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.text().contains("at most 1 a second"), "{}", refused.text());
+    runtime().block_on(async {
+        let mut socket = Socket::open(server.address, &token).await.unwrap();
+        let positions = socket.hello().await.unwrap().positions;
+        assert_eq!(positions.values().next().unwrap().offset, 9, "of a refused batch nothing is stored");
+        let mut errors = 0;
+        while errors == 0 {
+            socket.say("kiosk.publish", &event("user/ada", "org.example.note", &json!(2))).await.unwrap();
+            let mut answer = socket.next().await.unwrap();
+            while answer.kind != "kiosk.published" {
+                answer = socket.next().await.unwrap();
+            }
+            errors += usize::from(answer.json_data().get().contains("too often"));
+        }
+        socket.say("kiosk.call", &json!({"task": "x"})).await.unwrap();
+        loop {
+            if socket.next().await.unwrap().kind == "kiosk.result" {
+                break;
+            }
+        }
+    });
+    let by_key: Vec<Value> = (0..100).map(|_| event("user/ada", "org.example.note", &json!(3))).collect();
+    for one in by_key {
+        assert_eq!(
+            server.post("/v1/events", &one).status,
+            202,
+            "an operator's key is not limited unless it is configured"
+        );
+    }
+}

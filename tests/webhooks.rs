@@ -2,6 +2,8 @@
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+#[path = "support/redis.rs"]
+mod redis;
 mod support;
 
 use std::{
@@ -94,13 +96,16 @@ impl Receiver {
 }
 
 fn server(folder: &std::path::Path, receiver: SocketAddr, events: &str) -> Server {
+    Server::start(folder, &settings(folder, receiver, events))
+}
+
+fn settings(folder: &std::path::Path, receiver: SocketAddr, events: &str) -> String {
     let secret = folder.join("webhook.secret");
     fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    let more = format!(
+    format!(
         "[log]\naccess = true\n[[webhooks]]\nurl = \"http://{receiver}/path-that-is-secret\"\nevents = {events}\nsecret_file = \"{}\"\n",
         secret.display()
-    );
-    Server::start(folder, &more)
+    )
 }
 
 #[test]
@@ -195,4 +200,45 @@ fn the_access_log_has_one_line_for_each_request_and_socket_and_never_a_token() {
     for secret in [&used, &unused, &server.key] {
         assert!(!log.contains(secret.as_str()), "{log}");
     }
+}
+
+#[test]
+fn over_two_nodes_each_receipt_and_each_display_is_told_once() {
+    let (redis, folder, receiver) = (redis::Redis::start(), tempfile::tempdir().unwrap(), Receiver::start());
+    let settings = settings(folder.path(), receiver.address, r#"["display.up", "display.down", "receipt"]"#);
+    let settings = format!("{settings}[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url());
+    let node = |name: &str| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let one = Server::start(&node("one"), &settings);
+    let two = one.another(&node("two"), &settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(FakeDisplay::enroll(&one, "lobby", 1).over(&[&two]).live());
+    runtime.spawn(FakeDisplay::enroll(&one, "hall", 2).live());
+    for server in [&one, &two] {
+        until("each node knows of both", seconds(20), || {
+            let displays = server.get("/v1/displays").json();
+            displays.as_array().unwrap().iter().all(|display| display["connected"] == true).then_some(())
+        });
+    }
+    let published: Vec<String> = (0..20)
+        .map(|n| {
+            let (node, display) = if n % 2 == 0 { (&one, "display/lobby") } else { (&two, "display/hall") };
+            node.publish(display, "identify", &json!({}), Some("10s")).0
+        })
+        .collect();
+    until("all is told", seconds(20), || (receiver.taken("receipt").len() >= 20).then_some(()));
+    // One more, behind which nothing of those can come any more.
+    let (last, _) = one.publish("display/hall", "identify", &json!({}), Some("10s"));
+    until("the last is told", seconds(20), || {
+        receiver.taken("receipt").iter().any(|id| id.ends_with(&last)).then_some(())
+    });
+    let mut told = receiver.taken("receipt");
+    assert_eq!(told.len(), 21, "each once: {told:?}");
+    told.retain(|id| !id.ends_with(&last));
+    told.sort_by_key(|id| published.iter().position(|event| id.ends_with(event)));
+    assert!(told.iter().zip(&published).all(|(id, event)| id.ends_with(event)), "{told:?}");
+    assert_eq!((receiver.taken("display.up").len(), receiver.taken("display.down").len()), (2, 0));
 }

@@ -9,7 +9,8 @@ pub(super) const NOW: u64 = NOW_S * 1000;
 pub(super) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 // Made for these tests, used nowhere else.
-pub(super) const RSA: (&[u8], &[u8]) = (include_bytes!("test_keys/rsa.key.pem"), include_bytes!("test_keys/rsa.pub.pem"));
+pub(super) const RSA: (&[u8], &[u8]) =
+    (include_bytes!("test_keys/rsa.key.pem"), include_bytes!("test_keys/rsa.pub.pem"));
 pub(super) const EC: (&[u8], &[u8]) = (include_bytes!("test_keys/ec.key.pem"), include_bytes!("test_keys/ec.pub.pem"));
 pub(super) const ED: (&[u8], &[u8]) = (include_bytes!("test_keys/ed.key.pem"), include_bytes!("test_keys/ed.pub.pem"));
 

@@ -13,11 +13,11 @@ use super::logging::{self, Usual};
 use super::provision;
 #[cfg(feature = "server")]
 use super::server;
+#[cfg(feature = "tools")]
+use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 #[cfg(feature = "display")]
 use super::{browser, run, status};
 use super::{completions, config, doctor, man, output};
-#[cfg(feature = "tools")]
-use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 use crate::io::log_ring::LogRing;
 
 /// Shows web pages on walls, for years: the display, its event server, and the commands to push to it.

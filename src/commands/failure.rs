@@ -215,6 +215,8 @@ impl Failure {
             #[cfg(feature = "server")]
             Self::ServerStart { source } => match source {
                 OpenError::Store { source: StoreError::Io(_) | StoreError::DiskFull } => Exit::Bug,
+                OpenError::Store { source: StoreError::Unreachable(_) } => Exit::Unreachable,
+                OpenError::Store { source: StoreError::Forbidden(_) } => Exit::CredentialsRefused,
                 _ => Exit::ConfigRefused,
             },
             Self::Unread { .. } => Exit::Usage,

@@ -85,6 +85,17 @@ pub struct Limits {
     /// Events that may wait for one socket; a client that is slower is told so and comes back.
     #[schemars(range(min = 8, max = 65_536))]
     pub socket_queue: u32,
+    /// And their bytes.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
+    pub socket_queue_bytes: u32,
+    /// WebSockets that one IP address may open in a second (of IPv6, one /64); ten seconds' worth may come at once, more
+    /// are answered 429. Loopback, which is a proxy, is not limited. 0: no limit.
+    pub connects_per_second: u32,
+    /// Events that one user or display may publish in a second, by HTTP and by its sockets; ten seconds' worth may come at
+    /// once. 0: no limit.
+    pub publishes_per_second: u32,
+    /// The same for one API key, which is a program's. 0: no limit.
+    pub key_publishes_per_second: u32,
     /// Action commands that may wait for one display; a publish beyond it is refused.
     #[schemars(range(min = 1, max = 100_000))]
     pub display_queue: u32,
@@ -103,6 +114,10 @@ impl Default for Limits {
             connections_per_ip: 2000,
             sockets_per_address: 64,
             socket_queue: 256,
+            socket_queue_bytes: 1_048_576,
+            connects_per_second: 100,
+            publishes_per_second: 50,
+            key_publishes_per_second: 0,
             display_queue: 1000,
             history_events: 1000,
         }

@@ -102,3 +102,27 @@ pub(super) fn amqp_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Op
     }
     Some(url)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ServerSettings;
+
+    #[test]
+    fn an_empty_virtual_host_is_the_default_one_and_a_password_is_not_printed() {
+        for (written, path) in [
+            ("amqp://rabbit", "/%2f"),
+            ("amqp://rabbit:5672/", "/%2f"),
+            ("amqp://user:secret@rabbit//", "/%2f"),
+            ("amqp://rabbit/%2f", "/%2f"),
+            ("amqps://rabbit/shop?heartbeat=5", "/shop"),
+        ] {
+            let settings = ServerSettings::from_text(&format!("[amqp]\nurl = \"{written}\"\n")).unwrap();
+            assert_eq!(settings.amqp.as_ref().unwrap().url.path(), path, "{written}");
+            assert!(!format!("{settings:?}").contains("secret"));
+        }
+        assert_eq!(ServerSettings::from_text("[amqp]\nqueue = \"q\"\n").unwrap().amqp, None);
+        let refused = ServerSettings::from_text("[amqp]\nurl = \"rabbit:5672\"\n").unwrap_err().to_string();
+        assert!(refused.contains("no address of a RabbitMQ"), "{refused}");
+        assert!(ServerSettings::from_text("[amqp]\nurl = \"amqp://a\"\nprefetch = 0\n").is_err());
+    }
+}

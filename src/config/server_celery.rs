@@ -150,3 +150,46 @@ fn redis_url(key: &str, text: &str, refusals: &mut Refusals<'_>) -> Option<Url> 
     }
     url
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServerSettings;
+
+    fn settings(text: &str) -> Result<Option<CelerySettings>, String> {
+        ServerSettings::from_text(text).map(|settings| settings.celery).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_back_end_follows_the_broker_where_nobody_wrote_one() {
+        assert_eq!(settings("").unwrap(), None, "no broker, no calls");
+        let amqp = settings("[celery]\nbroker = \"amqp://rabbit/\"\n").unwrap().unwrap();
+        assert!(matches!(amqp.broker, CeleryBroker::Amqp(url) if url.path() == "/%2f"));
+        assert!(matches!(amqp.backend, CeleryBackend::Rpc));
+        let redis = settings("[celery]\nbroker = \"redis://cache/3\"\n").unwrap().unwrap();
+        assert!(matches!(redis.backend, CeleryBackend::Redis(url) if url.path() == "/3"));
+        let both = "[celery]\nbroker = \"amqps://rabbit:5671/shop\"\nbackend = \"redis://cache/1\"\ntasks = [\"a\", \"b\"]\n\
+                    timeout_seconds = 5\n[celery.principals]\n\"user/anna\" = [\"a\"]\n";
+        let both = settings(both).unwrap().unwrap();
+        assert!(matches!(&both.broker, CeleryBroker::Amqp(url) if url.path() == "/shop"));
+        assert_eq!(both.timeout, Duration::from_secs(5));
+        assert_eq!(both.principals["user/anna"], ["a".to_owned()].into());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_in_words_and_no_password_is_repeated() {
+        for (text, words) in [
+            ("broker = \"http://a:secret@b/\"", "no address of a RabbitMQ"),
+            ("broker = \"redis://a\"\nbackend = \"rpc://\"", "rpc:// needs a broker of amqp://"),
+            ("broker = \"amqp://a\"\nbackend = \"db+sqlite:///secret\"", "no address of a Redis"),
+            ("broker = \"amqp://a\"\nqueue = \"\"", "1 to 255 bytes"),
+            ("tasks = [\"a\"]\n[celery.principals]\n\"anna\" = [\"a\"]", "nobody who can call"),
+            ("tasks = [\"a\"]\n[celery.principals]\n\"user/anna\" = [\"b\"]", "\"b\" is not among celery.tasks"),
+            ("[celery.principals]\n\"user/anna\" = \"a\"", "expected a list, found text"),
+            ("timeout_seconds = 0", "out of range"),
+        ] {
+            let error = settings(&format!("[celery]\n{text}\n")).unwrap_err();
+            assert!(error.contains(words) && !error.contains("secret"), "{text}\n  {error}");
+        }
+    }
+}

@@ -31,6 +31,7 @@ pub mod outbound;
 mod presence;
 pub mod publishing;
 mod rabbit;
+pub mod rate;
 pub mod session;
 pub mod settings;
 pub mod socket;
@@ -87,6 +88,7 @@ pub struct App {
     /// Of the directory: what sockets judge tokens by.
     pub trust: Arc<Trust>,
     pub settings: Settings,
+    pub rates: rate::Rates,
     /// How it is with the broker.
     pub broker: Arc<ingest::Told>,
     /// Where `kiosk.call` goes.
@@ -144,6 +146,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         tickets: parts.tickets,
         trust: parts.directory.trust().clone(),
         directory: parts.directory,
+        rates: rate::Rates::new(settings.rates),
         settings,
         broker: Arc::default(),
         calls,
@@ -153,7 +156,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     });
     let intake = parts
         .amqp
-        .map(|source| tokio::spawn(ingest::amqp::run(source, app.store.clone(), app.broker.clone(), stop.clone())));
+        .map(|source| tokio::spawn(ingest::amqp::run(source, app.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
     let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
     let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));

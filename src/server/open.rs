@@ -7,6 +7,7 @@ use super::{
     directory::{Directory, Trust, jwks},
     ingest,
     rabbit::RabbitError,
+    rate::PerSecond,
     store::{self, Store, StoreError},
     tasks::{Celery, TasksError},
     tickets::{RedisTickets, TicketStore},
@@ -124,6 +125,12 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         socket_queue: as_size(limits.socket_queue),
         sockets_per_user: as_size(limits.sockets_per_address),
         connections_per_ip: as_size(limits.connections_per_ip),
+        socket_queue_bytes: as_size(limits.socket_queue_bytes),
+        rates: PerSecond {
+            connects: limits.connects_per_second,
+            publishes: limits.publishes_per_second,
+            key_publishes: limits.key_publishes_per_second,
+        },
         ..Settings::default()
     };
     let parts = Parts { store, feed, tickets, directory, follower, amqp, celery };

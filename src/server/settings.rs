@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::webhooks::Webhook;
+use super::{rate::PerSecond, webhooks::Webhook};
 use crate::event::frame::FRAME_MAX;
 
 /// See each field. The store's bounds are in `store::Limits`.
@@ -41,6 +41,8 @@ pub struct Settings {
     pub connections: usize,
     /// Connections of one IP address, except loopback: a site with many displays behind one NAT.
     pub connections_per_ip: usize,
+    /// How often one may do something.
+    pub rates: PerSecond,
 }
 
 impl Default for Settings {
@@ -63,6 +65,7 @@ impl Default for Settings {
             sockets_per_user: 64,
             connections: 18_000,
             connections_per_ip: 2_000,
+            rates: PerSecond { connects: 100, publishes: 50, key_publishes: 0 },
         }
     }
 }

@@ -91,7 +91,11 @@ impl Rabbit {
         self.broker = Some(Process::start("rabbitmq", folder, &mut broker));
         until("RabbitMQ takes connections", seconds(90), || {
             let ended = self.broker.as_mut().and_then(Process::ended);
-            assert!(ended.is_none(), "RabbitMQ ended: {ended:?}\n{}", self.broker.as_ref().expect("it was just started").log());
+            assert!(
+                ended.is_none(),
+                "RabbitMQ ended: {ended:?}\n{}",
+                self.broker.as_ref().expect("it was just started").log()
+            );
             Client::connect(&self.url()).ok()
         });
     }
@@ -195,7 +199,7 @@ impl Client {
         assert!(self.try_publish(exchange, key, body.as_bytes(), properties), "{key} {body}: a queue gets it");
     }
 
-    /// Takes a message out of a queue.
+    /// Takes a message out of a queue; None if there is none, or no such queue.
     pub fn take(&self, queue: &str) -> Option<Letter> {
         let got = self.apart(async |channel| {
             let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
@@ -204,7 +208,7 @@ impl Client {
             }
             Ok(got)
         });
-        got.expect("the queue is there").map(|got| letter(got.delivery))
+        got.ok().flatten().map(|got| letter(got.delivery))
     }
 
     /// Messages that wait in a queue; None if there is no such queue.

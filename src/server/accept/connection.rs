@@ -40,6 +40,8 @@ use crate::server::{
 
 /// Room for a usual head; it grows for others.
 const USUAL_HEAD: usize = 1024;
+/// How long a first head is waited for when the server ends.
+const LAST_HEAD: Duration = Duration::from_secs(1);
 /// How long an answer may take to go out, and how long its reader is waited for.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
@@ -55,11 +57,15 @@ pub struct Host {
 /// Serves a connection until it ends, or until it is a WebSocket, which has a task of its own.
 pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
     let mut bytes = Vec::with_capacity(USUAL_HEAD);
-    let first = async { timeout(host.head_wait, read_head(&mut stream, &mut bytes)).await };
-    let first = tokio::select! {
-        first = first => first,
-        () = host.stop.cancelled() => return,
+    let first = {
+        let mut first = pin!(timeout(host.head_wait, read_head(&mut stream, &mut bytes)));
+        tokio::select! {
+            first = &mut first => Some(first),
+            // Whoever was let in just before the end has asked already, or is about to.
+            () = host.stop.cancelled() => timeout(LAST_HEAD, first).await.ok(),
+        }
     };
+    let Some(first) = first else { return };
     match first {
         // Nothing was asked, or its end came: nobody is there to be answered.
         Ok(Err(_) | Ok(Head::Partial)) => {}
@@ -124,6 +130,8 @@ async fn http(host: Host, stream: Rewind, peer: Peer) {
     let mut stopping = false;
     loop {
         tokio::select! {
+            // It first: hyper drops a connection that is to end before it has read anything.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%address, %error, "a connection ended");

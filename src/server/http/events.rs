@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     request::{self, Named},
 };
 use crate::{
-    event::{Address, DisplayId, Event, Receipt, envelope::EnvelopeError},
+    event::{Address, DisplayId, Event, Position, Receipt, envelope::EnvelopeError},
     server::{
         App,
         metrics::By,
@@ -48,6 +48,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let events = read(mode, &parts.headers, &body)?;
 
     let now_ms = app.now_ms();
+    app.rates.publish(&principal, events.len(), now_ms)?;
     let in_batch = |problem: Problem, index| if mode == Mode::Batch { problem.at(index) } else { problem };
     let mut batch = Vec::with_capacity(events.len());
     let mut known: BTreeMap<usize, Published> = BTreeMap::new();
@@ -98,13 +99,18 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         published.extend(known.remove(&index).or_else(|| fresh.next()).map(|one| Placed { published: one, source }));
     }
 
-    let answers: Vec<Value> = match wait {
-        None => published.iter().map(|one| place(&one.published)).collect(),
-        Some(wait) => super::waiting::receipts(&app, &published, wait).await?,
+    let Some(wait) = wait else {
+        // Nearly every publish: its answer is written straight from what the store said.
+        let places: Vec<Place<'_>> = published.iter().map(|one| Place::of(&one.published)).collect();
+        let accepted = StatusCode::ACCEPTED;
+        return Ok(match places.first() {
+            Some(only) if mode != Mode::Batch => (accepted, Json(only)).into_response(),
+            _ => (accepted, Json(&places)).into_response(),
+        });
     };
-    let status = if wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let answers = super::waiting::receipts(&app, &published, wait).await?;
     let body = if mode == Mode::Batch { answers.into() } else { answers.into_iter().next().unwrap_or_default() };
-    Ok((status, Json(body)).into_response())
+    Ok(Json::<Value>(body).into_response())
 }
 
 #[derive(Deserialize)]
@@ -144,13 +150,23 @@ pub struct Placed {
 }
 
 /// Where an event stands, as it is answered.
+#[derive(Serialize)]
+struct Place<'a> {
+    id: &'a str,
+    address: &'a Address,
+    #[serde(flatten)]
+    position: &'a Position,
+}
+
+impl<'a> Place<'a> {
+    fn of(published: &'a Published) -> Self {
+        Place { id: &published.id, address: &published.address, position: &published.position }
+    }
+}
+
+/// The same, to be added to.
 pub fn place(published: &Published) -> Value {
-    json!({
-        "id": published.id,
-        "address": published.address,
-        "epoch": published.position.epoch,
-        "offset": published.position.offset.to_string(),
-    })
+    serde_json::to_value(Place::of(published)).unwrap_or_default()
 }
 
 /// What became of an event so far: `receipts` and the displays that still owe one.

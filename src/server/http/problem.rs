@@ -11,6 +11,7 @@ use crate::{
     server::{
         hub::Gone,
         publishing::PublishError,
+        rate::TooOften,
         store::{EnrollError, StoreError},
         tickets::MintError,
     },
@@ -139,6 +140,12 @@ impl From<PublishError> for Problem {
             | PublishError::ExpiryTooFar => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Problem::new(status, error.to_string())
+    }
+}
+
+impl From<TooOften> for Problem {
+    fn from(error: TooOften) -> Self {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(error.retry_s)
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Caps {
 pub struct Hub<O, W> {
     caps: Caps,
     next: SocketId,
-    members: BTreeMap<SocketId, Member<O>>,
+    members: BTreeMap<SocketId, Box<Member<O>>>,
     displays: HashMap<DisplayId, SocketId>,
     users: HashMap<Address, usize>,
     /// Live sockets by address, ordered by socket. A display is here for the page's events; commands go to it by the
@@ -133,7 +133,8 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     }
 
     /// Takes a socket in. An older socket of the same display is asked to end: the newest wins.
-    pub fn enter(&mut self, member: Member<O>) -> Result<SocketId, CapError> {
+    pub fn enter(&mut self, member: impl Into<Box<Member<O>>>) -> Result<SocketId, CapError> {
+        let member = member.into();
         if self.leaving {
             return Err(CapError::GoingAway);
         }
@@ -394,7 +395,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     }
 
     pub fn present(&self) -> Vec<Present> {
-        let one = |member: &Member<O>| Present {
+        let one = |member: &Box<Member<O>>| Present {
             session: member.session.clone(),
             name: member.name.clone(),
             display: member.display.clone(),

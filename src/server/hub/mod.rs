@@ -297,7 +297,7 @@ async fn run(
 fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
     match ask {
         Ask::Enter(member, answer) => {
-            let entered = hub.enter(*member);
+            let entered = hub.enter(member);
             if let Err(Ok(socket)) = answer.send(entered) {
                 hub.leave(socket);
             }

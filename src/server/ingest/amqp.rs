@@ -22,7 +22,9 @@ use crate::{
         backoff::Backoff,
         now_ms,
         rabbit::{self, BrokerError, Rabbit, RabbitError, short, within},
-        store::{Publish, Store, StoreError},
+        App,
+        metrics::By,
+        store::{Publish, StoreError},
     },
 };
 
@@ -47,8 +49,8 @@ impl Source {
 }
 
 /// Takes events until `stop`. Never gives up: a broker that is gone is waited for.
-pub async fn run(source: Source, store: Store, told: Arc<Told>, stop: CancellationToken) {
-    let mut intake = Intake { source, store, told, stop };
+pub async fn run(source: Source, app: Arc<App>, told: Arc<Told>, stop: CancellationToken) {
+    let mut intake = Intake { source, app, told, stop };
     let mut again = Backoff::new(AGAIN.0, AGAIN.1);
     while let Err(error) = intake.once(&mut again).await {
         intake.told.connected.store(false, Ordering::Relaxed);
@@ -67,7 +69,7 @@ pub async fn run(source: Source, store: Store, told: Arc<Told>, stop: Cancellati
 
 struct Intake {
     source: Source,
-    store: Store,
+    app: Arc<App>,
     told: Arc<Told>,
     stop: CancellationToken,
 }
@@ -165,7 +167,7 @@ impl Intake {
         let mut waiting = Vec::with_capacity(batch.len());
         let mut dead: Vec<(usize, Reason)> = Vec::new();
         for (index, delivery) in batch.iter().enumerate() {
-            match message::read(as_message(delivery), &self.store.random_id(), now_ms) {
+            match message::read(as_message(delivery), &self.app.store.random_id(), now_ms) {
                 Ok(publish) => waiting.push((index, publish)),
                 Err(reason) => dead.push((index, reason.to_string())),
             }
@@ -198,7 +200,7 @@ impl Intake {
         let mut again = Backoff::new(AGAIN.0, AGAIN.1);
         loop {
             let all = waiting.iter().map(|(_, publish)| publish.clone()).collect();
-            let refused = match self.store.publish(all, now_ms()).await {
+            let refused = match self.app.publish(By::Amqp, all, now_ms()).await {
                 Ok(_) => {
                     stored.extend(waiting.drain(..).map(|(index, _)| index));
                     return Ok(Some(()));
@@ -243,7 +245,7 @@ impl Intake {
                 left.push((index, publish));
                 continue;
             }
-            match self.store.publish(vec![publish.clone()], now_ms()).await {
+            match self.app.publish(By::Amqp, vec![publish.clone()], now_ms()).await {
                 Ok(_) => stored.push(index),
                 Err(error @ (StoreError::NotEnrolled(_) | StoreError::QueueFull { .. })) => {
                     dead.push((index, error.to_string()));

@@ -194,6 +194,10 @@ impl Session {
         self.terms.display.as_ref()
     }
 
+    pub fn principal(&self) -> &Principal {
+        &self.terms.principal
+    }
+
     pub fn addresses(&self) -> &[Address] {
         &self.terms.addresses
     }

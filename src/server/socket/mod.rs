@@ -7,7 +7,7 @@
 //!          (401)              (429)
 //! ```
 //!
-//! The order keeps a ticket from being spent by a request that could never become a socket. Whoever is refused is told
+//! An address that comes too often is told 429 before anything is looked at (see `rate`). The order keeps a ticket from being spent by a request that could never become a socket. Whoever is refused is told
 //! one constant text; the log has the reason.
 //!
 //! **Origin**: a request with an `Origin` header comes from a web page. It must be listed in `[auth] origins`; without
@@ -75,12 +75,16 @@ impl Admitted {
 }
 
 /// Answers the handshake and serves the WebSocket until it ends. `early` came behind the request's head.
-pub async fn run(app: Arc<App>, admitted: Admitted, stream: TcpStream, early: Vec<u8>, peer: Peer) {
+pub fn run(
+    app: Arc<App>,
+    admitted: Admitted,
+    stream: TcpStream,
+    early: Vec<u8>,
+    peer: Peer,
+) -> impl Future<Output = ()> + Send {
     // One write with `kiosk.hello`.
     admitted.place.line.say(admitted.switching());
-    run::run(app, admitted.terms, admitted.place, stream, early).await;
-    // Held until the socket ends: it counts as a connection.
-    drop(peer);
+    run::run(app, admitted.terms, admitted.place, stream, early, Some(peer))
 }
 
 /// The handler of `GET /v1/ws` as a later request of a kept connection; the first one does not come here.
@@ -93,8 +97,6 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
             let peer = parts.extensions.remove::<Peer>();
             let tracker = app.tasks.clone();
             tracker.spawn(async move {
-                // Held until the socket ends: it counts as a connection.
-                let _peer = peer;
                 // hyper sets it for every request that asks for an upgrade.
                 let Some(upgrade) = upgrade else { return };
                 let Ok(upgraded) = upgrade.await else { return };
@@ -102,7 +104,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
                 let Ok(bare) = upgraded.downcast::<TokioIo<Rewind>>() else { return };
                 let (stream, unread) = bare.io.into_inner().into_parts();
                 let early = [bare.read_buf, unread].concat();
-                run::run(app, terms, place, stream, early).await;
+                run::run(app, terms, place, stream, early, peer).await;
             });
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -120,7 +122,12 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Judges a request for a WebSocket; what it yields has its place in the hub, and its ticket is spent.
 pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
-    let peer = request.extensions.get::<Peer>().map(|peer| peer.address.to_string());
+    let peer = request.extensions.get::<Peer>().map(|peer| peer.address);
+    let now_ms = app.now_ms();
+    if let Some(peer) = peer {
+        app.rates.connect(peer.ip(), now_ms).inspect_err(|_| app.witness.metrics.refused("socket", "rate"))?;
+    }
+    let peer = peer.map(|peer| peer.to_string());
     let refused = |kind, why: &dyn std::fmt::Display| {
         tracing::info!(%why, peer, "a WebSocket is refused");
         app.witness.metrics.refused("socket", kind);
@@ -134,7 +141,6 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
         app.witness.metrics.refused("socket", "origin");
         return Err(Problem::new(StatusCode::FORBIDDEN, REFUSED));
     }
-    let now_ms = app.now_ms();
     let principal = match credential {
         Credential::Ticket(ticket) => {
             Principal::from_ticket(app.tickets.take(&ticket, now_ms).await.map_err(|why| refused("ticket", &why))?)

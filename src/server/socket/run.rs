@@ -4,7 +4,6 @@
 //! buffer, and its end.
 
 use std::{
-    future::Future,
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -23,15 +22,14 @@ use super::{
     reader::{Reader, Seen},
 };
 use crate::{
-    event::{
-        DisplayId,
-        frame::{CallResult, CloseCode},
-    },
+    event::frame::{CallResult, CloseCode},
     server::{
-        App, access,
+        App,
+        accept::Peer,
+        access,
         hub::Place,
         metrics::By,
-        outbound::{Line, State, frame},
+        outbound::{State, frame},
         session::{Context, Effect, Input, Session, Terms},
         store::{ReceiptOutcome, StoreError},
         tasks::{CALLS_PER_SOCKET, OpenCalls},
@@ -58,9 +56,14 @@ struct Socket {
     jobs: Option<Box<Jobs>>,
     /// Calls of tasks, which may take minutes: unlike jobs, the end does not wait for them.
     calls: Option<Box<OpenCalls>>,
+    since_ms: u64,
     /// Something was said that the session waits for.
     is_undrained: bool,
+    /// When the client is given up, if nothing of what waits goes out until then.
+    stuck_at: Option<Instant>,
     end: Option<(CloseCode, String)>,
+    /// It counts as a connection.
+    _peer: Option<Peer>,
 }
 
 /// What a task was woken for.
@@ -70,47 +73,30 @@ enum Woken {
     Called(CallResult),
     Drained,
     Time,
+    /// The kernel took not all of what is said.
+    Blocked,
     Closing(CloseCode, String),
     /// The client is gone.
     Gone,
 }
 
-/// Serves one opened WebSocket until it ends.
-pub async fn run(app: Arc<App>, terms: Terms, place: Place, stream: TcpStream, early: Vec<u8>) {
-    let line = place.line.clone();
-    line.connect(stream);
-    let heads = match Box::pin(app.store.heads(&terms.addresses)).await {
-        Ok(heads) => heads,
-        Err(error) => {
-            tracing::warn!(session = terms.session, %error, "no hello: the store failed");
-            Box::pin(ending::close(&line, CloseCode::GoingAway, "the store failed, come back")).await;
-            return;
-        }
-    };
-    let since_ms = app.now_ms();
-    app.witness.opened(seen(&terms), line.stream().and_then(|stream| stream.peer_addr().ok()), since_ms);
-    let (session, effects) = Session::begin(terms, &heads, since_ms);
-    drop(heads);
-    let reader = Reader::new(app.settings.frame_bytes);
-    let mut socket = Socket { app, place, session, reader, jobs: None, calls: None, is_undrained: false, end: None };
-    socket.apply(effects);
-    if !early.is_empty() {
-        socket.take(&early);
-    }
-    drop(early);
-    let end = socket.converse(&line).await;
-    // What the client sent before the end still counts: receipts are written out.
-    if let Some(mut jobs) = socket.jobs.take() {
-        while jobs.next().await.is_some() {}
-    }
-    let (app, display) = (socket.app.clone(), socket.session.display().cloned());
-    let code = end.as_ref().map(|(code, _)| *code);
-    app.witness.closed(seen(socket.session.terms()), code, since_ms, app.now_ms());
-    drop(socket);
-    // Boxed: what is only needed at the end is not part of every open socket.
-    match end {
-        Some((code, reason)) => Box::pin(close(&app, display, &line, code, &reason)).await,
-        None => Box::pin(ending::end(&line)).await,
+/// Serves one opened WebSocket until it ends; `early` is what came behind its handshake.
+///
+/// The future is small, since each open socket holds it: what is only needed at the beginning or at the end is boxed and
+/// gone, and the rest is in one box.
+pub fn run(
+    app: Arc<App>,
+    terms: Terms,
+    place: Place,
+    stream: TcpStream,
+    early: Vec<u8>,
+    peer: Option<Peer>,
+) -> impl Future<Output = ()> + Send {
+    let begun = Box::pin(Socket::begin(app, terms, place, stream, early, peer));
+    async move {
+        let Some(mut socket) = begun.await else { return };
+        let end = socket.converse().await;
+        Box::pin(socket.end(end)).await;
     }
 }
 
@@ -118,25 +104,78 @@ fn seen(terms: &Terms) -> access::Socket<'_> {
     access::Socket { who: &terms.principal.name, display: terms.display.as_ref(), session: &terms.session }
 }
 
-/// Tells the client why. One that was replaced and heard it was alive: so there are two.
-async fn close(app: &App, display: Option<DisplayId>, line: &Line, code: CloseCode, reason: &str) {
-    let was_alive = ending::close(line, code, reason).await;
-    if was_alive
-        && code == CloseCode::Replaced
-        && let Some(display) = display
-    {
-        let now_ms = app.now_ms();
-        if app.directory.replaced_alive(&display, now_ms).await {
-            app.witness.copied(&display, now_ms);
+impl Socket {
+    async fn begin(
+        app: Arc<App>,
+        terms: Terms,
+        place: Place,
+        stream: TcpStream,
+        early: Vec<u8>,
+        peer: Option<Peer>,
+    ) -> Option<Box<Socket>> {
+        place.line.connect(stream);
+        let heads = match app.store.heads(&terms.addresses).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                tracing::warn!(session = terms.session, %error, "no hello: the store failed");
+                ending::close(&place.line, CloseCode::GoingAway, "the store failed, come back").await;
+                return None;
+            }
+        };
+        let since_ms = app.now_ms();
+        let from = place.line.stream().and_then(|stream| stream.peer_addr().ok());
+        app.witness.opened(seen(&terms), from, since_ms);
+        let (session, effects) = Session::begin(terms, &heads, since_ms);
+        let reader = Reader::new(app.settings.frame_bytes);
+        let mut socket = Box::new(Socket {
+            app,
+            place,
+            session,
+            reader,
+            jobs: None,
+            calls: None,
+            since_ms,
+            is_undrained: false,
+            stuck_at: None,
+            end: None,
+            _peer: peer,
+        });
+        socket.apply(effects);
+        if !early.is_empty() {
+            socket.take(&early);
+        }
+        Some(socket)
+    }
+
+    async fn end(self: Box<Self>, end: Option<(CloseCode, String)>) {
+        let Socket { app, place, session, jobs, calls, since_ms, _peer, .. } = *self;
+        let line = place.line.clone();
+        drop(calls);
+        // What the client sent before the end still counts: receipts are written out.
+        if let Some(mut jobs) = jobs {
+            while jobs.next().await.is_some() {}
+        }
+        let code = end.as_ref().map(|(code, _)| *code);
+        app.witness.closed(seen(session.terms()), code, since_ms, app.now_ms());
+        let display = session.display().cloned();
+        drop((place, session));
+        let Some((code, reason)) = end else { return ending::end(&line).await };
+        let was_alive = ending::close(&line, code, &reason).await;
+        // One that was replaced and heard it was alive: so there are two.
+        if was_alive
+            && code == CloseCode::Replaced
+            && let Some(display) = display
+        {
+            let now_ms = app.now_ms();
+            if app.directory.replaced_alive(&display, now_ms).await {
+                app.witness.copied(&display, now_ms);
+            }
         }
     }
-}
 
-impl Socket {
     /// Returns why the socket is to be closed, or None if the client is gone.
-    async fn converse(&mut self, line: &Line) -> Option<(CloseCode, String)> {
+    async fn converse(&mut self) -> Option<(CloseCode, String)> {
         let mut alarm = pin!(sleep_until(Instant::now()));
-        let mut stuck_at: Option<Instant> = None;
         loop {
             if let Some(end) = self.end.take() {
                 return Some(end);
@@ -148,27 +187,24 @@ impl Socket {
                 self.step(Input::Tick);
                 continue;
             }
-            let is_blocked = matches!(line.state(), State::Blocked { .. });
-            if !is_blocked || line.has_moved() {
-                stuck_at = None;
+            let now = Instant::now();
+            let mut deadline = now + Duration::from_millis(rest);
+            let is_blocked = matches!(self.place.line.state(), State::Blocked { .. });
+            if !is_blocked || self.place.line.has_moved() {
+                self.stuck_at = None;
             }
             if is_blocked {
-                let at = *stuck_at.get_or_insert_with(|| Instant::now() + WRITE_WAIT);
-                if at <= Instant::now() {
+                let at = *self.stuck_at.get_or_insert(now + WRITE_WAIT);
+                if at <= now {
                     return Some((CloseCode::Slow, CloseCode::Slow.reason().to_owned()));
                 }
-            }
-            let mut deadline = Instant::now() + Duration::from_millis(rest);
-            if let Some(at) = stuck_at {
                 deadline = deadline.min(at);
             }
-            if alarm.deadline() != deadline {
-                alarm.as_mut().reset(deadline);
-            }
-            match std::future::poll_fn(|cx| self.poll(line, alarm.as_mut(), cx)).await {
+            alarm.as_mut().reset(deadline);
+            match std::future::poll_fn(|cx| self.poll(alarm.as_mut(), cx)).await {
                 Woken::Closing(code, reason) => return Some((code, reason)),
                 Woken::Gone => return None,
-                Woken::Time => {}
+                Woken::Time | Woken::Blocked => {}
                 Woken::Drained => self.step(Input::Drained),
                 Woken::Job(answer) => {
                     if let Some(input) = answer {
@@ -184,7 +220,8 @@ impl Socket {
         }
     }
 
-    fn poll(&mut self, line: &Line, alarm: Pin<&mut Sleep>, cx: &mut Polled<'_>) -> Poll<Woken> {
+    fn poll(&mut self, alarm: Pin<&mut Sleep>, cx: &mut Polled<'_>) -> Poll<Woken> {
+        let line = self.place.line.clone();
         let Some(stream) = line.stream() else { return Poll::Ready(Woken::Gone) };
         line.register(cx.waker());
         let mut is_full = false;
@@ -203,6 +240,8 @@ impl Socket {
                         continue;
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Woken::Gone),
+                    // How long it may take is counted from here.
+                    Poll::Pending if self.stuck_at.is_none() => return Poll::Ready(Woken::Blocked),
                     Poll::Pending => is_full = full,
                 },
             }
@@ -330,13 +369,16 @@ impl Socket {
                 let retold = self.place.retell(&principal);
                 Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
-            Effect::Publish(reply_to, publish) => Box::pin(async move {
-                let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
-                    Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
-                    Err(error) => Err(error.to_string()),
-                };
-                Some(Input::Published(reply_to, answer))
-            }),
+            Effect::Publish(reply_to, publish) => match app.rates.publish(self.session.principal(), 1, now_ms) {
+                Err(often) => Box::pin(async move { Some(Input::Published(reply_to, Err(often.to_string()))) }),
+                Ok(()) => Box::pin(async move {
+                    let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
+                        Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    Some(Input::Published(reply_to, answer))
+                }),
+            },
         };
         self.jobs.get_or_insert_default().push(job);
     }

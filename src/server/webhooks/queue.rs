@@ -101,8 +101,11 @@ mod tests {
         assert_eq!(queue.done(Verdict::Taken, 0.5), None);
         let second = queue.batch();
         assert_eq!((second.len(), &*second[0], &*second[50]), (51, "100", "150"));
+        queue.push(text(151));
+        queue.done(Verdict::Again, 0.5);
+        assert_eq!(queue.batch(), second, "also where there is room for it");
         queue.done(Verdict::Refused, 0.5);
-        assert!(queue.batch().is_empty() && queue.len() == 0);
+        assert_eq!((queue.batch().len(), queue.len()), (1, 1));
     }
 
     #[test]

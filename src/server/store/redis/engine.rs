@@ -18,10 +18,11 @@ use super::{
     scripts::{self, ATTACH, Script},
 };
 
-/// How long one answer may take.
+/// How long a call may take in all, a second try after a broken connection included.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Of every connection of the store.
-pub const WAITS: Waits = Waits { connect: Duration::from_secs(3), answer: ANSWER, pause: Duration::from_millis(250) };
+/// Of every connection of the store: one that answers nothing is given up before the call is.
+pub const WAITS: Waits =
+    Waits { connect: Duration::from_secs(3), answer: Duration::from_secs(8), pause: Duration::from_millis(250) };
 
 /// Where a node stands in the feed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -66,7 +66,7 @@ async fn follow(engine: &Engine, feed: &mpsc::Sender<Vec<Fed>>, failures: &mut u
     }
 }
 
-/// Reads one piece and hands it on; true if there may be more.
+/// Reads one piece and hands it on; true if more is known to be there.
 async fn read_on(engine: &Engine, feed: &mpsc::Sender<Vec<Fed>>) -> Result<bool, StoreError> {
     if engine.lost.swap(false, Ordering::AcqRel) && feed.send(vec![Fed::Lost]).await.is_err() {
         return Ok(false);
@@ -86,7 +86,6 @@ async fn read_on(engine: &Engine, feed: &mpsc::Sender<Vec<Fed>>) -> Result<bool,
         tag: reply::text(reply::next(&mut answer)?)?,
     };
     let entries = reply::list(answer.next().unwrap_or(Value::Nil))?;
-    let moved = after.seen != before.seen;
     let full = entries.len() >= BATCH;
     let batch = entries.into_iter().filter_map(|entry| fed(entry).transpose()).collect::<Result<Vec<_>, _>>()?;
     {
@@ -105,7 +104,8 @@ async fn read_on(engine: &Engine, feed: &mpsc::Sender<Vec<Fed>>) -> Result<bool,
     if !batch.is_empty() && feed.send(batch).await.is_err() {
         return Ok(false);
     }
-    Ok(moved || full)
+    // What came meanwhile, the next XREAD answers at once.
+    Ok(full)
 }
 
 fn fed(entry: Value) -> Result<Option<Fed>, StoreError> {

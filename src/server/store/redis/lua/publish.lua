@@ -104,6 +104,14 @@ end
 local lineage = call('HGET', META, 'lineage')
 if not lineage then return { 'no_store' } end
 local answer = { 'ok' }
+
+-- What many events have in common is written together: what a publish costs is the number of its commands.
+local commit_number = tonumber(call('HGET', META, 'commit'))
+if fresh > 0 then
+  call('HINCRBY', META, 'commit', fresh)
+  call('HINCRBY', META, 'events', fresh)
+end
+local known, heads = {}, {}
 for _, plan in ipairs(plans) do
   if plan.answer then
     answer[#answer + 1] = plan.answer
@@ -111,25 +119,28 @@ for _, plan in ipairs(plans) do
     local at = plan.at
     local hash, id, source, address = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
     local queue, expires, text = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-    local commit = int(call('HINCRBY', META, 'commit', 1))
-    local generation, last = place(address)
-    local offset = int(last + 1)
-    local its_epoch = epoch(lineage, generation, address)
-    call('HSET', P .. 'addresses', address, generation .. ' ' .. offset)
-    text = text .. ',"epoch":"' .. its_epoch .. '","offset":"' .. offset .. '"}'
+    commit_number = commit_number + 1
+    local commit = int(commit_number)
+    local head = heads[address]
+    if not head then
+      local generation, last = place(address)
+      head = { generation = generation, last = last, epoch = epoch(lineage, generation, address) }
+      heads[address] = head
+    end
+    head.last = head.last + 1
+    local offset = int(head.last)
+    text = text .. ',"epoch":"' .. head.epoch .. '","offset":"' .. offset .. '"}'
     call('HSET', P .. 'event:' .. commit, 'text', text, 'queue', queue, 'expires', expires, 'stored', int(NOW),
       'id', id, 'source', source, 'place', address, 'offset', offset)
-    call('HINCRBY', META, 'events', 1)
-    local same = call('HGET', P .. 'ids', id)
-    if same then
+    if call('HSETNX', P .. 'ids', id, commit) == 0 then
       -- The newest 64 of one id: as many as are looked at for a receipt that names no source.
+      local same = call('HGET', P .. 'ids', id)
       local _, count = string.gsub(same, ' ', ' ')
       if count >= 63 then same = string.gsub(same, '^%d+ ', '') end
       call('HSET', P .. 'ids', id, same .. ' ' .. commit)
-    else
-      call('HSET', P .. 'ids', id, commit)
     end
-    call('HSET', dedupe, hash, commit .. ' ' .. offset .. ' ' .. its_epoch .. ' ' .. address)
+    known[#known + 1] = hash
+    known[#known + 1] = commit .. ' ' .. offset .. ' ' .. head.epoch .. ' ' .. address
     call('XADD', P .. 'ages', commit .. '-0', 's', int(NOW), 'h', hash)
     call('XADD', P .. 'history:' .. address, 'MAXLEN', history_max, offset .. '-0', 'c', commit)
     local named = '*'
@@ -139,7 +150,19 @@ for _, plan in ipairs(plans) do
       if queue ~= 'action' then call('HSET', P .. 'state:' .. address, queue, commit) end
       queue_command(commit, queue, expires ~= '' and expires or '0', plan)
     end
-    answer[#answer + 1] = { 1, commit, offset, its_epoch, address }
+    answer[#answer + 1] = { 1, commit, offset, head.epoch, address }
   end
 end
+
+-- Some at a time: Lua hands over only so many arguments at once.
+local function put(hash, fields)
+  for from = 1, #fields, 1000 do call('HSET', hash, unpack(fields, from, math.min(from + 999, #fields))) end
+end
+put(dedupe, known)
+local rows = {}
+for address, head in pairs(heads) do
+  rows[#rows + 1] = address
+  rows[#rows + 1] = head.generation .. ' ' .. int(head.last)
+end
+put(P .. 'addresses', rows)
 return answer
