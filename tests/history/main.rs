@@ -18,6 +18,8 @@
 //! Rejected: a simulated network and clock (turmoil, madsim). What breaks here are real files, real sockets and real
 //! processes; the pure parts have model tests of their own.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "seeds and figures are for whoever runs this with --nocapture")]
 
 mod check;
 mod check_tests;
