@@ -1,6 +1,8 @@
 //! RFC 6455 by somebody else's tests: the Autobahn|Testsuite against the server's own way of reading and writing frames.
 //! `make proof-autobahn` makes what it needs; without that, this says so and does nothing.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "seeds and figures are for whoever runs this with --nocapture")]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,8 @@
 //! Every parser of what strangers send, over random mutations of what it is made for: no panic, and what must hold holds.
 //! `make fuzz` does the same guided by coverage.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "seeds and figures are for whoever runs this with --nocapture")]
 
 use std::time::{Duration, Instant};
 

@@ -47,7 +47,7 @@ pub fn envelope(bytes: &[u8]) {
     let mut parts = bytes.splitn(4, |byte| *byte == b'\n');
     let mut part = || parts.next().unwrap_or_default();
     let headers = [("id", part()), ("source", part()), ("type", part())];
-    let _ = Event::from_binary(headers.into_iter(), Some("application/json"), part());
+    let _ = Event::from_binary(headers, Some("application/json"), part());
 }
 
 /// An address is written as it is read.

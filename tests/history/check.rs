@@ -298,7 +298,15 @@ impl Judge<'_> {
     }
 
     fn reaches(&self, address: &str, display: &str) -> bool {
-        self.evidence.size.targets(address).contains(display)
+        match address.split_once('/') {
+            None => true,
+            Some(("display", id)) => id == display,
+            Some(("group", name)) => {
+                let number = display.strip_prefix('d').and_then(|number| number.parse().ok());
+                number.and_then(|number| self.evidence.size.group_of(number)).as_deref() == Some(name)
+            }
+            Some(_) => false,
+        }
     }
 
     /// What one client's sockets brought: in order, without gaps, and with `recovered` telling the truth.

@@ -4,10 +4,11 @@
 //! ```text
 //!  plan   seed -> events and faults (pure)                    check  logs -> violations (pure)
 //!    run    publishes, strikes, waits for calm, audits ----------^
-//!      publisher  display  reader      programs over real sockets; each writes its log
-//!        wire  log  road               every client has a road of its own, on which the weather changes
-//!      world                           the servers, their disk, their power
-//!        power  power.c                a disk that loses what was not synced
+//!      publisher courier display reader   programs over real sockets (courier: over RabbitMQ); each writes its log
+//!        wire  log  road                  every client has a road of its own, on which the weather changes; so has every
+//!                                         server to its Redis and its RabbitMQ
+//!      world  services                    the servers, Redis, RabbitMQ; how they are killed
+//!        power  power.c                   a disk that loses what was not synced
 //! ```
 //!
 //! `make test` runs a small one, `make proof-history` the full size; both print the seed, and `PIKIOSK_SEED=N` runs one
@@ -17,6 +18,8 @@
 //! Rejected: a simulated network and clock (turmoil, madsim). What breaks here are real files, real sockets and real
 //! processes; the pure parts have model tests of their own.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "seeds and figures are for whoever runs this with --nocapture")]
 
 mod check;
 mod check_tests;

@@ -147,7 +147,11 @@ pub async fn run(seed: u64, size: Size, setup: Setup, folder: &Path, binary: &Pa
         }
     };
     // Both at once: a fault that cannot be done must not leave the publishers waiting for ever.
-    tokio::try_join!(async { Ok(publishing.await) }, striking).expect("the faults end well");
+    let publishing = async {
+        publishing.await;
+        Ok(())
+    };
+    tokio::try_join!(publishing, striking).expect("the faults end well");
     println!("all published after {} s; now it is calm", began.elapsed().as_secs());
 
     // After everything else: whoever has the marker of an address was given what stands before it.
