@@ -3,9 +3,9 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash bench-provision \
-	provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants proof-autobahn fuzz proof-bad-cards needs python
-	provision-roots proof-kill-display proof-tickets proof-kill-flash proof-history proof-bad-cards needs python
+.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
+	bench-provision provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants \
+	proof-autobahn fuzz proof-bad-cards needs python proof-tickets
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -100,7 +100,7 @@ fn echo(mut stream: TcpStream) {
         if stream.write_all(&answers).is_err() {
             return;
         }
-        while let Some(seen) = reader.next() {
+        while let Some(seen) = reader.take_next() {
             let mut out = Vec::new();
             match seen {
                 Seen::Text(text) => frame::text(&mut out, &text),

@@ -25,7 +25,6 @@ mod durable;
 mod hostile;
 mod options;
 mod peers;
-#[expect(clippy::unwrap_used, reason = "it is the tests' own")]
 #[path = "../../tests/support/redis.rs"]
 mod redis_server;
 mod scale;

@@ -102,7 +102,7 @@ pub fn websocket(bytes: &[u8]) {
         let (mut answers, mut seen) = (Vec::new(), Vec::new());
         for piece in pieces {
             answers.extend(reader.take(piece));
-            while let Some(one) = reader.next() {
+            while let Some(one) = reader.take_next() {
                 seen.push(one);
             }
         }

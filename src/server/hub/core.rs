@@ -331,7 +331,7 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
         let mut ended = Vec::new();
         for chunk in gathered.take() {
             let mut give = |socket: SocketId, outlet: &O, slot: u16| {
-                self.delivered += chunk.len() as u64;
+                self.delivered += chunk.events() as u64;
                 match outlet.give(slot, &chunk) {
                     Given::Flush => flush.push(outlet.clone()),
                     Given::Kept => {}
@@ -395,13 +395,13 @@ impl<O: Outlet, W: Waiter> Hub<O, W> {
     }
 
     pub fn present(&self) -> Vec<Present> {
-        let one = |member: &Box<Member<O>>| Present {
+        let one = |member: &Member<O>| Present {
             session: member.session.clone(),
             name: member.name.clone(),
             display: member.display.clone(),
             since_ms: member.since_ms,
         };
-        self.members.values().map(one).collect()
+        self.members.values().map(|member| one(member)).collect()
     }
 
     /// How much there is.

@@ -21,7 +21,7 @@ struct Socket {
 impl Outlet for Socket {
     fn give(&self, _slot: u16, chunk: &Arc<Chunk>) -> Given {
         let mut seen = self.seen.borrow_mut();
-        let fits = seen.events.len() + chunk.len() <= self.room;
+        let fits = seen.events.len() + chunk.events() <= self.room;
         if !fits {
             return Given::Full;
         }

@@ -38,7 +38,7 @@ struct Mark {
 
 impl Chunk {
     /// How many events it has; at least one.
-    pub fn len(&self) -> usize {
+    pub fn events(&self) -> usize {
         self.marks.len()
     }
 

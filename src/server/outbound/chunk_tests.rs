@@ -31,7 +31,7 @@ fn events_of_one_address_in_a_row_become_one_chunk_of_frames() {
     let chunk = round.take().next().unwrap();
     assert_eq!(chunk.bytes_from(0), &b"\x81\x03<1>\x81\x03<2>\x81\x03<3>"[..]);
     assert_eq!(chunk.bytes_from(2), &b"\x81\x03<3>"[..]);
-    assert_eq!((chunk.len(), chunk.last()), (3, 13));
+    assert_eq!((chunk.events(), chunk.last()), (3, 13));
     assert_eq!(round.take().count(), 0);
 }
 

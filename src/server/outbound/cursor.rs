@@ -50,5 +50,5 @@ impl Cursor {
 }
 
 fn from(place: usize, chunk: &Chunk) -> Due {
-    if place < chunk.len() { Due::From(place) } else { Due::Nothing }
+    if place < chunk.events() { Due::From(place) } else { Due::Nothing }
 }

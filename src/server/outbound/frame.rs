@@ -33,7 +33,7 @@ pub fn close(code: CloseCode, reason: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + end);
     head(&mut out, 0x88, 2 + end);
     out.extend_from_slice(&code.code().to_be_bytes());
-    out.extend_from_slice(reason[..end].as_bytes());
+    out.extend_from_slice(&reason.as_bytes()[..end]);
     out
 }
 

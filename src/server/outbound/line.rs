@@ -150,7 +150,7 @@ impl Waiting {
 
     fn is_over(&self, chunk: &Chunk, bytes: usize, bounds: Bounds) -> bool {
         // One chunk is always taken, whatever its size.
-        self.events > 0 && (self.events + chunk.len() > bounds.events || self.bytes + bytes > bounds.bytes)
+        self.events > 0 && (self.events + chunk.events() > bounds.events || self.bytes + bytes > bounds.bytes)
     }
 }
 
@@ -221,11 +221,11 @@ impl Line {
         }
         if let Mode::Held(held) = &mut waiting.mode {
             held.push((slot, chunk.clone()));
-            waiting.events += chunk.len();
+            waiting.events += chunk.events();
             waiting.bytes += bytes.len();
             return Given::Kept;
         }
-        waiting.push(bytes, chunk.len() - place);
+        waiting.push(bytes, chunk.events() - place);
         if waiting.is_blocked || std::mem::replace(&mut waiting.is_listed, true) { Given::Kept } else { Given::Flush }
     }
 
@@ -268,7 +268,7 @@ impl Line {
         for (slot, chunk) in held {
             match cursor.take(slot, &chunk) {
                 Due::Nothing => {}
-                Due::From(place) => waiting.push(chunk.bytes_from(place), chunk.len() - place),
+                Due::From(place) => waiting.push(chunk.bytes_from(place), chunk.events() - place),
                 Due::Broken(reason) => {
                     waiting.closing.get_or_insert_with(|| Box::new((CloseCode::Slow, reason.to_owned())));
                     break;

@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// The next thing that was seen.
-    pub fn next(&mut self) -> Option<Seen> {
+    pub fn take_next(&mut self) -> Option<Seen> {
         let next = self.seen.pop_front();
         if self.seen.is_empty() && self.seen.capacity() > 0 {
             self.seen = VecDeque::new();

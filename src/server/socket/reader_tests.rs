@@ -18,7 +18,7 @@ fn frames(messages: &[Message]) -> Vec<u8> {
 }
 
 fn seen(reader: &mut Reader) -> Vec<Seen> {
-    std::iter::from_fn(|| reader.next()).collect()
+    std::iter::from_fn(|| reader.take_next()).collect()
 }
 
 /// A frame by hand, with a mask of zeros.
@@ -90,12 +90,12 @@ fn what_breaks_the_rules_is_named() {
     ] {
         let mut reader = Reader::new(MAX);
         reader.take(&bytes);
-        match reader.next() {
+        match reader.take_next() {
             Some(Seen::Bad(reason)) => assert!(!words.is_empty() && reason.contains(words), "{reason}, not {words}"),
             other => assert!(words.is_empty() && matches!(other, Some(Seen::Text(_))), "{other:?} {words}"),
         }
     }
     let mut reader = Reader::new(150);
     reader.take(&[raw(0x01, &[b'x'; 100]), raw(0x80, &[b'x'; 100])].concat());
-    assert!(matches!(reader.next(), Some(Seen::Bad(reason)) if reason.contains("at most 150")));
+    assert!(matches!(reader.take_next(), Some(Seen::Bad(reason)) if reason.contains("at most 150")));
 }

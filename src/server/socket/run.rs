@@ -271,7 +271,7 @@ impl Socket {
             }
         }
         while !is_full && self.jobs.as_ref().is_none_or(|jobs| jobs.len() < JOBS) {
-            if let Some(seen) = self.reader.next() {
+            if let Some(seen) = self.reader.take_next() {
                 return Poll::Ready(Woken::Seen(seen));
             }
             match stream.poll_read_ready(cx) {

@@ -72,13 +72,13 @@ pub struct Celery {
 #[derive(Debug)]
 enum Broker {
     Amqp(Rabbit),
-    Redis(::redis::Client),
+    Redis(Box<::redis::Client>),
 }
 
 #[derive(Debug)]
 enum Results {
     Rpc,
-    Redis(::redis::Client),
+    Redis(Box<::redis::Client>),
 }
 
 impl Celery {
@@ -89,11 +89,11 @@ impl Celery {
             |url: &url::Url| ::redis::Client::open(url.as_str()).map_err(|error| TasksError::Redis(error.to_string()));
         let broker = match &settings.broker {
             CeleryBroker::Amqp(url) => Broker::Amqp(Rabbit::new(url, None)?),
-            CeleryBroker::Redis(url) => Broker::Redis(redis(url)?),
+            CeleryBroker::Redis(url) => Broker::Redis(Box::new(redis(url)?)),
         };
         let results = match &settings.backend {
             CeleryBackend::Rpc => Results::Rpc,
-            CeleryBackend::Redis(url) => Results::Redis(redis(url)?),
+            CeleryBackend::Redis(url) => Results::Redis(Box::new(redis(url)?)),
         };
         let rules = Rules::new(settings.tasks.clone(), settings.principals.clone());
         Ok(Self { rules, queue: settings.queue.clone(), timeout: settings.timeout, random, broker, results })
@@ -111,11 +111,11 @@ impl Celery {
             Broker::Amqp(rabbit) => {
                 Sender::Amqp(amqp::Link::start(rabbit, self.queue.clone(), reply_to, desk.clone(), tasks, stop.clone()))
             }
-            Broker::Redis(client) => Sender::Redis(redis::Queue::new(client, self.queue.clone())),
+            Broker::Redis(client) => Sender::Redis(redis::Queue::new(*client, self.queue.clone())),
         };
         let watch = match self.results {
             Results::Rpc => None,
-            Results::Redis(client) => Some(redis::Watch::start(client, desk.clone(), tasks, stop.clone())),
+            Results::Redis(client) => Some(redis::Watch::start(*client, desk.clone(), tasks, stop.clone())),
         };
         let Self { rules, timeout, random, .. } = self;
         Calls(Some(Arc::new(Office { rules, timeout, random, desk, sender, watch })))

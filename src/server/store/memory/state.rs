@@ -307,6 +307,7 @@ impl Hasher for AsItIs {
 pub struct Ids(HashMap<u64, Commits, BuildHasherDefault<AsItIs>>);
 
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "nearly all are one number: the rest may be a pointer further away")]
 enum Commits {
     One(u64),
     Many(Box<VecDeque<u64>>),
