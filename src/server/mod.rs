@@ -1,17 +1,20 @@
 //! The event server.
 //!
 //! ```text
-//!              accept (caps, 10 s for a head)
-//!                 | hyper http1
-//!   publisher --> http/ --prepare--> store (one writer, on disk) --Feed--> hub --queue (256)--> socket/run --> display
-//!                 |  ^                  ^  ^                                |  receipts              |  session (pure)
-//!                 |  '---- ?wait -------|--|--------------------------------'                        |
-//!                 '-- /v1/ws: upgrade --|--|------------------------------------------------------>-'
-//!                                       |  '--------------- receipt, health ------------------------'
-//!   RabbitMQ --> ingest/ ---prepare------^            expiry (1 s tick)
+//!  GET /v1/ws --> accept/ --by hand--> socket/ (who, then one small task: session, pure) <--> display, page, program
+//!  the rest   --> accept/ --hyper----> http/ (one table of routes)                               ^
+//!  RabbitMQ   --> ingest/ ------.       | publishing (what may be published, pure)               | one writev of
+//!                               v       v                                                        | what is due
+//!                              store/ (memory | embedded | redis) --Feed--> hub/ --Chunk--> outbound/ (a Line each)
+//!                                ^                                           |
+//!                                '--- expiry, presence (ticks)               '--> witness -> metrics, webhooks, access log
+//!  directory/  operators' keys, revocations, JWKS, the audit log: records of the store, held in memory, on every node
+//!  tickets     the store's own, or a web application's Redis          tasks/     kiosk.call -> Celery -> kiosk.result
+//!  rate        how often anybody may ask (pure)                       goodbye    an end that is no outage
 //! ```
 //!
-//! `session`, `hub::core`, `publishing` and `socket::credentials` decide and do no I/O; the rest does what they say.
+//! `session`, `hub::core`, `outbound::Cursor`, `publishing`, `rate`, `ingest::message`, `tasks::protocol` and
+//! `socket::credentials` decide and do no I/O; the rest does what they say.
 //!
 //! Rejected: `axum::serve`. It has no limit on the time of a request's head, no cap on connections, and its upgrade
 //! keeps 130 KB of buffers for each socket.
