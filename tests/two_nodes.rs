@@ -100,6 +100,37 @@ fn a_display_has_one_socket_over_both_nodes_and_the_newest_wins() {
     });
 }
 
+#[test]
+fn who_is_revoked_at_one_node_is_out_of_the_other_and_stays_out_and_so_is_an_operators_key() {
+    let nodes = Nodes::start(Redis::start(), "");
+    let key = nodes.one.post("/v1/keys", &json!({"name": "desk", "operator": true})).json();
+    let text = key["key"].as_str().unwrap().to_owned();
+    let as_desk = |server: &Server| {
+        let headers = [("Authorization", format!("Bearer {text}"))];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        http::request(server.address, "GET", "/v1/displays", &headers, b"", seconds(5)).unwrap().status
+    };
+    until("the new key is known at the other node", seconds(5), || (as_desk(&nodes.two) == 200).then_some(()));
+    runtime().block_on(async {
+        let open = async |server: &Server| Socket::open(server.address, &ticket(&nodes.one, "anna")).await;
+        let (mut here, mut there) = (open(&nodes.one).await.unwrap(), open(&nodes.two).await.unwrap());
+        for socket in [&mut here, &mut there] {
+            socket.hello().await.unwrap();
+        }
+        let minted_before = ticket(&nodes.one, "anna");
+        assert_eq!(nodes.one.post("/v1/revocations", &json!({"user": "anna"})).status, 201);
+        for (node, socket) in [("this", &mut here), ("the other", &mut there)] {
+            let end = tokio::time::timeout(seconds(5), socket.end()).await;
+            assert!(matches!(end, Ok(End::Closed(4501, _))), "{node} node: {end:?}");
+        }
+        let refused = Socket::open(nodes.two.address, &minted_before).await;
+        assert!(matches!(refused, Err(End::Refused(401))), "a ticket of before opens nothing");
+    });
+    let id = key["id"].as_str().unwrap();
+    assert_eq!(nodes.one.request("DELETE", &format!("/v1/keys/{id}"), b"").unwrap().status, 204);
+    until("the key is nothing at the other node", seconds(5), || (as_desk(&nodes.two) == 401).then_some(()));
+}
+
 /// Ends with the next `kiosk.event`; never, if the socket ends first.
 async fn an_event(socket: &mut Socket) {
     loop {
