@@ -2,6 +2,8 @@
 //!
 //! One RabbitMQ and one Redis serve all scenarios; each has a server and workers of its own.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "which scenario runs is for whoever runs this with --nocapture")]
 
 #[path = "support/redis.rs"]
 mod redis;

@@ -2,6 +2,8 @@
 //!
 //! One broker serves all scenarios, since it takes about 10 s to start; each has exchanges, queues and a server of its own.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::print_stdout, reason = "which scenario runs is for whoever runs this with --nocapture")]
 
 #[path = "support/redis.rs"]
 mod redis;

@@ -71,7 +71,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         _ => vec![kind],
     };
-    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+    if !(allowed.contains(&kind) || kind == "integer" && allowed.contains(&"number")) {
         return Some(format!("{at} is {kind}, and should be {allowed:?}"));
     }
     let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -1,6 +1,7 @@
 //! A deploy: the server is started anew under thousands of sockets, with its listening socket held as systemd holds it.
 #![cfg(feature = "server")]
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![expect(clippy::print_stdout, reason = "figures are for whoever runs this with --nocapture")]
 
 mod support;
 

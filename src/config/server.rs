@@ -1,5 +1,11 @@
 //! `server.toml`: where the event server listens, what it keeps, whom it believes, and its limits.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these texts are for people, in server.toml"
+)]
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,11 @@
 //! `[amqp]`: the RabbitMQ from which events are taken.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these texts are for people, in server.toml"
+)]
+
 use std::{fmt, path::PathBuf};
 
 use schemars::JsonSchema;

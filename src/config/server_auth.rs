@@ -1,5 +1,11 @@
 //! `[auth]` of `server.toml`: whom the server believes.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these texts are for people, in server.toml"
+)]
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;

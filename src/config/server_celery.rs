@@ -1,5 +1,7 @@
 //! `[celery]`: the workers that `kiosk.call` reaches.
 
+#![allow(rustdoc::invalid_html_tags, reason = "these texts are for people, in server.toml")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,

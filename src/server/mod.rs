@@ -128,7 +128,7 @@ impl App {
     }
 }
 
-/// Serves until `shutdown` ends; then sockets are closed with 4000 (see [`goodbye`]), requests end, and the store is closed.
+/// Serves until `shutdown` ends; then sockets are closed with 4000 (see `goodbye`), requests end, and the store is closed.
 pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shutdown: impl Future<Output = ()>) {
     let caps = hub::Caps { sockets: settings.sockets, per_user: settings.sockets_per_user };
     let witness = Arc::new(Witness::new(settings.access_log, settings.webhooks.clone()));

@@ -42,7 +42,7 @@ pub struct Source {
 
 impl Source {
     /// # Errors
-    /// See [`RabbitError`]. The broker itself may be down.
+    /// See `RabbitError`. The broker itself may be down.
     pub fn new(settings: &AmqpSettings) -> Result<Self, RabbitError> {
         Ok(Self { rabbit: Rabbit::new(&settings.url, settings.ca_file.as_ref())?, settings: settings.clone() })
     }

@@ -18,7 +18,7 @@ const OPEN_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Desk {
     open: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
-    /// Calls that ended, by [`Ended`].
+    /// Calls that ended, in the order of [`STATES`].
     ended: [AtomicU64; 7],
 }
 

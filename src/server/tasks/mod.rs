@@ -146,7 +146,7 @@ pub struct Calls(Option<Arc<Office>>);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Numbers {
     pub open: usize,
-    /// By [`STATES`].
+    /// By state, in the order of `desk::STATES`.
     pub ended: [u64; 7],
 }
 
