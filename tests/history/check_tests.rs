@@ -184,6 +184,11 @@ fn a_receipt_of_what_did_not_happen_is_seen() {
     assert_seen(Rule::FalseReceipt, |evidence| {
         evidence.ledger[0].receipts[0] = ("d002".into(), Status::Failed, Some("interrupted".into()));
     });
+    // Nothing waited for it.
+    assert_seen(Rule::FalseReceipt, |evidence| {
+        let full = "the queue of this display is full".to_owned();
+        evidence.ledger[0].receipts[0] = ("d002".into(), Status::Failed, Some(full));
+    });
     assert_seen(Rule::FalseReceipt, |evidence| {
         evidence.ledger[0].receipts[0] = ("d002".into(), Status::Expired, None);
     });
