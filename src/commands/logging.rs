@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -51,7 +51,9 @@ fn filter(usual: Usual, verbose: u8, wanted: Option<&str>) -> Targets {
         (Usual::Service, 1) | (Usual::Quiet, 2) => (Level::INFO, Level::DEBUG),
         _ => (Level::DEBUG, Level::TRACE),
     };
-    let usual = Targets::new().with_default(others).with_target("pikiosk", ours);
+    // lapin calls every channel that a broker closes an error, also that of a server which stands by; ours says it in words.
+    let lapin = if others < Level::DEBUG { LevelFilter::OFF } else { LevelFilter::DEBUG };
+    let usual = Targets::new().with_default(others).with_target("pikiosk", ours).with_target("lapin", lapin);
     wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(usual)
 }
 
@@ -101,6 +103,8 @@ mod tests {
         let usual = filter(Usual::Service, 0, None);
         assert!(says(&usual, "pikiosk::display", Level::INFO) && !says(&usual, "pikiosk::display", Level::DEBUG));
         assert!(says(&usual, "hyper", Level::WARN) && !says(&usual, "hyper", Level::INFO));
+        assert!(!says(&usual, "lapin::channel", Level::ERROR), "a server that stands by tries every two seconds");
+        assert!(says(&filter(Usual::Service, 2, None), "lapin::channel", Level::ERROR));
         assert!(says(&filter(Usual::Quiet, 2, None), "pikiosk", Level::DEBUG));
         let wanted = filter(Usual::Quiet, 0, Some("warn,pikiosk::server=trace"));
         assert!(says(&wanted, "pikiosk::server::hub", Level::TRACE) && !says(&wanted, "pikiosk", Level::INFO));
