@@ -283,7 +283,7 @@ impl Content {
                 }
                 Err(AskError::Gone) => {}
                 // The splash, an error, something else: it is loaded as ever.
-                Ok(_) | Err(AskError::Refused(_) | AskError::TimedOut) => self.load(out),
+                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut) => self.load(out),
             }
             return true;
         }
@@ -292,7 +292,7 @@ impl Content {
             Ok(_) => load.navigated(None, out.now),
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
-            Err(AskError::Refused(message)) => match SiteFault::from_navigation_error(message) {
+            Err(AskError::Refused(message) | AskError::Lacking(message)) => match SiteFault::from_navigation_error(message) {
                 Some(fault) => Loaded::Failed(fault),
                 // It came and led elsewhere by itself: what it led to is painted next.
                 None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),

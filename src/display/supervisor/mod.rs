@@ -23,6 +23,7 @@ use crate::{
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
+        screen,
     },
     event::{
         Event, Receipt, Status,
@@ -92,6 +93,8 @@ pub struct Supervisor {
     /// Of the frame that followed what was shown last.
     frame_sha256: Option<String>,
     started: Instant,
+    /// What the browser loop saw of the screen last.
+    screen: screen::Facts,
     next_ask: AskId,
 }
 
@@ -119,6 +122,7 @@ impl Supervisor {
             hashing: Vec::new(),
             frame_sha256: None,
             started: now,
+            screen: screen::Facts::default(),
             next_ask: 0,
         };
         let mut out = Out::new(now, 0);
@@ -166,6 +170,7 @@ impl Supervisor {
             Input::Gathered { ask, result } => {
                 self.jobs.gathered(ask, result, &mut out);
             }
+            Input::ScreenSeen(facts) => self.screen = facts,
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -248,6 +253,11 @@ impl Supervisor {
     /// True while no deadline of any machine is overdue by more than this: the loop turns and its decisions are made.
     pub fn is_on_time(&self, now: Instant, late: std::time::Duration) -> bool {
         self.deadline().is_none_or(|deadline| now < deadline + late)
+    }
+
+    /// What the browser loop saw of the screen last.
+    pub fn screen(&self) -> &screen::Facts {
+        &self.screen
     }
 
     pub fn is_attached(&self) -> bool {

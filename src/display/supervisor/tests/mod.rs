@@ -41,6 +41,7 @@ struct World {
     asks: Vec<(AskId, Ask)>,
     probes: Vec<AskId>,
     gathers: Vec<AskId>,
+    orders: Vec<(AskId, crate::display::screen::Order)>,
     effects: Vec<Effect>,
     /// Every receipt that was sent, in order.
     sent: Vec<Receipt>,
@@ -60,6 +61,7 @@ impl World {
             asks: Vec::new(),
             probes: Vec::new(),
             gathers: Vec::new(),
+            orders: Vec::new(),
             effects: Vec::new(),
             sent: Vec::new(),
             linked: false,
@@ -111,7 +113,8 @@ impl World {
                 }
                 Effect::Ask { ask, what, .. } => self.asks.push((*ask, what.clone())),
                 Effect::Probe { ask, .. } => self.probes.push(*ask),
-                Effect::Gather { ask, .. } => self.gathers.push(*ask),
+                Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
+                Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
                 Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart => {}
             }
         }
