@@ -292,18 +292,20 @@ impl Content {
             Ok(_) => load.navigated(None, out.now),
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
-            Err(AskError::Refused(message) | AskError::Lacking(message)) => match SiteFault::from_navigation_error(message) {
-                Some(fault) => Loaded::Failed(fault),
-                // It came and led elsewhere by itself: what it led to is painted next.
-                None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
-                // A download, or an answer without a page (204), is put aside each time.
-                None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
-                // The page before went elsewhere at the same moment, and put our order aside.
-                None => {
-                    load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
-                    Loaded::Pending
+            Err(AskError::Refused(message) | AskError::Lacking(message)) => {
+                match SiteFault::from_navigation_error(message) {
+                    Some(fault) => Loaded::Failed(fault),
+                    // It came and led elsewhere by itself: what it led to is painted next.
+                    None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
+                    // A download, or an answer without a page (204), is put aside each time.
+                    None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
+                    // The page before went elsewhere at the same moment, and put our order aside.
+                    None => {
+                        load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
+                        Loaded::Pending
+                    }
                 }
-            },
+            }
         };
         match &self.phase {
             Phase::Loading(_) => self.loaded(loaded, out),
