@@ -20,6 +20,7 @@
 mod example;
 mod fragment;
 mod kiosk;
+mod kiosk_allow;
 mod kiosk_network;
 mod kiosk_schedule;
 mod kiosk_screen;
@@ -39,6 +40,7 @@ mod show;
 
 pub use example::example;
 pub use kiosk::{BrowserSettings, DisplaySettings, KioskFile, KioskSettings, PageSettings, Pref, ServerLinkSettings};
+pub use kiosk_allow::Allowed;
 pub use kiosk_network::{NetworkSettings, StaticAddress, WifiSecret, WifiSettings};
 pub use kiosk_schedule::ScheduleSettings;
 pub use kiosk_screen::{Mode, Rotation, ScreenSettings};

@@ -193,6 +193,7 @@ impl Shell {
             url: kiosk.display.url.as_ref().map(ToString::to_string),
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
+            allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),

@@ -1,6 +1,8 @@
 //! The data of the commands that set the screen and the loudspeaker.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,7 +15,7 @@ use crate::event::time::UtcMillis;
 const OVERRIDE_MAX: u32 = 366 * 86_400;
 
 /// Whether the screen is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "`on` is true, false or \"schedule\"")]
 pub enum PowerState {
     /// Whatever the schedule says.
@@ -22,17 +24,29 @@ pub enum PowerState {
 }
 
 /// What the screen follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Follow {
     Schedule,
+}
+
+impl JsonSchema for PowerState {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "PowerState".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [true, false, "schedule"] })
+    }
 }
 
 /// The data of `power`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Power {
-    /// true or false, whatever the schedule says; "schedule": as the schedule says again.
+    /// true or false, whatever the schedule says; schedule: as that says again.
     pub on: PowerState,
     /// For so long, then as the schedule says. Counted from the `time` of the event, or else from its arrival.
     #[serde(default, skip_serializing_if = "Option::is_none")]
