@@ -8,6 +8,8 @@
 //!   |   journal      what survives a kill: one file    |<------>|  Firefox --> page --> the glass      |
 //!   |   playlist     whose turn it is: pure            |        +------------------|-------------------+
 //!   |   link         the socket to the server          |                           | http, loopback
+//!   |   screen       what is ordered of it and true    |                           |
+//!   |   helper       what only root may do             |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -20,10 +22,12 @@
 //! and the page's user could read the display's key.
 
 pub mod browser;
+pub mod helper;
 pub mod journal;
 pub mod link;
 pub mod page;
 pub mod playlist;
+pub mod screen;
 pub mod shell;
 pub mod status;
 pub mod supervisor;

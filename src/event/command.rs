@@ -23,6 +23,12 @@ pub enum Slot {
     /// What is on the glass: `navigate` and `playlist` share it.
     Content,
     Zoom,
+    /// Whether the panel is on, whatever the schedule says.
+    Power,
+    Schedule,
+    Volume,
+    Rotate,
+    Brightness,
 }
 
 /// How a command is kept.

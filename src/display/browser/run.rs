@@ -26,7 +26,7 @@ use super::{
     session::Session,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
-use crate::{config::BrowserSettings, io::process};
+use crate::{config::BrowserSettings, display::screen, io::process};
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
 const WAITING: usize = 256;
@@ -229,6 +229,11 @@ impl Loop {
             ToLoop::KillContent { reason } => {
                 let killed = self.kill_content();
                 tracing::info!(reason, killed, "content processes killed");
+                None
+            }
+            ToLoop::Screen { ask, order } => {
+                let result = Err(screen::Refusal::Lacking(format!("this display cannot do {order:?}")));
+                self.tell(&FromLoop::Screen { ask, result });
                 None
             }
         }

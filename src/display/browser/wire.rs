@@ -1,7 +1,9 @@
 //! What the supervisor and the browser loop say to one another: one JSON object per line.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+
+use crate::display::screen;
 
 /// The longest line, in bytes: a screenshot of a large glass travels in one.
 pub const LINE_MAX: usize = 32 * 1024 * 1024;
@@ -35,6 +37,13 @@ pub enum FromLoop {
         uptime_ms: u64,
         next_start_ms: u64,
     },
+    /// What the loop sees of the screen.
+    Sees(screen::Facts),
+    /// What came of an order to the screen.
+    Screen {
+        ask: u64,
+        result: Result<Value, screen::Refusal>,
+    },
 }
 
 /// What the supervisor orders.
@@ -55,5 +64,10 @@ pub enum ToLoop {
     /// Kill the processes that run pages; Firefox itself stays.
     KillContent {
         reason: String,
+    },
+    /// An order to the screen; `ask` comes back with the answer.
+    Screen {
+        ask: u64,
+        order: screen::Order,
     },
 }

@@ -14,6 +14,7 @@ use super::bidi::{self, Call};
 use crate::{
     display::{
         browser::wire::{FromLoop, LINE_MAX, ToLoop},
+        screen,
         supervisor::{Answer, Ask, AskError, AskId, Seen},
     },
     event::command::PictureFormat,
@@ -38,6 +39,7 @@ pub enum Told {
         version: String,
     },
     Seen(Seen),
+    Screen(screen::Facts),
     Answered {
         ask: AskId,
         answer: Result<Answer, AskError>,
@@ -95,6 +97,8 @@ pub struct Glass {
     open: String,
     next_id: u64,
     pending: HashMap<u64, Pending>,
+    /// Orders to the screen that are under way, and until when they are waited for.
+    screen_asks: HashMap<AskId, Instant>,
     context: Option<String>,
     attached: bool,
     zoom_preload: Option<String>,
@@ -125,6 +129,7 @@ impl Glass {
             open,
             next_id: 0,
             pending: HashMap::new(),
+            screen_asks: HashMap::new(),
             context: None,
             attached: false,
             zoom_preload: None,
@@ -146,7 +151,8 @@ impl Glass {
             if let Some(told) = self.ready.pop_front() {
                 return told;
             }
-            let deadline = self.pending.values().map(|pending| pending.deadline).min();
+            let deadlines = self.pending.values().map(|pending| &pending.deadline).chain(self.screen_asks.values());
+            let deadline = deadlines.min().copied();
             let late = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -184,6 +190,16 @@ impl Glass {
         self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
     }
 
+    /// Orders something of the screen; [`next`](Self::next) brings the answer, in any case. It needs the loop and no
+    /// session with Firefox.
+    pub fn screen(&mut self, ask: AskId, order: screen::Order, within: Duration) {
+        if self.orders.is_none() {
+            return self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
+        }
+        self.screen_asks.insert(ask, Instant::now() + within);
+        self.order(&ToLoop::Screen { ask, order });
+    }
+
     pub fn restart(&mut self, why: &str) {
         self.order(&ToLoop::Restart { reason: why.to_owned() });
     }
@@ -202,6 +218,9 @@ impl Glass {
             }
             Arrived::Gone => {
                 self.orders = None;
+                for (ask, _) in self.screen_asks.drain() {
+                    self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
+                }
                 self.detach("the browser loop is gone");
             }
             Arrived::Line(line) => self.heard(line),
@@ -231,6 +250,17 @@ impl Glass {
                     format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
+            }
+            FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(facts)),
+            FromLoop::Screen { ask, result } => {
+                // A late answer to what was given up is dropped.
+                if self.screen_asks.remove(&ask).is_some() {
+                    let answer = result.map(Answer::Result).map_err(|refusal| match refusal {
+                        screen::Refusal::Lacking(why) => AskError::Lacking(why),
+                        screen::Refusal::Failed(why) => AskError::Refused(why),
+                    });
+                    self.ready.push_back(Told::Answered { ask, answer });
+                }
             }
             FromLoop::Bidi(message) => {
                 tracing::trace!(message = shortened(message.get()), "Firefox said");
@@ -328,6 +358,9 @@ impl Glass {
 
     fn time_out(&mut self) {
         let now = Instant::now();
+        for (ask, _) in self.screen_asks.extract_if(|_, deadline| *deadline <= now) {
+            self.ready.push_back(Told::Answered { ask, answer: Err(AskError::TimedOut) });
+        }
         let late: Vec<u64> =
             self.pending.iter().filter(|(_, pending)| pending.deadline <= now).map(|(id, _)| *id).collect();
         for id in late {

@@ -189,6 +189,7 @@ impl Shell {
             url: kiosk.display.url.as_ref().map(ToString::to_string),
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
+            allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
         };
         let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
@@ -278,6 +279,7 @@ impl Shell {
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
+            glass::Told::Screen(facts) => Input::ScreenSeen(facts),
             glass::Told::Answered { ask, answer } => Input::Answered { ask, answer },
             glass::Told::Firefox { version } => {
                 self.firefox = Some(version);
@@ -326,6 +328,11 @@ impl Shell {
                 Effect::Note(records) => self.note(&records),
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
+                Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
+                Effect::System { ask, request } => {
+                    let result = Err(format!("nobody on this display may do it: {request:?}"));
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());

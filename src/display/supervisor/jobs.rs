@@ -116,14 +116,15 @@ impl Jobs {
         let result = match answer {
             Ok(Answer::Result(result)) => Ok(Some(result.clone())),
             Ok(_) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(AskError::Lacking(why)) => Err(Outcome::refused(why)),
+            Err(error) => Err(Outcome::failed(error.to_string())),
         };
         self.end(ask, result, out)
     }
 
     /// True if the question was this machine's.
     pub fn gathered(&mut self, ask: AskId, result: Result<Value, String>, out: &mut Out) -> bool {
-        self.end(ask, result.map(Some), out)
+        self.end(ask, result.map(Some).map_err(Outcome::failed), out)
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -142,7 +143,7 @@ impl Jobs {
         }
     }
 
-    fn end(&mut self, ask: AskId, result: Result<Option<Value>, String>, out: &mut Out) -> bool {
+    fn end(&mut self, ask: AskId, result: Result<Option<Value>, Outcome>, out: &mut Out) -> bool {
         let mine = |job: &Job| matches!(job.wait, Wait::Answer(waits) if waits == ask);
         let Some(at) = self.jobs.iter().position(mine) else { return false };
         let mut job = self.jobs.swap_remove(at);
@@ -152,7 +153,7 @@ impl Jobs {
                 self.jobs.push(job);
             }
             (Ok(result), None) => out.end(job.key, Outcome { result, ..Outcome::of(Status::Done) }),
-            (Err(why), _) => out.end(job.key, Outcome::failed(why)),
+            (Err(outcome), _) => out.end(job.key, outcome),
         }
         true
     }

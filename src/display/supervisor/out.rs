@@ -6,7 +6,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::port::{Ask, AskId, Effect, Gather};
-use crate::{display::journal::EventKey, event::Status};
+use crate::{
+    display::{helper, journal::EventKey, screen},
+    event::Status,
+};
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,11 @@ pub struct Outcome {
 impl Outcome {
     pub fn of(status: Status) -> Self {
         Outcome { status, error: None, result: None }
+    }
+
+    /// This display cannot do it, and says why.
+    pub fn refused(why: impl Into<String>) -> Self {
+        Outcome { error: Some(why.into()), ..Self::of(Status::Refused) }
     }
 
     pub fn failed(why: impl Into<String>) -> Self {
@@ -55,6 +63,19 @@ impl Out {
     pub fn ask(&mut self, what: Ask, within: Duration) -> AskId {
         let ask = self.number();
         self.push(Effect::Ask { ask, what, within });
+        ask
+    }
+
+    /// Orders something of the screen; without an answer within that time there is one that says so.
+    pub fn screen(&mut self, order: screen::Order, within: Duration) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Screen { ask, order, within });
+        ask
+    }
+
+    pub fn system(&mut self, request: helper::Request) -> AskId {
+        let ask = self.number();
+        self.push(Effect::System { ask, request });
         ask
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    display::{journal::Record, page::SiteFault},
+    display::{helper, journal::Record, page::SiteFault, screen},
     event::{Address, Event, Position, Receipt, command::PictureFormat},
 };
 
@@ -47,6 +47,8 @@ pub enum Input {
         ask: AskId,
         result: Result<Value, String>,
     },
+    /// The browser loop told what it sees of the screen.
+    ScreenSeen(screen::Facts),
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
@@ -169,6 +171,9 @@ pub enum AskError {
     Gone,
     #[error("{0}")]
     Refused(String),
+    /// This display lacks the hardware or the program for it.
+    #[error("{0}")]
+    Lacking(String),
 }
 
 /// What is to be gathered from this machine.
@@ -195,6 +200,17 @@ pub enum Effect {
         ask: AskId,
         what: Ask,
         within: Duration,
+    },
+    /// An order to the screen, done by the browser loop. The answer is an [`Input::Answered`].
+    Screen {
+        ask: AskId,
+        order: screen::Order,
+        within: Duration,
+    },
+    /// Something that only root may do. The answer is an [`Input::Gathered`].
+    System {
+        ask: AskId,
+        request: helper::Request,
     },
     Probe {
         ask: AskId,

@@ -114,7 +114,7 @@ impl Pulse {
         match answer {
             Ok(_) if is_page => self.heard_page(now),
             // An error is an answer of the browser: for the page it says nothing.
-            Ok(_) | Err(AskError::Refused(_)) => self.heard_browser(now),
+            Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_)) => self.heard_browser(now),
             Err(AskError::TimedOut | AskError::Gone) => {}
         }
         true

@@ -10,6 +10,7 @@ use crate::{
     event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
+mod allowed;
 mod any_order;
 mod starting;
 
@@ -41,6 +42,7 @@ struct World {
     asks: Vec<(AskId, Ask)>,
     probes: Vec<AskId>,
     gathers: Vec<AskId>,
+    orders: Vec<(AskId, crate::display::screen::Order)>,
     effects: Vec<Effect>,
     /// Every receipt that was sent, in order.
     sent: Vec<Receipt>,
@@ -60,6 +62,7 @@ impl World {
             asks: Vec::new(),
             probes: Vec::new(),
             gathers: Vec::new(),
+            orders: Vec::new(),
             effects: Vec::new(),
             sent: Vec::new(),
             linked: false,
@@ -80,6 +83,10 @@ impl World {
     }
 
     fn open(lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_with(Allowed::default(), lines, now)
+    }
+
+    fn open_with(allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -87,6 +94,7 @@ impl World {
             url: None,
             urls: urls(),
             hang: 8 * S,
+            allow,
             identify_lines: vec!["192.0.2.7".into()],
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
@@ -111,7 +119,8 @@ impl World {
                 }
                 Effect::Ask { ask, what, .. } => self.asks.push((*ask, what.clone())),
                 Effect::Probe { ask, .. } => self.probes.push(*ask),
-                Effect::Gather { ask, .. } => self.gathers.push(*ask),
+                Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
+                Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
                 Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart => {}
             }
         }
