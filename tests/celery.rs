@@ -15,16 +15,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pikiosk::event::Event;
 use redis::Redis;
 use serde_json::{Value, json};
 use support::{
     celery::Worker,
     rabbit::Rabbit,
     server::Server,
-    socket::{FakeDisplay, Socket, ticket},
+    socket::{End, FakeDisplay, Socket, ticket},
     wait::until,
 };
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
+};
 
 const TASKS: &str =
     r#"["shop.add", "shop.who", "shop.fail", "shop.large", "shop.slow", "shop.wait", "shop.note", "shop.secret"]"#;
@@ -81,8 +86,11 @@ impl Pair {
     }
 }
 
-/// A page of a user.
-struct Page(Socket);
+/// A page of a user. It is read all the time: the server lets go of one that is silent while the test waits for others.
+struct Page {
+    calls: UnboundedSender<Value>,
+    events: UnboundedReceiver<Result<Event, End>>,
+}
 
 impl Page {
     async fn open(server: &Server, user: &str) -> Page {
@@ -92,25 +100,42 @@ impl Page {
     async fn with(server: &Server, ticket: &str) -> Page {
         let mut socket = Socket::open(server.address, ticket).await.unwrap();
         socket.hello().await.unwrap();
-        Page(socket)
+        let ((calls, mut to_make), (heard, events)) = (unbounded_channel(), unbounded_channel());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    call = to_make.recv() => {
+                        let Some(call) = call else { return };
+                        socket.say("kiosk.call", &call).await.unwrap();
+                    }
+                    event = socket.take() => {
+                        let ended = event.is_err();
+                        if heard.send(event).is_err() || ended {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Page { calls, events }
     }
 
     /// Sends a call; the answer comes when it comes.
-    async fn start(&mut self, task: &str, args: Value, kwargs: Value) {
-        let call = json!({"task": task, "args": args, "kwargs": kwargs});
-        self.0.say("kiosk.call", &call).await.unwrap();
+    fn start(&mut self, task: &str, args: Value, kwargs: Value) {
+        self.calls.send(json!({"task": task, "args": args, "kwargs": kwargs})).unwrap();
     }
 
     /// The next result: the call it answers, its state, and what it says.
     async fn result(&mut self) -> (String, String, Value) {
-        let event = self.0.next().await.unwrap();
+        let heard = timeout(PATIENCE, self.events.recv()).await.expect("the server says something");
+        let event = heard.unwrap().unwrap();
         assert_eq!(event.kind, "kiosk.result", "{event:?}");
         let data: Value = serde_json::from_str(event.json_data().get()).unwrap();
         (text(&data["call"]), text(&data["state"]), data["result"].clone())
     }
 
     async fn call(&mut self, task: &str, args: Value, kwargs: Value) -> (String, Value) {
-        self.start(task, args, kwargs).await;
+        self.start(task, args, kwargs);
         let (_, state, result) = self.result().await;
         (state, result)
     }
@@ -182,7 +207,7 @@ fn ends(world: &mut World, pair: &Pair, folder: &Path) {
         let mut other = Page::open(&server, "anna").await;
         let mut expected = BTreeMap::new();
         for n in 0..30 {
-            other.start("shop.add", json!([n, 100]), json!({})).await;
+            other.start("shop.add", json!([n, 100]), json!({}));
             expected.insert((n + 1).to_string(), ("SUCCESS".to_owned(), json!(n + 100)));
         }
         assert_eq!(anna.call("shop.add", json!([0, 0]), json!({})).await, success(0));
@@ -193,7 +218,7 @@ fn ends(world: &mut World, pair: &Pair, folder: &Path) {
         }
         assert_eq!(results, expected);
         // Who goes away is not waited for, and nobody else gets what was his.
-        other.start("shop.slow", json!([0.3]), json!({})).await;
+        other.start("shop.slow", json!([0.3]), json!({}));
         drop(other);
         assert_eq!(anna.call("shop.slow", json!([0.6]), json!({})).await, success("slept"));
     });
@@ -223,8 +248,8 @@ fn revoked(world: &mut World, pair: &Pair, folder: &Path) {
     let worker = Worker::start(folder, &pair.broker, &pair.backend, "prefork", 1);
     world.runtime.block_on(async {
         let mut anna = Page::open(&server, "anna").await;
-        anna.start("shop.wait", json!([]), json!({})).await;
-        anna.start("shop.note", json!(["never"]), json!({})).await;
+        anna.start("shop.wait", json!([]), json!({}));
+        anna.start("shop.note", json!(["never"]), json!({}));
         has(&worker, "Task shop.note");
         assert_eq!(worker.revoke_waiting("shop.note"), 1);
         worker.go();
@@ -244,7 +269,7 @@ fn room(world: &mut World, pair: &Pair, folder: &Path) {
     world.runtime.block_on(async {
         let mut anna = Page::open(&server, "anna").await;
         for _ in 0..40 {
-            anna.start("shop.add", json!([1, 1]), json!({})).await;
+            anna.start("shop.add", json!([1, 1]), json!({}));
         }
         for _ in 0..8 {
             let (_, state, why) = anna.result().await;
@@ -253,7 +278,7 @@ fn room(world: &mut World, pair: &Pair, folder: &Path) {
         for _ in 0..32 {
             assert_eq!(anna.result().await.1, "timeout");
         }
-        anna.start("shop.unheard_of", json!([]), json!({})).await;
+        anna.start("shop.unheard_of", json!([]), json!({}));
         assert_eq!(anna.result().await.2, Value::Null, "there is room again");
     });
 }
@@ -274,7 +299,7 @@ fn broker_killed(world: &mut World, pair: &Pair, folder: &Path) {
     let runtime = &world.runtime;
     let (mut anna, mut bob) =
         runtime.block_on(async { (Page::open(&server, "anna").await, Page::open(&server, "bob").await) });
-    runtime.block_on(anna.start("shop.wait", json!([]), json!({})));
+    anna.start("shop.wait", json!([]), json!({}));
     has(&worker, "Task shop.wait");
     is_with_the_broker(&server);
     world.rabbit.kill();
@@ -301,7 +326,7 @@ fn broker_replaced(world: &mut World, pair: &Pair, folder: &Path) {
     let server = pair.server(folder, "");
     let runtime = &world.runtime;
     let mut anna = runtime.block_on(Page::open(&server, "anna"));
-    runtime.block_on(anna.start("shop.add", json!([1, 1]), json!({})));
+    anna.start("shop.add", json!([1, 1]), json!({}));
     is_with_the_broker(&server);
     world.rabbit.kill();
     world.rabbit.forget();
@@ -320,7 +345,7 @@ fn backend_killed(world: &mut World, pair: &Pair, folder: &Path) {
     runtime.block_on(async {
         let mut anna = Page::open(&server, "anna").await;
         assert_eq!(anna.call("shop.add", json!([1, 1]), json!({})).await, success(2));
-        anna.start("shop.wait", json!([]), json!({})).await;
+        anna.start("shop.wait", json!([]), json!({}));
         has(&worker, "Task shop.wait");
         let port = redis.take().unwrap().stop();
         *redis = Redis::start_on(port);
