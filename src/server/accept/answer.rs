@@ -27,7 +27,7 @@ pub async fn kept(stream: &mut TcpStream, response: Response<Body>) -> io::Resul
 }
 
 /// Answers and ends the connection, so that the answer is read and not lost in a reset.
-pub async fn last(mut stream: TcpStream, mut response: Response<Body>) {
+pub async fn last(stream: &mut TcpStream, mut response: Response<Body>) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     let Ok(out) = written(response).await else { return };
     let said = async {

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::server::{
     App,
-    http::{BODY_LATE, Problem, observed},
+    http::{Problem, observed},
     socket,
 };
 
@@ -47,48 +47,29 @@ pub struct Host {
 /// Serves a connection until it ends, or until it is a WebSocket, which has a task of its own.
 pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
     let mut bytes = Vec::with_capacity(USUAL_HEAD);
-    let mut is_kept = false;
-    loop {
-        let Some(head) = next_head(&host, &mut stream, &mut bytes, is_kept).await else { return };
-        match head {
-            // Nothing was asked, or its end came: nobody is there to be answered.
-            Head::Partial => return,
-            Head::Bad(status, why) => {
-                return Box::pin(answer::last(stream, Problem::new(status, why).into_response())).await;
-            }
-            Head::Other => return Box::pin(http(host, Rewind::new(bytes, stream), peer)).await,
-            Head::Publish(request, head, body) => {
-                let asked = publish::Asked { request, head, body, peer: peer.clone() };
-                let (response, is_last) =
-                    match Box::pin(publish::serve(&host.app, asked, &mut stream, &mut bytes)).await {
-                        Ok(response) => (response, host.stop.is_cancelled()),
-                        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                            (Problem::new(StatusCode::REQUEST_TIMEOUT, BODY_LATE).into_response(), true)
-                        }
-                        Err(_) => return,
-                    };
-                if is_last {
-                    return Box::pin(answer::last(stream, response)).await;
+    let Some(mut head) = next_head(&host, &mut stream, &mut bytes, false).await else { return };
+    if let Head::Publish(first, lengths) = head {
+        let kept = publish::Kept { host: &host, stream: &mut stream, read: &mut bytes, peer: &peer };
+        let Some(other) = Box::pin(kept.serve(first, lengths)).await else { return };
+        head = other;
+    }
+    match head {
+        // Nothing was asked, or its end came: nobody is there to be answered.
+        Head::Partial | Head::Publish(..) => {}
+        Head::Bad(status, why) => Box::pin(answer::last(&mut stream, Problem::new(status, why).into_response())).await,
+        Head::Other => Box::pin(http(host, Rewind::new(bytes, stream), peer)).await,
+        Head::Socket(mut parts, length) => {
+            parts.extensions.insert(peer.clone());
+            let began = Instant::now();
+            match Box::pin(socket::admit(&host.app, &parts)).await {
+                Ok(admitted) => {
+                    let early = bytes.split_off(length);
+                    host.app.tasks.spawn(socket::run(host.app.clone(), admitted, stream, early, peer));
                 }
-                if answer::kept(&mut stream, response).await.is_err() {
-                    return;
+                Err(problem) => {
+                    observed::refused(&host.app, &parts, began.elapsed(), problem.status);
+                    Box::pin(answer::last(&mut stream, problem.into_response())).await;
                 }
-                is_kept = true;
-            }
-            Head::Socket(mut parts, length) => {
-                parts.extensions.insert(peer.clone());
-                let began = Instant::now();
-                match Box::pin(socket::admit(&host.app, &parts)).await {
-                    Ok(admitted) => {
-                        let early = bytes.split_off(length);
-                        host.app.tasks.spawn(socket::run(host.app.clone(), admitted, stream, early, peer));
-                    }
-                    Err(problem) => {
-                        observed::refused(&host.app, &parts, began.elapsed(), problem.status);
-                        Box::pin(answer::last(stream, problem.into_response())).await;
-                    }
-                }
-                return;
             }
         }
     }
@@ -96,7 +77,7 @@ pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
 
 /// The head of the next request; None where the connection is over. `is_kept`: it is not the first, so that nobody is
 /// waited for at the end of the server who has not begun to ask.
-async fn next_head(host: &Host, stream: &mut TcpStream, bytes: &mut Vec<u8>, is_kept: bool) -> Option<Head> {
+pub async fn next_head(host: &Host, stream: &mut TcpStream, bytes: &mut Vec<u8>, is_kept: bool) -> Option<Head> {
     let read = {
         let mut reading = pin!(timeout(host.head_wait, read_head(stream, bytes)));
         tokio::select! {

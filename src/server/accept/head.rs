@@ -22,12 +22,19 @@ pub enum Head {
     Partial,
     /// `GET /v1/ws` (or `/wsb`) without a body: a WebSocket, or what would like to be one. And the bytes of its head.
     Socket(Box<Parts>, usize),
-    /// `POST /v1/events` as programs send it, and the bytes of its head and of its body.
-    Publish(Box<Parts>, usize, usize),
+    /// `POST /v1/events` as programs send it.
+    Publish(Box<Parts>, Lengths),
     /// Any other request.
     Other,
     /// No request that is understood here: the answer's status, and why.
     Bad(StatusCode, String),
+}
+
+/// Of a request, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    pub head: usize,
+    pub body: usize,
 }
 
 impl Head {
@@ -49,7 +56,7 @@ impl Head {
             return Head::Socket(Box::new(parts), length);
         }
         match publish(&request) {
-            Some((parts, body)) => Head::Publish(Box::new(parts), length, body),
+            Some((parts, body)) => Head::Publish(Box::new(parts), Lengths { head: length, body }),
             None => Head::Other,
         }
     }
@@ -135,11 +142,9 @@ mod tests {
         let head = |more: &str| format!("POST /v1/events HTTP/1.1\r\nHost: a\r\n{more}\r\n");
         for usual in ["Content-Length: 2\r\n", "Connection: Keep-Alive\r\nce-id: 1\r\ncontent-length: 2\r\n"] {
             let bytes = head(usual) + "{}GET / HTTP/1.1\r\n";
-            let Head::Publish(parts, length, body) = Head::read(bytes.as_bytes()) else { panic!("{usual}") };
-            assert_eq!(
-                (parts.method, parts.uri.path(), length, body),
-                (Method::POST, "/v1/events", head(usual).len(), 2)
-            );
+            let Head::Publish(parts, lengths) = Head::read(bytes.as_bytes()) else { panic!("{usual}") };
+            assert_eq!((parts.method, parts.uri.path()), (Method::POST, "/v1/events"));
+            assert_eq!(lengths, Lengths { head: head(usual).len(), body: 2 });
         }
         for unusual in [
             "",
