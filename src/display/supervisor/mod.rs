@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::{
     display::{
+        helper,
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
         screen,
@@ -35,6 +36,7 @@ mod content;
 mod early;
 mod intake;
 mod jobs;
+mod leaving;
 mod load;
 mod out;
 mod overlay;
@@ -45,10 +47,12 @@ mod retry;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
+pub use leaving::Machine;
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
 
 use jobs::Jobs;
+use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
@@ -67,6 +71,7 @@ pub struct Setting {
     pub hang: std::time::Duration,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
+    pub machine: Machine,
 }
 
 /// The machine.
@@ -77,6 +82,7 @@ pub struct Supervisor {
     content: Content,
     overlays: Overlays,
     jobs: Jobs,
+    leaving: Leaving,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
@@ -109,6 +115,7 @@ impl Supervisor {
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
+            leaving: Leaving::new(setting.machine.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
             journal,
@@ -128,6 +135,7 @@ impl Supervisor {
         let mut out = Out::new(now, 0);
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
+        supervisor.leaving.resume(&supervisor.journal, &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
@@ -168,7 +176,9 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                self.jobs.gathered(ask, result, &mut out);
+                if !self.leaving.gathered(ask, &result, &mut out) {
+                    self.jobs.gathered(ask, result, &mut out);
+                }
             }
             Input::ScreenSeen(facts) => self.screen = facts,
             Input::Due => self.due(&mut out),
@@ -185,7 +195,7 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(machines, self.overlays.deadline());
+        let machines = earlier(earlier(machines, self.leaving.deadline()), self.overlays.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -343,6 +353,7 @@ impl Supervisor {
         self.content.due(out);
         self.overlays.due(out);
         self.jobs.due(out);
+        self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }
@@ -408,6 +419,8 @@ impl Supervisor {
             Command::PageEvent(event) => self.jobs.page_event(key, event.name, event.data, out),
             Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
             Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
+            Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
+            Command::Shutdown(_) => self.leave(helper::Request::PowerOff, key, out),
             Command::Restart(_) => {
                 out.end(key, Outcome::of(Status::Done));
                 out.restart = true;
@@ -430,7 +443,15 @@ impl Supervisor {
 
 /// What acts on the glass, in the order in which it came.
 fn needs_glass(command: &Command) -> bool {
-    !matches!(command, Command::Health(_) | Command::Logs(_) | Command::Restart(_) | Command::RestartBrowser(_))
+    !matches!(
+        command,
+        Command::Health(_)
+            | Command::Logs(_)
+            | Command::Restart(_)
+            | Command::RestartBrowser(_)
+            | Command::Reboot(_)
+            | Command::Shutdown(_)
+    )
 }
 
 fn to_command(taken: &Taken) -> Option<Command> {

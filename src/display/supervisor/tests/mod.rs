@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod any_order;
+mod leaving;
 mod starting;
 
 const S: Duration = Duration::from_secs(1);
@@ -47,12 +48,13 @@ struct World {
     sent: Vec<Receipt>,
     linked: bool,
     navigations: u64,
+    boots: u64,
 }
 
 impl World {
     fn new() -> Self {
         let now = Instant::now();
-        let (machine, effects) = Self::open(&[], now);
+        let (machine, effects) = Self::open(&[], "boot-0", now);
         let mut world = World {
             now,
             machine,
@@ -66,6 +68,7 @@ impl World {
             sent: Vec::new(),
             linked: false,
             navigations: 0,
+            boots: 0,
         };
         world.take(effects);
         world
@@ -81,7 +84,7 @@ impl World {
         world
     }
 
-    fn open(lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+    fn open(lines: &[Vec<Record>], boot: &str, now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -90,6 +93,7 @@ impl World {
             urls: urls(),
             hang: 8 * S,
             identify_lines: vec!["192.0.2.7".into()],
+            machine: Machine { boot: Some(boot.to_owned()), helper: true },
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
@@ -210,11 +214,12 @@ impl World {
     fn die(&mut self, power_cut: bool) {
         if power_cut {
             self.journal.truncate(self.durable);
+            self.boots += 1;
         }
         self.durable = self.journal.len();
         self.linked = false;
         (self.asks, self.probes, self.gathers) = (Vec::new(), Vec::new(), Vec::new());
-        let (machine, effects) = Self::open(&self.journal, self.now);
+        let (machine, effects) = Self::open(&self.journal, &format!("boot-{}", self.boots), self.now);
         self.machine = machine;
         self.take(effects);
     }
