@@ -292,18 +292,20 @@ impl Content {
             Ok(_) => load.navigated(None, out.now),
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
-            Err(AskError::Refused(message) | AskError::Lacking(message)) => match SiteFault::from_navigation_error(message) {
-                Some(fault) => Loaded::Failed(fault),
-                // It came and led elsewhere by itself: what it led to is painted next.
-                None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
-                // A download, or an answer without a page (204), is put aside each time.
-                None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
-                // The page before went elsewhere at the same moment, and put our order aside.
-                None => {
-                    load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
-                    Loaded::Pending
+            Err(AskError::Refused(message) | AskError::Lacking(message)) => {
+                match SiteFault::from_navigation_error(message) {
+                    Some(fault) => Loaded::Failed(fault),
+                    // It came and led elsewhere by itself: what it led to is painted next.
+                    None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
+                    // A download, or an answer without a page (204), is put aside each time.
+                    None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
+                    // The page before went elsewhere at the same moment, and put our order aside.
+                    None => {
+                        load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
+                        Loaded::Pending
+                    }
                 }
-            },
+            }
         };
         match &self.phase {
             Phase::Loading(_) => self.loaded(loaded, out),
@@ -338,18 +340,37 @@ impl Content {
         true
     }
 
+    /// A document came that may not be on this glass: somebody followed a link, or the page led elsewhere by itself.
+    pub fn strayed(&mut self, url: &str, out: &mut Out) {
+        tracing::warn!(site = host(url), "a page that is not allowed on this display is sent away");
+        let too_often = self.is_too_often(out.now);
+        match self.phase {
+            // What was there comes again; a page that leads away again and again is given up for a while.
+            Phase::Shown if !too_often => self.load(out),
+            Phase::Shown | Phase::Loading(_) => self.fail(SiteFault::NotAllowed, out),
+            Phase::Away { .. } => self.show_offline(out),
+            Phase::Dark => {}
+        }
+    }
+
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
-        self.crashes.push_back(out.now);
-        while self.crashes.front().is_some_and(|at| out.now - *at > CRASH_WINDOW) {
-            self.crashes.pop_front();
-        }
+        let too_often = self.is_too_often(out.now);
         match &self.phase {
             Phase::Dark => {}
             Phase::Away { .. } => self.show_offline(out),
-            _ if self.crashes.len() > CRASHES_MAX => self.fail(SiteFault::Crashed, out),
+            _ if too_often => self.fail(SiteFault::Crashed, out),
             _ => self.load(out),
         }
+    }
+
+    /// Counts one more page that was lost; true if there were too many of late to load it again at once.
+    fn is_too_often(&mut self, now: Instant) -> bool {
+        self.crashes.push_back(now);
+        while self.crashes.front().is_some_and(|at| now - *at > CRASH_WINDOW) {
+            self.crashes.pop_front();
+        }
+        self.crashes.len() > CRASHES_MAX
     }
 
     /// The next moment at which [`due`](Self::due) has something to do.

@@ -10,6 +10,7 @@ use crate::{
     event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
+mod allowed;
 mod any_order;
 mod leaving;
 mod starting;
@@ -54,7 +55,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let now = Instant::now();
-        let (machine, effects) = Self::open(&[], "boot-0", now);
+        let (machine, effects) = Self::open(&[], 0, now);
         let mut world = World {
             now,
             machine,
@@ -84,7 +85,15 @@ impl World {
         world
     }
 
-    fn open(lines: &[Vec<Record>], boot: &str, now: Instant) -> (Supervisor, Vec<Effect>) {
+    fn open(lines: &[Vec<Record>], boot: u64, now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_in(boot, Allowed::default(), lines, now)
+    }
+
+    fn open_with(allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_in(0, allow, lines, now)
+    }
+
+    fn open_in(boot: u64, allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -92,8 +101,9 @@ impl World {
             url: None,
             urls: urls(),
             hang: 8 * S,
+            allow,
             identify_lines: vec!["192.0.2.7".into()],
-            machine: Machine { boot: Some(boot.to_owned()), helper: true },
+            machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
@@ -219,7 +229,7 @@ impl World {
         self.durable = self.journal.len();
         self.linked = false;
         (self.asks, self.probes, self.gathers) = (Vec::new(), Vec::new(), Vec::new());
-        let (machine, effects) = Self::open(&self.journal, &format!("boot-{}", self.boots), self.now);
+        let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
         self.machine = machine;
         self.take(effects);
     }
