@@ -245,7 +245,7 @@ impl Failure {
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.exit(),
             #[cfg(feature = "display")]
-            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
+            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) | LoopError::Screen(_) } => Exit::Bug,
             #[cfg(feature = "display")]
             Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
@@ -339,7 +339,7 @@ impl Failure {
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
-                LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
+                LoopError::Signals(_) | LoopError::Screen(_) => "is the machine out of memory or of processes?".to_owned(),
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),

@@ -29,6 +29,7 @@ pub mod journal;
 pub mod link;
 pub mod page;
 pub mod playlist;
+pub mod schedule;
 pub mod screen;
 pub mod shell;
 pub mod status;

@@ -7,6 +7,7 @@
 //!                                               firefox.rs   find it, start it, where BiDi listens
 //!                                               profile.rs   a fresh profile at every start
 //!                                               session.rs   the one BiDi session of this supervisor
+//!                                               screen/      what is on the glass, and what is ordered of it
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -20,6 +21,7 @@ mod firefox;
 mod machine;
 mod profile;
 mod run;
+mod screen;
 mod session;
 pub mod wire;
 

@@ -16,6 +16,7 @@
 
 mod bidi;
 mod chores;
+mod clock;
 mod glass;
 mod report;
 mod sensors;
@@ -31,6 +32,7 @@ use tokio::{
 
 use self::{
     chores::Outbox,
+    clock::Clock,
     glass::Glass,
     report::{Report, Surroundings},
 };
@@ -127,7 +129,8 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        if let Some(input) = input {
+        // The clock first: what is due may hang on it.
+        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -157,6 +160,7 @@ struct Shell {
     report: Report,
     log: LogRing,
     runtime: PathBuf,
+    clock: Clock,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -197,6 +201,8 @@ impl Shell {
             allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
+            zone: clock::zone(kiosk.system.timezone.as_deref()),
+            schedule: kiosk.schedule.timetable.clone(),
         };
         let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let mut shell = Shell {
@@ -216,6 +222,7 @@ impl Shell {
             report: Report::new(&runtime, &state, log.clone(), now),
             log,
             runtime,
+            clock: Clock::new(now),
             health_at: now,
             watchdog_at: now,
         };
@@ -237,7 +244,7 @@ impl Shell {
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
-        let mut next = self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD);
+        let mut next = self.clock.due().min(self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD));
         let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
         let health = is_live.then_some(self.health_at);
         for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()

@@ -51,6 +51,9 @@ impl Supervisor {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
             Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),
             Command::Zoom(zoom) => self.overlays.zoom(zoom.percent, key, out),
+            Command::Power(_) | Command::Schedule(_) | Command::Rotate(_) | Command::Brightness(_) => {
+                self.devices.want(command, key, out);
+            }
             other => tracing::error!(command = other.name(), "is no state command"),
         }
     }
@@ -76,7 +79,13 @@ impl Supervisor {
                 out.end(key, Outcome::of(Status::Done));
                 out.restart = true;
             }
-            Command::Navigate(_) | Command::Playlist(_) | Command::Zoom(_) => self.set(command, Some(key), out),
+            Command::Navigate(_)
+            | Command::Playlist(_)
+            | Command::Zoom(_)
+            | Command::Power(_)
+            | Command::Schedule(_)
+            | Command::Rotate(_)
+            | Command::Brightness(_) => self.set(command, Some(key), out),
         }
     }
 

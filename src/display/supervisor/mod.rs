@@ -6,6 +6,7 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
+//!                            devices     power, schedule, rotation, brightness: the screen as a device
 //!                            pulse       do page and browser answer: the first rungs of recovery
 //! ```
 //!
@@ -28,13 +29,14 @@ use crate::{
     },
     event::{
         Event, Receipt, Status,
-        command::{Command, Slot},
+        command::{Command, Slot, Timetable},
     },
 };
 
 mod actions;
 mod allow;
 mod content;
+mod devices;
 mod early;
 mod intake;
 mod jobs;
@@ -50,9 +52,11 @@ mod turns;
 
 pub use content::{Content, Show, Trouble};
 pub use leaving::Machine;
+pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
 
+use devices::Devices;
 use jobs::Jobs;
 use leaving::Leaving;
 use out::earlier;
@@ -76,6 +80,10 @@ pub struct Setting {
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
+    /// Where the display is: a schedule is of its local time.
+    pub zone: jiff::tz::TimeZone,
+    /// When the screen is on, until a server says otherwise; none: always.
+    pub schedule: Option<Timetable>,
 }
 
 /// The machine.
@@ -87,6 +95,7 @@ pub struct Supervisor {
     overlays: Overlays,
     jobs: Jobs,
     leaving: Leaving,
+    devices: Devices,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
@@ -120,6 +129,7 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
+            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
             journal,
@@ -145,6 +155,7 @@ impl Supervisor {
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
         };
         let (content_owed, zoom_owed) = (owed(Slot::Content).filter(|_| was_kept), owed(Slot::Zoom));
+        supervisor.devices.restore(&supervisor.journal, owed, &mut out);
         supervisor.content.want(show, content_owed, &mut out);
         if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
             supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
@@ -160,6 +171,7 @@ impl Supervisor {
         match input {
             Input::Linked { server_ms, heads } => {
                 self.server_clock = Some((server_ms, now));
+                self.devices.server_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
@@ -184,7 +196,11 @@ impl Supervisor {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => self.screen = facts,
+            Input::ScreenSeen(facts) => {
+                self.devices.seen(&facts, &mut out);
+                self.screen = facts;
+            }
+            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -199,7 +215,8 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(earlier(machines, self.leaving.deadline()), self.overlays.deadline());
+        let machines = earlier(machines, self.leaving.deadline());
+        let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -274,6 +291,11 @@ impl Supervisor {
         &self.screen
     }
 
+    /// Whether light should come out of the screen, and why.
+    pub fn panel(&self) -> PanelWanted {
+        self.devices.panel()
+    }
+
     pub fn is_attached(&self) -> bool {
         self.attached
     }
@@ -294,6 +316,7 @@ impl Supervisor {
         self.detached_why = None;
         self.pulse.attached(out.now);
         self.overlays.attached(out);
+        self.devices.attached(out);
         self.content.attached(out);
     }
 
@@ -353,12 +376,14 @@ impl Supervisor {
         let _taken = self.pulse.answered(ask, answer, out.now)
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
+            || self.devices.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
     fn due(&mut self, out: &mut Out) {
         self.content.due(out);
         self.overlays.due(out);
+        self.devices.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {

@@ -29,7 +29,7 @@ pub(super) fn read<T: CommandData>(name: &'static str, data: &RawValue) -> Resul
     Ok(value)
 }
 
-fn within(name: &str, value: u32, min: u32, max: u32) -> Result<(), String> {
+pub(super) fn within(name: &str, value: u32, min: u32, max: u32) -> Result<(), String> {
     if (min..=max).contains(&value) { Ok(()) } else { Err(format!("{name} must be {min} to {max}, and is {value}")) }
 }
 

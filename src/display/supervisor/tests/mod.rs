@@ -13,6 +13,7 @@ use crate::{
 mod allowed;
 mod any_order;
 mod leaving;
+mod devices;
 mod starting;
 
 const S: Duration = Duration::from_secs(1);
@@ -104,6 +105,8 @@ impl World {
             allow,
             identify_lines: vec!["192.0.2.7".into()],
             machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
+            zone: jiff::tz::TimeZone::UTC,
+            schedule: None,
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
@@ -194,6 +197,9 @@ impl World {
             };
             self.answer(0, Ok(answer));
         }
+        for (ask, _) in std::mem::take(&mut self.orders) {
+            self.give(Input::Answered { ask, answer: Ok(Answer::Result(json!({}))) });
+        }
         for ask in std::mem::take(&mut self.gathers) {
             self.give(Input::Gathered { ask, result: Ok(json!({})) });
         }
@@ -228,7 +234,7 @@ impl World {
         }
         self.durable = self.journal.len();
         self.linked = false;
-        (self.asks, self.probes, self.gathers) = (Vec::new(), Vec::new(), Vec::new());
+        (self.asks, self.probes, self.gathers, self.orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
         self.machine = machine;
         self.take(effects);
