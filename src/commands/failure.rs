@@ -16,6 +16,7 @@ use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
     browser::{LoopError, ProfileError},
+    helper::ServeError,
     shell::RunError,
     status::StatusError,
 };
@@ -101,6 +102,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("supervise this display")]
     Run { source: RunError },
+    #[cfg(feature = "display")]
+    #[error("help the supervisor")]
+    Helper { source: ServeError },
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
@@ -246,6 +250,10 @@ impl Failure {
             Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
+            #[cfg(feature = "display")]
+            Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
+            #[cfg(feature = "display")]
+            Self::Helper { .. } => Exit::Usage,
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -318,6 +326,8 @@ impl Failure {
                 StatusError::Unreadable { source } => io_hint(source),
                 StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
             },
+            #[cfg(feature = "display")]
+            Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
             #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
             #[cfg(feature = "display")]

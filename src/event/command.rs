@@ -160,6 +160,10 @@ registry! {
     RestartBrowser = "restart_browser", Kind::Action, Some(Duration::from_secs(300)), "";
     /// Starts the supervisor again; what is on the glass stays.
     Restart = "restart", Kind::Action, Some(Duration::from_secs(300)), "";
+    /// Starts the machine again.
+    Reboot = "reboot", Kind::Action, Some(Duration::from_secs(300)), "";
+    /// Switches the machine off; somebody has to switch it on again.
+    Shutdown = "shutdown", Kind::Action, Some(Duration::from_secs(300)), "";
     /// Sends back how the display is: uptime, memory, load, temperature, versions, what is on the glass.
     Health = "health", Kind::Action, Some(Duration::from_secs(60)), "";
     /// Sends back the last log lines.

@@ -40,6 +40,7 @@ mod devices;
 mod early;
 mod intake;
 mod jobs;
+mod leaving;
 mod load;
 mod out;
 mod overlay;
@@ -50,12 +51,14 @@ mod retry;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
+pub use leaving::Machine;
 pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
 
 use devices::Devices;
 use jobs::Jobs;
+use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
@@ -76,6 +79,7 @@ pub struct Setting {
     pub allow: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
+    pub machine: Machine,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
@@ -90,6 +94,7 @@ pub struct Supervisor {
     content: Content,
     overlays: Overlays,
     jobs: Jobs,
+    leaving: Leaving,
     devices: Devices,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
@@ -123,6 +128,7 @@ impl Supervisor {
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
+            leaving: Leaving::new(setting.machine.clone()),
             devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
@@ -143,6 +149,7 @@ impl Supervisor {
         let mut out = Out::new(now, 0);
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
+        supervisor.leaving.resume(&supervisor.journal, &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
@@ -185,7 +192,9 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                self.jobs.gathered(ask, result, &mut out);
+                if !self.leaving.gathered(ask, &result, &mut out) {
+                    self.jobs.gathered(ask, result, &mut out);
+                }
             }
             Input::ScreenSeen(facts) => {
                 self.devices.seen(&facts, &mut out);
@@ -206,6 +215,7 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
+        let machines = earlier(machines, self.leaving.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
@@ -375,6 +385,7 @@ impl Supervisor {
         self.overlays.due(out);
         self.devices.due(out);
         self.jobs.due(out);
+        self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

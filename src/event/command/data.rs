@@ -255,6 +255,18 @@ impl CommandData for RestartBrowser {}
 pub struct Restart {}
 impl CommandData for Restart {}
 
+/// The data of `reboot`: none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reboot {}
+impl CommandData for Reboot {}
+
+/// The data of `shutdown`: none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {}
+impl CommandData for Shutdown {}
+
 /// The data of `health`: none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

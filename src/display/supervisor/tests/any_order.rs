@@ -22,7 +22,7 @@ enum Happening {
     Die { power_cut: bool },
 }
 
-const COMMANDS: [(&str, &str); 21] = [
+const COMMANDS: [(&str, &str); 23] = [
     ("playlist", r#"{"items":[{"url":"http://c/","seconds":3},{"image":"http://d/","seconds":3}]}"#),
     ("navigate", r#"{"url":"http://a/"}"#),
     ("navigate", r#"{"url":"http://b/"}"#),
@@ -44,6 +44,8 @@ const COMMANDS: [(&str, &str); 21] = [
     ("health", "{}"),
     ("event", r#"{"name":"x"}"#),
     ("fly", "{}"),
+    ("reboot", "{}"),
+    ("shutdown", "{}"),
 ];
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -139,7 +141,8 @@ fn settle(world: &mut World, delivered: &Delivered) {
     if !world.linked {
         redeliver(world, delivered);
     }
-    for _ in 0..300 {
+    // What takes the machine down waits for five minutes until it is gone.
+    for _ in 0..700 {
         let restarts = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
         world.answer_all();
         let waits = delivered.keys().any(|n| world.receipts(*n).is_empty());
