@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::client::ClientError;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "display")]
+use super::drill::DrillFailure;
 #[cfg(feature = "tools")]
 use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
@@ -104,6 +106,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
+    #[cfg(feature = "display")]
+    #[error("find this display right again after every fault")]
+    Drill { source: DrillFailure },
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
@@ -246,6 +251,8 @@ impl Failure {
             Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -320,6 +327,8 @@ impl Failure {
             },
             #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.hint(),
             #[cfg(feature = "display")]
             Self::Browser { source } => match source {
                 LoopError::Firefox(_) => {

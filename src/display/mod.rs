@@ -10,6 +10,7 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -22,6 +23,7 @@
 //! and the page's user could read the display's key.
 
 pub mod browser;
+pub mod drill;
 pub mod helper;
 pub mod journal;
 pub mod link;

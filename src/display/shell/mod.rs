@@ -16,6 +16,7 @@
 
 mod bidi;
 mod chores;
+mod control;
 mod glass;
 mod report;
 mod sensors;
@@ -31,6 +32,7 @@ use tokio::{
 
 use self::{
     chores::Outbox,
+    control::Control,
     glass::Glass,
     report::{Report, Surroundings},
 };
@@ -38,6 +40,7 @@ use crate::{
     config::KioskSettings,
     display::{
         browser::wire,
+        drill,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
@@ -118,6 +121,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                     None
                 }
             },
+            asked = shell.control.next() => shell.controlled(asked),
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
                 shell.end().await;
@@ -138,6 +142,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
 struct Shell {
     supervisor: Supervisor,
     glass: Glass,
+    control: Control,
     page: Page,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
@@ -195,6 +200,7 @@ impl Shell {
         let mut shell = Shell {
             supervisor,
             glass,
+            control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
             journal: Some(file),
             sync_at: None,

@@ -49,6 +49,12 @@ pub enum Input {
     },
     /// The browser loop told what it sees of the screen.
     ScreenSeen(screen::Facts),
+    /// A drill wants this page on the glass instead of what should be there.
+    Held {
+        url: String,
+    },
+    /// The drill is over.
+    Released,
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
