@@ -79,7 +79,10 @@ fn row(outcome: &Outcome) -> String {
     let fault = outcome.fault;
     let limit = format!("{} s", fault.limit().as_secs());
     let (after, verdict) = match &outcome.ended {
-        Ended::Recovered(took) if outcome.is_ok() => (format!("{:.1} s", took.as_secs_f64()), "ok".to_owned()),
+        Ended::Recovered(took) if outcome.is_ok() => {
+            let what = if fault.right_is_offline_page() { "ok (the offline page)" } else { "ok" };
+            (format!("{:.1} s", took.as_secs_f64()), what.to_owned())
+        }
         Ended::Recovered(took) => (format!("{:.1} s", took.as_secs_f64()), "TOO LATE".to_owned()),
         Ended::Never { waited, says } => {
             (format!("not in {} s", waited.as_secs()), format!("FAILED; the supervisor says: {says}"))

@@ -107,6 +107,16 @@ impl Fault {
         })
     }
 
+    /// True where a page that stands still would notice nothing: it loads itself again at that moment, as many do.
+    pub(super) fn needs_reload(self) -> bool {
+        matches!(self, Self::NoNetwork | Self::NetworkBack)
+    }
+
+    /// What is right while the fault lasts, where that is not the page.
+    pub fn right_is_offline_page(self) -> bool {
+        matches!(self, Self::SiteAway | Self::NoNetwork)
+    }
+
     /// After this a drill waits no longer: long enough to tell "late" from "never".
     pub fn gives_up(self) -> Duration {
         (self.limit() * 3).max(Duration::from_secs(60))

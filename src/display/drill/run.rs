@@ -153,6 +153,11 @@ impl<A: Around> Drill<A> {
         self.calm(host).await?;
         let before = self.site.turns();
         let picture = self.eyes.look().await?;
+        if fault.needs_reload() {
+            self.site.order(Misdeed::Reload);
+            // The order must be through before there is no way for it.
+            sleep(EVERY * 2).await;
+        }
         let began = Instant::now();
         let made = match fault {
             Fault::BrowserKilled => self.harm(Harm::KillBrowser).await?,
@@ -187,6 +192,8 @@ impl<A: Around> Drill<A> {
         match fault {
             Fault::SiteAway | Fault::NoNetwork => self.offline(fault, began, &picture).await,
             Fault::SiteBack | Fault::NetworkBack => self.back(fault, began, &picture).await,
+            // The page outlives its supervisor: it need not be loaded again.
+            Fault::SupervisorKilled => self.painted(fault, began, before.saturating_sub(1)).await,
             _ => self.painted(fault, began, before).await,
         }
     }

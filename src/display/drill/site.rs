@@ -41,6 +41,8 @@ pub enum Misdeed {
     White,
     /// 5 GB of memory, all of it written.
     Hog,
+    /// Loads itself again, in a moment.
+    Reload,
 }
 
 impl Misdeed {
@@ -49,6 +51,7 @@ impl Misdeed {
             Self::Hang => "hang",
             Self::White => "white",
             Self::Hog => "hog",
+            Self::Reload => "reload",
         }
     }
 }

@@ -234,7 +234,8 @@ impl Supervisor {
         self.glass_sentence()
     }
 
-    fn glass_sentence(&self) -> String {
+    /// The same of the glass alone.
+    pub fn glass_sentence(&self) -> String {
         let what = match self.content.show() {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),
