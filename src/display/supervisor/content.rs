@@ -345,18 +345,37 @@ impl Content {
         true
     }
 
+    /// A document came that may not be on this glass: somebody followed a link, or the page led elsewhere by itself.
+    pub fn strayed(&mut self, url: &str, out: &mut Out) {
+        tracing::warn!(site = host(url), "a page that is not allowed on this display is sent away");
+        let too_often = self.is_too_often(out.now);
+        match self.phase {
+            // What was there comes again; a page that leads away again and again is given up for a while.
+            Phase::Shown if !too_often => self.load(out),
+            Phase::Shown | Phase::Loading(_) => self.fail(SiteFault::NotAllowed, out),
+            Phase::Away { .. } => self.show_offline(out),
+            Phase::Dark => {}
+        }
+    }
+
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
-        self.crashes.push_back(out.now);
-        while self.crashes.front().is_some_and(|at| out.now - *at > CRASH_WINDOW) {
-            self.crashes.pop_front();
-        }
+        let too_often = self.is_too_often(out.now);
         match &self.phase {
             Phase::Dark => {}
             Phase::Away { .. } => self.show_offline(out),
-            _ if self.crashes.len() > CRASHES_MAX => self.fail(SiteFault::Crashed, out),
+            _ if too_often => self.fail(SiteFault::Crashed, out),
             _ => self.load(out),
         }
+    }
+
+    /// Counts one more page that was lost; true if there were too many of late to load it again at once.
+    fn is_too_often(&mut self, now: Instant) -> bool {
+        self.crashes.push_back(now);
+        while self.crashes.front().is_some_and(|at| now - *at > CRASH_WINDOW) {
+            self.crashes.pop_front();
+        }
+        self.crashes.len() > CRASHES_MAX
     }
 
     /// The next moment at which [`due`](Self::due) has something to do.
