@@ -17,6 +17,7 @@
 mod bidi;
 mod chores;
 mod clock;
+mod control;
 mod glass;
 mod report;
 mod sensors;
@@ -33,6 +34,7 @@ use tokio::{
 use self::{
     chores::Outbox,
     clock::Clock,
+    control::Control,
     glass::Glass,
     report::{Report, Surroundings},
 };
@@ -41,7 +43,7 @@ use crate::{
     display::{
         blackbox::Leave,
         browser::wire,
-        helper,
+        drill, helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
@@ -122,6 +124,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                     None
                 }
             },
+            asked = shell.control.next() => shell.controlled(asked),
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
                 shell.report.leave(Leave::Signal, Instant::now());
@@ -145,6 +148,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
 struct Shell {
     supervisor: Supervisor,
     glass: Glass,
+    control: Control,
     page: Page,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
@@ -208,6 +212,7 @@ impl Shell {
         let mut shell = Shell {
             supervisor,
             glass,
+            control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
             journal: Some(file),
             sync_at: None,
