@@ -81,6 +81,8 @@ pub struct BrowserSettings {
     pub command: Option<String>,
     /// A page that answers nothing for this long is hung.
     pub hang: Duration,
+    /// What Firefox may take, in MiB; `None`: a share of what the machine has.
+    pub memory_mb: Option<u32>,
     /// Laid over the preferences that the kiosk sets itself.
     pub prefs: BTreeMap<String, Pref>,
 }
@@ -185,6 +187,10 @@ struct BrowserFile {
     /// Seconds that a page may answer nothing before it is taken for hung and replaced.
     #[schemars(range(min = 2, max = 600))]
     hang_seconds: u32,
+    /// The memory in MiB that Firefox may take with all its pages; a page that takes more is ended and loaded again.
+    /// Without it, 60 % of the machine's, at most 2048.
+    #[schemars(range(min = 256, max = 65536), extend("examples" = [600]))]
+    memory_mb: Option<u32>,
     /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
     #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
     prefs: BTreeMap<String, Pref>,
@@ -192,7 +198,7 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, prefs: BTreeMap::new() }
+        Self { command: None, hang_seconds: 8, memory_mb: None, prefs: BTreeMap::new() }
     }
 }
 
@@ -228,6 +234,7 @@ impl Document for KioskSettings {
             browser: BrowserSettings {
                 command: file.browser.command,
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
+                memory_mb: file.browser.memory_mb,
                 prefs: file.browser.prefs,
             },
             screen,

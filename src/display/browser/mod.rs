@@ -5,6 +5,7 @@
 //!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
+//!                                               memory.rs    what it takes, and what is too much: pure
 //!                                               profile.rs   a fresh profile at every start
 //!                                               session.rs   the one BiDi session of this supervisor
 //! ```
@@ -18,6 +19,7 @@
 
 mod firefox;
 mod machine;
+mod memory;
 mod profile;
 mod run;
 mod session;

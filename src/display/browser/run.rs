@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     firefox::{self, FirefoxError},
     machine::{Effect, Input, Machine},
+    memory,
     profile::{Profile, ProfileError},
     session::Session,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
@@ -89,6 +90,9 @@ struct Loop {
     session: Option<mpsc::Sender<Box<RawValue>>>,
     session_id: u64,
     firefox_version: String,
+    /// The next start is without the preferences of kiosk.toml.
+    plain: bool,
+    memory: memory::Watch,
     quit: bool,
 }
 
@@ -124,9 +128,12 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
         session: None,
         session_id: 0,
         firefox_version: String::new(),
+        plain: false,
+        memory: memory::Watch::default(),
         quit: false,
         settings,
     };
+    let mut look_at = Instant::now();
     while !own.quit {
         let due = own.machine.deadline();
         let input = tokio::select! {
@@ -139,6 +146,12 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
             _ = int.recv() => Some(Input::StopWanted),
             _ = hup.recv() => Some(Input::StopWanted),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Input::Due),
+            () = tokio::time::sleep_until(look_at), if own.pid.is_some() => {
+                let overgrown = own.memory.tend(own.settings.browser.memory_mb);
+                overgrown.into_iter().for_each(|it| own.tell(&FromLoop::Overgrown(it)));
+                look_at = Instant::now() + own.memory.pace();
+                None
+            }
         };
         if let Some(input) = input {
             own.step(input);
@@ -222,8 +235,9 @@ impl Loop {
                 }
                 None
             }
-            ToLoop::Restart { reason } => {
-                tracing::info!(reason, "Firefox is to be restarted");
+            ToLoop::Restart { reason, plain } => {
+                tracing::info!(reason, plain, "Firefox is to be restarted");
+                self.plain = plain;
                 Some(Input::RestartWanted { reason })
             }
             ToLoop::KillContent { reason } => {
@@ -298,9 +312,11 @@ impl Loop {
 
     fn start(&mut self) -> Result<(), String> {
         let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
-        self.profile.rebuild(&self.settings.browser.prefs).map_err(|error| in_full(&error))?;
+        let own = (!std::mem::take(&mut self.plain)).then_some(&self.settings.browser.prefs);
+        self.profile.rebuild(own.into_iter().flatten()).map_err(|error| in_full(&error))?;
         let mut child = firefox::start(&self.program, self.profile.dir(), &url).map_err(|error| in_full(&error))?;
         self.pid = i32::try_from(child.id()).ok();
+        self.memory = memory::Watch::default();
         if let Some(stderr) = child.stderr.take() {
             let (generation, facts) = (self.generation, self.facts.clone());
             let listening = move |url| {
@@ -348,7 +364,7 @@ impl Loop {
 
     fn kill_content(&self) -> usize {
         let own = nix::unistd::getpid().as_raw();
-        let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
+        let is_content = |name: String| memory::is_content(&name);
         let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
         content.filter(|process| process.signal(Signal::SIGKILL).is_ok()).count()
     }

@@ -17,6 +17,7 @@
 mod bidi;
 mod chores;
 mod glass;
+mod memory;
 mod report;
 mod sensors;
 
@@ -32,6 +33,7 @@ use tokio::{
 use self::{
     chores::Outbox,
     glass::Glass,
+    memory::Memory,
     report::{Report, Surroundings},
 };
 use crate::{
@@ -151,6 +153,7 @@ struct Shell {
     firefox: Option<String>,
     chores: JoinSet<Input>,
     report: Report,
+    memory: Memory,
     log: LogRing,
     health_at: Instant,
     watchdog_at: Instant,
@@ -191,7 +194,8 @@ impl Shell {
             hang: kiosk.browser.hang,
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
         };
-        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let memory = Memory::recall(&state, &mut supervisor, now);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -207,6 +211,7 @@ impl Shell {
             firefox: None,
             chores: JoinSet::new(),
             report: Report::new(&runtime, &state, now),
+            memory,
             log,
             health_at: now,
             watchdog_at: now,
@@ -275,6 +280,9 @@ impl Shell {
 
     fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
+            glass::Told::LoopCame => Input::LoopCame,
+            glass::Told::LoopGone => Input::LoopGone,
+            glass::Told::Overgrown(what) => Input::Overgrown(what),
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -321,6 +329,7 @@ impl Shell {
 
     /// True if the supervisor is to end and be started again.
     async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        let mut forgot = false;
         for effect in effects {
             match effect {
                 Effect::Keep(records) => self.keep(records).await,
@@ -328,6 +337,10 @@ impl Shell {
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
                 Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
+                Effect::System { ask, request } if forgot => {
+                    let result = Err(format!("nobody would remember that it was done: {request:?}"));
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::System { ask, request } => {
                     let result = Err(format!("nobody on this display may do it: {request:?}"));
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
@@ -345,10 +358,11 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
-                Effect::RestartBrowser { why } => {
-                    tracing::warn!(why, "starting the browser again");
-                    self.glass.restart(why);
+                Effect::RestartBrowser { why, plain } => {
+                    tracing::warn!(why, plain, "starting the browser again");
+                    self.glass.restart(why, plain);
                 }
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }

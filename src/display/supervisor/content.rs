@@ -19,7 +19,8 @@ use super::{
     early::Early,
     load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Effect, Painted},
+    port::{Answer, Ask, AskError, AskId, Painted},
+    recovery::Cause,
     retry::retry_after,
     turns::Turns,
 };
@@ -34,9 +35,11 @@ use crate::{
 
 /// After so many unanswered probes the browser itself tries: the probe may see another network than it does.
 const TRY_FOR_REAL: u32 = 10;
-/// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
+/// An item of a playlist may die so often within [`CRASH_WINDOW`]; then it is the next one's turn.
 const CRASHES_MAX: usize = 3;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
+/// A page that lived for so long did not die of being loaded: it is loaded again at once, however often.
+const LIVED: Duration = Duration::from_secs(1);
 
 /// A browser that does not tell by then what it shows is told what to show.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
@@ -95,6 +98,8 @@ pub struct Content {
     adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// When what is wanted was painted last.
+    painted: Option<Instant>,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -114,6 +119,7 @@ impl Content {
             adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
+            painted: None,
             own_lost: 0,
             paints: 0,
         }
@@ -342,15 +348,40 @@ impl Content {
 
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
+        let lived = self.painted.take().is_some_and(|at| out.now >= at + LIVED);
+        match &self.phase {
+            Phase::Dark => {}
+            Phase::Away { .. } => self.show_offline(out),
+            _ if lived => self.load(out),
+            _ if self.turns.is_some() => self.item_crashed(out),
+            _ => out.fault(Cause::PageCrashed),
+        }
+    }
+
+    /// Loads again what is wanted or, while that is away, the page that says so.
+    pub fn load_again(&mut self, out: &mut Out) {
+        match self.phase {
+            Phase::Dark => {}
+            Phase::Away { .. } => self.show_offline(out),
+            Phase::Loading(_) | Phase::Shown => self.load(out),
+        }
+    }
+
+    /// All that may be done was done: our own page says so, and tries go on.
+    pub fn give_up(&mut self, fault: SiteFault, out: &mut Out) {
+        if self.phase != Phase::Dark {
+            self.fail(fault, out);
+        }
+    }
+
+    fn item_crashed(&mut self, out: &mut Out) {
         self.crashes.push_back(out.now);
         while self.crashes.front().is_some_and(|at| out.now - *at > CRASH_WINDOW) {
             self.crashes.pop_front();
         }
-        match &self.phase {
-            Phase::Dark => {}
-            Phase::Away { .. } => self.show_offline(out),
-            _ if self.crashes.len() > CRASHES_MAX => self.fail(SiteFault::Crashed, out),
-            _ => self.load(out),
+        match self.crashes.len() > CRASHES_MAX {
+            true => self.fail(SiteFault::Crashed, out),
+            false => self.load(out),
         }
     }
 
@@ -429,6 +460,7 @@ impl Content {
             Loaded::Pending => {}
             Loaded::Shown => {
                 self.phase = Phase::Shown;
+                self.painted = Some(out.now);
                 self.own_lost = 0;
                 self.trouble = None;
                 self.paints += 1;
@@ -463,7 +495,7 @@ impl Content {
         self.own_lost += 1;
         if self.own_lost >= OWN_LOST_MAX {
             self.own_lost = 0;
-            out.push(Effect::RestartBrowser { why: "even the local page does not load" });
+            out.fault(Cause::NothingPaints);
         }
         self.show_offline(out);
     }
