@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
 use super::kiosk_system::{self, SystemFile, SystemSettings};
@@ -83,6 +84,8 @@ pub struct BrowserSettings {
     pub hang: Duration,
     /// What Firefox may take, in MiB; `None`: a share of what the machine has.
     pub memory_mb: Option<u32>,
+    /// The sites that may come onto the glass.
+    pub allow: Allowed,
     /// Laid over the preferences that the kiosk sets itself.
     pub prefs: BTreeMap<String, Pref>,
 }
@@ -191,6 +194,11 @@ struct BrowserFile {
     /// Without it, 60 % of the machine's, at most 2048.
     #[schemars(range(min = 256, max = 65536), extend("examples" = [600]))]
     memory_mb: Option<u32>,
+    /// The only sites that may come onto the glass, whoever asks for others: the server, a link, the page itself. Each
+    /// is scheme://host, with a path where not all of the site is meant; *.example.org is the site and all below it.
+    /// Without a line here, every http and https address.
+    #[schemars(extend("examples" = [["https://example.org", "https://*.example.org/menu/*"]]))]
+    allow: Vec<String>,
     /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
     #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
     prefs: BTreeMap<String, Pref>,
@@ -198,7 +206,7 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, memory_mb: None, prefs: BTreeMap::new() }
+        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), prefs: BTreeMap::new() }
     }
 }
 
@@ -223,6 +231,11 @@ impl Document for KioskSettings {
         if file.browser.command.as_deref().is_some_and(|command| command.trim().is_empty()) {
             refusals.refuse("browser.command", "the command is empty", "write firefox-esr, or take the line out");
         }
+        let allow = kiosk_allow::settings(&file.browser.allow, refusals);
+        if let Some(url) = page_url.as_ref().filter(|url| !allow.permits(url.as_str())) {
+            let cure = "add its site to browser.allow, or show another page";
+            refusals.refuse("display.url", format!("{url} is not among the sites of browser.allow"), cure);
+        }
         let screen = kiosk_screen::settings(file.screen, refusals)?;
         Some(Self {
             display: DisplaySettings { id, url: page_url },
@@ -235,6 +248,7 @@ impl Document for KioskSettings {
                 command: file.browser.command,
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
                 memory_mb: file.browser.memory_mb,
+                allow,
                 prefs: file.browser.prefs,
             },
             screen,

@@ -20,6 +20,7 @@
 mod example;
 mod fragment;
 mod kiosk;
+mod kiosk_allow;
 mod kiosk_network;
 mod kiosk_screen;
 mod kiosk_system;
@@ -38,6 +39,7 @@ mod show;
 
 pub use example::example;
 pub use kiosk::{BrowserSettings, DisplaySettings, KioskFile, KioskSettings, PageSettings, Pref, ServerLinkSettings};
+pub use kiosk_allow::Allowed;
 pub use kiosk_network::{NetworkSettings, StaticAddress, WifiSecret, WifiSettings};
 pub use kiosk_screen::{Mode, Rotation, ScreenSettings};
 pub use kiosk_system::{Journal, Keyboard, Repair, SystemSettings};

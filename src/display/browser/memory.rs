@@ -55,7 +55,9 @@ enum Verdict {
     /// This process runs pages and goes at once.
     Kill(Taken),
     /// Firefox as a whole is too large, by itself.
-    Grown { kb: u64 },
+    Grown {
+        kb: u64,
+    },
 }
 
 /// The most that Firefox may take.

@@ -192,6 +192,7 @@ impl Shell {
             url: kiosk.display.url.as_ref().map(ToString::to_string),
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
+            allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);

@@ -34,6 +34,10 @@ impl Supervisor {
             (Err(error), Verdict::Fresh) => self.refused(key, read, &error, out),
             (Ok(Meaning::Command(spec, command)), Verdict::Fresh) => {
                 self.arrived.insert(key.clone(), out.now);
+                if let Some(why) = self.forbidden(&command) {
+                    self.note(read.into_iter().collect(), out);
+                    return out.end(key, Outcome::refused(why));
+                }
                 let expires_ms = event.expirytime.map(|at| at.0);
                 if self.is_expired(expires_ms, out.now) {
                     self.note(read.into_iter().collect(), out);

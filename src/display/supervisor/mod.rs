@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
+    config::Allowed,
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
@@ -35,6 +36,7 @@ use crate::{
 
 mod actions;
 mod care;
+mod allow;
 mod content;
 mod early;
 mod intake;
@@ -74,6 +76,8 @@ pub struct Setting {
     pub urls: Urls,
     /// A page that answers nothing for this long is hung.
     pub hang: std::time::Duration,
+    /// The sites that may come onto the glass.
+    pub allow: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
 }
@@ -111,10 +115,10 @@ pub struct Supervisor {
 impl Supervisor {
     /// Goes on from what the journal holds. The effects are to be done first of all.
     pub fn new(setting: Setting, journal: Journal, rng: fastrand::Rng, now: Instant) -> (Self, Vec<Effect>) {
-        let show = match journal.state(Slot::Content).and_then(to_show) {
-            Some(show) => show,
-            None => setting.url.clone().map_or(Show::Splash, Show::Url),
-        };
+        // A list of sites that has become shorter since holds for what was shown before it.
+        let kept = journal.state(Slot::Content).and_then(to_show).filter(|show| allow::permits(&setting.allow, show));
+        let was_kept = kept.is_some();
+        let show = kept.unwrap_or_else(|| setting.url.clone().map_or(Show::Splash, Show::Url));
         let mut supervisor = Supervisor {
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
@@ -143,7 +147,7 @@ impl Supervisor {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
         };
-        let (content_owed, zoom_owed) = (owed(Slot::Content), owed(Slot::Zoom));
+        let (content_owed, zoom_owed) = (owed(Slot::Content).filter(|_| was_kept), owed(Slot::Zoom));
         supervisor.content.want(show, content_owed, &mut out);
         if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
             supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
@@ -303,7 +307,10 @@ impl Supervisor {
                     self.pulse.crashed(out.now);
                 }
                 self.pulse.heard_browser(out.now);
-                self.content.committed(navigation.as_deref(), &url, out);
+                match self.is_stray(&url) {
+                    true => self.content.strayed(&url, out),
+                    false => self.content.committed(navigation.as_deref(), &url, out),
+                }
             }
             Seen::Jumped { navigation, .. } => self.content.jumped(navigation.as_deref(), out),
             Seen::Painted(painted) => {

@@ -41,11 +41,18 @@ pub enum Verdict {
 #[derive(Debug)]
 enum Stage {
     /// No browser loop; since when.
-    Alone { since: Instant },
+    Alone {
+        since: Instant,
+    },
     /// No session; since when.
-    Out { since: Instant },
+    Out {
+        since: Instant,
+    },
     Calm,
-    Killed { at: Instant, loaded: bool },
+    Killed {
+        at: Instant,
+        loaded: bool,
+    },
 }
 
 /// The machine.

@@ -19,21 +19,44 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub enum Truth {
     /// It is painted, it answers, and as far as anybody can tell the panel shows it.
-    Showing { what: String },
-    Loading { what: String },
+    Showing {
+        what: String,
+    },
+    Loading {
+        what: String,
+    },
     /// There is no session with Firefox.
-    NoBrowser { why: Option<String> },
+    NoBrowser {
+        why: Option<String>,
+    },
     /// A page of ours is there instead, and says why.
-    Away { what: String, fault: SiteFault, tries: u32 },
+    Away {
+        what: String,
+        fault: SiteFault,
+        tries: u32,
+    },
     /// Something is wrong on this display, and this was done about it last.
-    Recovering { what: String, cause: Cause, rung: Rung },
+    Recovering {
+        what: String,
+        cause: Cause,
+        rung: Rung,
+    },
     /// It is painted, and there is nothing in it to see.
-    Empty { what: String },
+    Empty {
+        what: String,
+    },
     /// It is painted, and the glass shows something else.
-    Frozen { what: String },
-    PanelOff { what: String, on_purpose: bool },
+    Frozen {
+        what: String,
+    },
+    PanelOff {
+        what: String,
+        on_purpose: bool,
+    },
     /// No screen is plugged in.
-    Unplugged { what: String },
+    Unplugged {
+        what: String,
+    },
 }
 
 impl Truth {
@@ -87,7 +110,9 @@ impl Truth {
     /// Why nobody can see what was painted, as an error's words; none where they can, or nobody knows better.
     pub fn unseen(&self) -> Option<String> {
         match self {
-            Truth::PanelOff { .. } | Truth::Unplugged { .. } | Truth::Frozen { .. } => Some(lower_first(&self.sentence())),
+            Truth::PanelOff { .. } | Truth::Unplugged { .. } | Truth::Frozen { .. } => {
+                Some(lower_first(&self.sentence()))
+            }
             _ => None,
         }
     }
@@ -144,7 +169,9 @@ impl Supervisor {
                 let (cause, rung) = own.map_or((fault.cause(), Rung::Navigate), |it| (it.cause, it.rung));
                 Some(told(cause, rung, trouble.since))
             }
-            (truth, _, Some(incident)) if truth.is_trouble() => Some(told(incident.cause, incident.rung, incident.since)),
+            (truth, _, Some(incident)) if truth.is_trouble() => {
+                Some(told(incident.cause, incident.rung, incident.since))
+            }
             _ => None,
         }
     }

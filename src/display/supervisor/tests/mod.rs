@@ -10,6 +10,7 @@ use crate::{
     event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
+mod allowed;
 mod any_order;
 mod recovering;
 mod starting;
@@ -83,6 +84,10 @@ impl World {
     }
 
     fn open(lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_with(Allowed::default(), lines, now)
+    }
+
+    fn open_with(allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -90,6 +95,7 @@ impl World {
             url: None,
             urls: urls(),
             hang: 8 * S,
+            allow,
             identify_lines: vec!["192.0.2.7".into()],
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
