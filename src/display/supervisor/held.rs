@@ -1,7 +1,7 @@
 //! A drill's page in the place of what should be there. In memory alone: a supervisor that is started again shows what it
 //! should, and so does one to which something is pushed meanwhile.
 
-use super::{Out, Show, Supervisor, to_show};
+use super::{Out, Show, Supervisor, allow::permits, to_show};
 use crate::event::command::Slot;
 
 impl Supervisor {
@@ -22,14 +22,14 @@ impl Supervisor {
 
     pub(super) fn release(&mut self, out: &mut Out) {
         if std::mem::take(&mut self.held) {
-            let show = self.intended();
+            let show = self.intended_show();
             self.content.want(show, None, out);
         }
     }
 
     /// What a server or the configuration wants on the glass.
-    pub(super) fn intended(&self) -> Show {
-        match self.journal.state(Slot::Content).and_then(to_show) {
+    pub(super) fn intended_show(&self) -> Show {
+        match self.journal.state(Slot::Content).and_then(to_show).filter(|show| permits(&self.setting.allow, show)) {
             Some(show) => show,
             None => self.setting.url.clone().map_or(Show::Splash, Show::Url),
         }
