@@ -8,12 +8,15 @@
 //!         http     wait           socket  a display, and a user, as programs
 //!                  token          hearer  a user that keeps its positions
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
+//!  device      the same without Firefox, on X servers that have more than Xvfb
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod celery;
+#[cfg(feature = "display")]
+pub mod device;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;
