@@ -5,30 +5,15 @@
 
 mod support;
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, Supervisor},
+    device::{Device, XServer, sees},
     screen::Colour,
-    wait::seconds,
+    wait::{seconds, until},
 };
 
 const GREEN: Colour = [0x22, 0x8b, 0x22];
-
-/// The next facts of which this holds.
-#[track_caller]
-fn sees(supervisor: &mut Supervisor, what: &str, within: u64, mut holds: impl FnMut(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let facts = supervisor.heard("sees", seconds(30));
-        if holds(&facts) {
-            println!("{what}: after {:?}", began.elapsed());
-            return facts;
-        }
-        assert!(began.elapsed() < seconds(within), "not within {within} s: {what}; last seen: {facts}");
-    }
-}
 
 /// As `display/shell/bidi.rs` sends it.
 fn beats(supervisor: &mut Supervisor) {
@@ -111,4 +96,100 @@ fn a_glass_that_stands_still_while_its_browser_sleeps_is_told() {
     sees(&mut supervisor, "it stands still", 30, |facts| facts["frame"]["beat_still_ms"].as_u64() > Some(6000));
     all.iter().for_each(|pid| support::process::send(*pid, nix::sys::signal::Signal::SIGCONT));
     sees(&mut supervisor, "it goes on", 20, |facts| facts["frame"]["beat_still_ms"].as_u64() < Some(3000));
+}
+
+#[test]
+fn power_is_refused_with_the_reason_where_x_cannot_switch_a_screen() {
+    let Some(server) = XServer::xvfb() else { return };
+    let mut device = Device::start(&server, "");
+    let refused = device.order(&json!({ "power": { "on": false } }));
+    assert_eq!(refused["Err"]["lacking"], "this X server cannot switch a screen off: it has no DPMS", "{refused}");
+    let refused = device.order(&json!({ "rotate": { "degrees": 90 } }));
+    let why = "screen cannot be turned by 90 degrees: its driver has no such turn";
+    assert_eq!(refused["Err"]["lacking"], why, "{refused}");
+}
+
+/// The line of xrandr for what is shown.
+fn xrandr(server: &XServer) -> String {
+    let said = server.says("xrandr", &["--query"]);
+    said.lines().find(|line| line.contains(" connected")).expect("something is connected").to_owned()
+}
+
+#[test]
+fn a_picture_is_turned_and_turned_back_and_a_new_screen_server_is_turned_as_the_settings_say() {
+    let Some(outer) = XServer::xvfb() else { return };
+    let Some(server) = XServer::xephyr(&outer) else { return };
+    let mut device = Device::start(&server, "");
+    for (degrees, word, size) in
+        [(90, "right ", "600x800"), (180, "inverted ", "800x600"), (270, "left ", "600x800"), (0, "", "800x600")]
+    {
+        let turned = device.order(&json!({ "rotate": { "degrees": degrees } }));
+        assert_eq!(turned["Ok"]["degrees"], degrees, "{turned}");
+        assert!(xrandr(&server).starts_with(&format!("default connected {size}+0+0 {word}(")), "{}", xrandr(&server));
+        device.sees("the turn", 10, |facts| facts["outputs"][0]["degrees"] == degrees);
+    }
+    drop(device);
+    let mut device = Device::start(&server, "[screen]\nrotate = 90\n");
+    device.sees("the turn of the settings", 10, |facts| facts["outputs"][0]["degrees"] == 90);
+    assert!(xrandr(&server).starts_with("default connected 600x800+0+0 right ("), "{}", xrandr(&server));
+}
+
+#[test]
+fn what_somebody_changed_at_the_picture_is_put_back() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "[screen]\nmode = \"1280x720\"\n");
+    let is_wanted = |facts: &Value| facts["outputs"][0]["picture"]["width"] == 1280;
+    let facts = device.sees("the wanted picture", 20, is_wanted);
+    assert_eq!(facts["outputs"].as_array().map(Vec::len), Some(16), "{facts}");
+    assert!(xrandr(&server).starts_with("DUMMY0 connected primary 1280x720+0+0"), "{}", xrandr(&server));
+    server.says("xrandr", &["--output", "DUMMY0", "--mode", "800x600"]);
+    until("the picture is put back", seconds(10), || xrandr(&server).contains(" 1280x720+0+0").then_some(()));
+    assert!(server.says("xset", &["q"]).contains("prefer blanking:  no"), "it never blanks by itself");
+}
+
+#[test]
+fn fingers_land_where_the_picture_is() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "");
+    device.sees("an X server", 20, |facts| !facts["frame"].is_null());
+    let matrix = || {
+        let said = server.says("xinput", &["list-props", "touch"]);
+        let line = said.lines().find(|line| line.contains("Coordinate Transformation Matrix")).expect("it has one");
+        line.split_once("):")
+            .expect("a value")
+            .1
+            .split(',')
+            .map(|it| it.trim().parse::<f32>().expect("a number"))
+            .collect::<Vec<_>>()
+    };
+    let upright: Vec<f32> = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let astray =
+        ["set-prop", "touch", "Coordinate Transformation Matrix", "0", "1", "0", "-1", "0", "1", "0", "0", "1"];
+    server.says("xinput", &astray);
+    assert_ne!(matrix(), upright);
+    let turned = device.order(&json!({ "rotate": { "degrees": 0 } }));
+    assert_eq!(turned["Ok"]["touch"], json!(["touch"]), "{turned}");
+    assert_eq!(matrix(), upright);
+}
+
+#[test]
+fn a_screen_server_that_hangs_or_ends_costs_orders_and_never_the_loop() {
+    use nix::sys::signal::Signal;
+    let Some(server) = XServer::xvfb() else { return };
+    let mut device = Device::start(&server, "");
+    device.sees("an X server", 20, |facts| !facts["frame"].is_null());
+    server.signal(Signal::SIGSTOP);
+    device.supervisor.order(&json!({ "screen": { "ask": 77, "order": { "power": { "on": true } } } }));
+    device.supervisor.order(&json!({ "kill_content": { "reason": "the loop still takes orders" } }));
+    until("the loop obeys", seconds(10), || device.process.log().contains("content processes killed").then_some(()));
+    server.signal(Signal::SIGCONT);
+    assert_eq!(device.supervisor.heard("screen", seconds(20))["ask"], 77, "answered once it is awake");
+    drop(server);
+    device.sees("that it is gone", 20, |facts| facts["frame"].is_null() && facts["outputs"] == json!([]));
+    let refused = device.order(&json!({ "rotate": { "degrees": 90 } }));
+    let why = refused["Err"]["failed"].as_str().unwrap_or_default().to_owned();
+    assert!(why.starts_with("the X server "), "{refused}");
+    assert!(device.process.ended().is_none());
 }

@@ -244,7 +244,7 @@ fn kept<R>(result: Result<R, XError>) -> Result<Option<R>, XError> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_gone() => Err(error),
         Err(error) => {
-            tracing::debug!(%error, "the screen");
+            tracing::warn!(%error, "the screen is not as it is to be");
             Ok(None)
         }
     }
