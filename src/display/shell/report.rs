@@ -78,6 +78,8 @@ impl Report {
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);
+        health.disk = Some(self.blackbox.disk(now));
+        health.under_voltage_seen = self.blackbox.under_voltage_seen(&health);
         health
     }
 
