@@ -15,7 +15,7 @@ use super::{
     ring::{self, read_bounded},
 };
 use crate::{
-    event::health::{Disk, Health, Restart},
+    event::health::{ClockSource, Disk, Health, Restart},
     io::{log_ring::LogRing, store},
 };
 
@@ -45,6 +45,7 @@ pub struct BlackBox {
     log: LogRing,
     flight: Flight,
     last: Option<Restart>,
+    last_good_clock: Option<u64>,
     /// When the disk was last written, and with which sentence.
     durable: (Instant, String),
     leaving_since: Option<Instant>,
@@ -65,6 +66,8 @@ impl BlackBox {
         }
         let left = left(&ring, &in_memory, now.boot.as_deref());
         let mut last = judge(&left, &now);
+        let last_good_clock =
+            left.flight.as_ref().filter(|flight| flight.clock_is_good).map(|flight| flight.written.0);
         let of_this_boot = |flight: &&Flight| flight.boot.is_some() && flight.boot == now.boot;
         let under_voltage_seen = left.flight.as_ref().filter(of_this_boot).is_some_and(|flight| flight.under_voltage_seen);
         if let (Some(restart), Some(before)) = (&last, left.flight) {
@@ -102,6 +105,7 @@ impl BlackBox {
             log,
             flight,
             last,
+            last_good_clock,
             durable: (at, String::new()),
             leaving_since: None,
             writing: None,
@@ -114,6 +118,11 @@ impl BlackBox {
     /// Why there was a restart last.
     pub fn last(&self) -> Option<&Restart> {
         self.last.as_ref()
+    }
+
+    /// What the last run wrote down last, where its clock was good; in ms since 1970.
+    pub fn last_good_clock(&self) -> Option<u64> {
+        self.last_good_clock
     }
 
     /// Whether the supply was ever too weak in this boot: of Debian's kernel, as far as this supervisor has seen it.
@@ -134,6 +143,7 @@ impl BlackBox {
         let changed = self.flight.sentence != health.status;
         self.flight.sentence.clone_from(&health.status);
         self.flight.written = written;
+        self.flight.clock_is_good = health.clock.is_some_and(|clock| clock.set_by != ClockSource::Nobody);
         self.flight.machine_uptime_s = health.machine_uptime_s;
         self.flight.memory_available_kb = health.memory_available_kb;
         self.flight.under_voltage_seen |=
