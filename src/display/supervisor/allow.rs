@@ -24,6 +24,7 @@ impl Supervisor {
             && !self.setting.urls.owns(url)
             && !url.starts_with("about:")
             && !self.setting.allow.permits(url)
+            && !self.is_of_the_drill(url)
     }
 }
 

@@ -88,8 +88,8 @@ pub struct Supervisor {
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
-    /// A drill's page has the place of what should be there.
-    held: bool,
+    /// The address of a drill's page that has the place of what should be there.
+    held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -123,7 +123,7 @@ impl Supervisor {
             server_clock: None,
             linked: false,
             attached: false,
-            held: false,
+            held: None,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -232,7 +232,7 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.held {
+        if self.held.is_some() {
             return format!("A drill is under way: {}", self.glass_sentence());
         }
         self.glass_sentence()

@@ -12,6 +12,7 @@ use crate::{
 
 mod allowed;
 mod any_order;
+mod held;
 mod starting;
 
 const S: Duration = Duration::from_secs(1);
