@@ -11,6 +11,7 @@
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
 //!   |   drill        faults on purpose, and the clock  |                           |
+//!   |   blackbox     why it was last started again     |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -22,6 +23,7 @@
 //! Rejected: one process for both. A supervisor that is updated, or killed, would take Firefox and so the glass with it,
 //! and the page's user could read the display's key.
 
+pub mod blackbox;
 pub mod browser;
 pub mod drill;
 pub mod helper;
@@ -29,6 +31,7 @@ pub mod journal;
 pub mod link;
 pub mod page;
 pub mod playlist;
+pub mod schedule;
 pub mod screen;
 pub mod shell;
 pub mod status;

@@ -8,6 +8,7 @@
 //!                                               profile.rs   a fresh profile at every start
 //!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
+//!                                               screen/      what is on the glass, and what is ordered of it
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -22,6 +23,7 @@ mod harm;
 mod machine;
 mod profile;
 mod run;
+mod screen;
 mod session;
 pub mod wire;
 
