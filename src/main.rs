@@ -46,9 +46,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "display")]
         Command::Status(args) => status::run(&args),
         #[cfg(feature = "display")]
-        Command::Drill(args) => drill::run(args),
-        #[cfg(feature = "display")]
         Command::Helper(args) => helper::run(&args),
+        #[cfg(feature = "display")]
+        Command::Drill(args) => drill::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),

@@ -62,12 +62,12 @@ pub enum Command {
     Browser(browser::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
-    #[cfg(feature = "display")]
-    Drill(drill::Args),
     /// Nobody types it: systemd does.
     #[cfg(feature = "display")]
     #[command(hide = true)]
     Helper(helper::Args),
+    #[cfg(feature = "display")]
+    Drill(drill::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),

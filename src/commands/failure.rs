@@ -256,11 +256,11 @@ impl Failure {
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "display")]
-            Self::Drill { source } => source.exit(),
-            #[cfg(feature = "display")]
             Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
             #[cfg(feature = "display")]
             Self::Helper { .. } => Exit::Usage,
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {

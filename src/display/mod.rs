@@ -10,8 +10,8 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
-//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   blackbox     why it was last started again     |                           |
+//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+

@@ -16,8 +16,8 @@
 
 mod bidi;
 mod chores;
-mod control;
 mod clock;
+mod control;
 mod glass;
 mod report;
 mod sensors;
@@ -33,8 +33,8 @@ use tokio::{
 
 use self::{
     chores::Outbox,
-    control::Control,
     clock::Clock,
+    control::Control,
     glass::Glass,
     report::{Report, Surroundings},
 };
@@ -43,8 +43,7 @@ use crate::{
     display::{
         blackbox::Leave,
         browser::wire,
-        drill,
-        helper,
+        drill, helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},

@@ -102,8 +102,8 @@ pub struct Supervisor {
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
-    /// The address of a drill's page that has the place of what should be there.
-    held: Option<String>,
+    /// A drill's page has the place of what should be there.
+    held: bool,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -139,7 +139,7 @@ impl Supervisor {
             server_clock: None,
             linked: false,
             attached: false,
-            held: None,
+            held: false,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -200,13 +200,13 @@ impl Supervisor {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::Held { url } => self.hold(url, &mut out),
-            Input::Released => self.release(&mut out),
             Input::ScreenSeen(facts) => {
                 self.devices.seen(&facts, &mut out);
                 self.screen = facts;
             }
             Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::Held { url } => self.hold(url, &mut out),
+            Input::Released => self.release(&mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -258,7 +258,7 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.held.is_some() {
+        if self.held {
             return format!("A drill is under way: {}", self.glass_sentence());
         }
         self.glass_sentence()

@@ -50,14 +50,14 @@ pub enum Input {
     },
     /// The browser loop told what it sees of the screen.
     ScreenSeen(screen::Facts),
+    /// This machine's own clock was looked at.
+    ClockRead(WallClock),
     /// A drill wants this page on the glass instead of what should be there.
     Held {
         url: String,
     },
     /// The drill is over.
     Released,
-    /// This machine's own clock was looked at.
-    ClockRead(WallClock),
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
