@@ -22,10 +22,10 @@ impl Supervisor {
     /// a drill's page may.
     pub(super) fn is_stray(&self, url: &str) -> bool {
         !self.setting.allow.is_open()
-            && !self.held
             && !self.setting.urls.owns(url)
             && !url.starts_with("about:")
             && !self.setting.allow.permits(url)
+            && !self.is_of_the_drill(url)
     }
 }
 

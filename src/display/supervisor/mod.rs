@@ -112,7 +112,7 @@ pub struct Supervisor {
     linked: bool,
     attached: bool,
     /// A drill's page has the place of what should be there.
-    held: bool,
+    held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -149,7 +149,7 @@ impl Supervisor {
             server_clock: None,
             linked: false,
             attached: false,
-            held: false,
+            held: None,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -270,7 +270,7 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.held {
+        if self.is_held() {
             return format!("A drill is under way: {}", self.glass_sentence(now));
         }
         self.glass_sentence(now)

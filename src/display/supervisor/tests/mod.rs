@@ -12,6 +12,7 @@ use crate::{
 
 mod allowed;
 mod any_order;
+mod held;
 mod devices;
 mod leaving;
 mod recovering;
