@@ -6,7 +6,9 @@
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
 //!                                               profile.rs   a fresh profile at every start
+//!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
+//!                                               screen/      what is on the glass, and what is ordered of it
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -17,9 +19,11 @@
 //! and a client that is killed leaves it locked until Firefox itself is restarted.
 
 mod firefox;
+mod harm;
 mod machine;
 mod profile;
 mod run;
+mod screen;
 mod session;
 pub mod wire;
 

@@ -21,12 +21,17 @@ use tokio::{
 
 use super::{
     firefox::{self, FirefoxError},
+    harm,
     machine::{Effect, Input, Machine},
     profile::{Profile, ProfileError},
+    screen::{Screen, Told},
     session::Session,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
-use crate::{config::BrowserSettings, display::screen, io::process};
+use crate::{
+    config::{BrowserSettings, ScreenSettings},
+    io::process,
+};
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
 const WAITING: usize = 256;
@@ -43,6 +48,7 @@ pub struct LoopSettings {
     /// Firefox's profile; by default `RUNTIME/profile-UID`.
     pub profile: Option<PathBuf>,
     pub browser: BrowserSettings,
+    pub screen: ScreenSettings,
 }
 
 /// Why the loop cannot run at all. Everything else it outlives.
@@ -54,6 +60,8 @@ pub enum LoopError {
     Profile(#[source] ProfileError),
     #[error("watch signals and children")]
     Signals(#[source] io::Error),
+    #[error("start the thread that looks after the screen")]
+    Screen(#[source] io::Error),
 }
 
 /// What happened, from the tasks around.
@@ -72,6 +80,7 @@ enum Fact {
         firefox_ended: bool,
     },
     TreeGone(bool),
+    Screen(Told),
 }
 
 struct Loop {
@@ -79,6 +88,7 @@ struct Loop {
     program: PathBuf,
     profile: Profile,
     machine: Machine,
+    screen: Screen,
     facts: mpsc::Sender<Fact>,
     url: Option<String>,
     supervisor: Option<mpsc::Sender<String>>,
@@ -110,11 +120,15 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let mut child = watch(SignalKind::child())?;
     let (facts, mut happened) = mpsc::channel(WAITING);
     tokio::spawn(meet_supervisors(settings.runtime.join(SOCKET), facts.clone()));
+    let seen = facts.clone();
+    let tell = move |told| seen.blocking_send(Fact::Screen(told)).is_ok();
+    let screen = Screen::start(settings.screen, tell).map_err(LoopError::Screen)?;
 
     let mut own = Loop {
         program,
         profile,
         machine: Machine::new(fastrand::Rng::new()),
+        screen,
         facts,
         url: None,
         supervisor: None,
@@ -166,6 +180,7 @@ impl Loop {
                     pid: std::process::id(),
                     display: std::env::var("DISPLAY").unwrap_or_default(),
                 });
+                self.screen.tell_again();
                 None
             }
             Fact::SupervisorGone => {
@@ -194,6 +209,13 @@ impl Loop {
                 // A session that ends without Firefox is a Firefox that no longer listens to us.
                 let lost = || Input::SessionFailed { why: "its remote control went away".to_owned() };
                 Some(if firefox_ended { lost() } else { Input::SessionClosed })
+            }
+            Fact::Screen(told) => {
+                self.tell(&match told {
+                    Told::Sees(facts) => FromLoop::Sees(facts),
+                    Told::Answered { ask, result } => FromLoop::Screen { ask, result },
+                });
+                None
             }
             Fact::TreeGone(true) => Some(Input::TreeGone),
             Fact::TreeGone(false) => {
@@ -231,9 +253,14 @@ impl Loop {
                 tracing::info!(reason, killed, "content processes killed");
                 None
             }
+            ToLoop::Harm { ask, harm } => {
+                self.tell(&FromLoop::Harmed { ask, result: harm::do_harm(harm, self.pid) });
+                None
+            }
             ToLoop::Screen { ask, order } => {
-                let result = Err(screen::Refusal::Lacking(format!("this display cannot do {order:?}")));
-                self.tell(&FromLoop::Screen { ask, result });
+                if let Err(refusal) = self.screen.order(ask, order) {
+                    self.tell(&FromLoop::Screen { ask, result: Err(refusal) });
+                }
                 None
             }
         }
@@ -347,10 +374,7 @@ impl Loop {
     }
 
     fn kill_content(&self) -> usize {
-        let own = nix::unistd::getpid().as_raw();
-        let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
-        let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
-        content.filter(|process| process.signal(Signal::SIGKILL).is_ok()).count()
+        harm::to_content(Signal::SIGKILL)
     }
 
     fn tell(&mut self, what: &FromLoop) {

@@ -6,6 +6,7 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
+//!                            devices     power, schedule, rotation, brightness: the screen as a device
 //!                            pulse       do page and browser answer: the first rungs of recovery
 //! ```
 //!
@@ -28,16 +29,19 @@ use crate::{
     },
     event::{
         Event, Receipt, Status,
-        command::{Command, Slot},
+        command::{Command, Slot, Timetable},
     },
 };
 
 mod actions;
 mod allow;
 mod content;
+mod devices;
 mod early;
+mod held;
 mod intake;
 mod jobs;
+mod leaving;
 mod load;
 mod out;
 mod overlay;
@@ -48,10 +52,14 @@ mod retry;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
+pub use leaving::Machine;
+pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
 
+use devices::Devices;
 use jobs::Jobs;
+use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
@@ -72,6 +80,11 @@ pub struct Setting {
     pub allow: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
+    pub machine: Machine,
+    /// Where the display is: a schedule is of its local time.
+    pub zone: jiff::tz::TimeZone,
+    /// When the screen is on, until a server says otherwise; none: always.
+    pub schedule: Option<Timetable>,
 }
 
 /// The machine.
@@ -82,11 +95,15 @@ pub struct Supervisor {
     content: Content,
     overlays: Overlays,
     jobs: Jobs,
+    leaving: Leaving,
+    devices: Devices,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
+    /// A drill's page has the place of what should be there.
+    held: bool,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -114,12 +131,15 @@ impl Supervisor {
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
+            leaving: Leaving::new(setting.machine.clone()),
+            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
             journal,
             server_clock: None,
             linked: false,
             attached: false,
+            held: false,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -133,11 +153,13 @@ impl Supervisor {
         let mut out = Out::new(now, 0);
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
+        supervisor.leaving.resume(&supervisor.journal, &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
         };
         let (content_owed, zoom_owed) = (owed(Slot::Content).filter(|_| was_kept), owed(Slot::Zoom));
+        supervisor.devices.restore(&supervisor.journal, owed, &mut out);
         supervisor.content.want(show, content_owed, &mut out);
         if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
             supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
@@ -153,6 +175,7 @@ impl Supervisor {
         match input {
             Input::Linked { server_ms, heads } => {
                 self.server_clock = Some((server_ms, now));
+                self.devices.server_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
@@ -173,9 +196,17 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                self.jobs.gathered(ask, result, &mut out);
+                if !self.leaving.gathered(ask, &result, &mut out) {
+                    self.jobs.gathered(ask, result, &mut out);
+                }
             }
-            Input::ScreenSeen(facts) => self.screen = facts,
+            Input::ScreenSeen(facts) => {
+                self.devices.seen(&facts, &mut out);
+                self.screen = facts;
+            }
+            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::Held { url } => self.hold(url, &mut out),
+            Input::Released => self.release(&mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -190,7 +221,8 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(machines, self.overlays.deadline());
+        let machines = earlier(machines, self.leaving.deadline());
+        let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -226,6 +258,14 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
+        if self.held {
+            return format!("A drill is under way: {}", self.glass_sentence());
+        }
+        self.glass_sentence()
+    }
+
+    /// The same of the glass alone.
+    pub fn glass_sentence(&self) -> String {
         let what = match self.content.show() {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),
@@ -265,6 +305,11 @@ impl Supervisor {
         &self.screen
     }
 
+    /// Whether light should come out of the screen, and why.
+    pub fn panel(&self) -> PanelWanted {
+        self.devices.panel()
+    }
+
     pub fn is_attached(&self) -> bool {
         self.attached
     }
@@ -285,6 +330,7 @@ impl Supervisor {
         self.detached_why = None;
         self.pulse.attached(out.now);
         self.overlays.attached(out);
+        self.devices.attached(out);
         self.content.attached(out);
     }
 
@@ -344,13 +390,16 @@ impl Supervisor {
         let _taken = self.pulse.answered(ask, answer, out.now)
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
+            || self.devices.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
     fn due(&mut self, out: &mut Out) {
         self.content.due(out);
         self.overlays.due(out);
+        self.devices.due(out);
         self.jobs.due(out);
+        self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

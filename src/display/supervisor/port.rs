@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
+use super::WallClock;
 use crate::{
     display::{helper, journal::Record, page::SiteFault, screen},
     event::{Address, Event, Position, Receipt, command::PictureFormat},
@@ -49,6 +50,14 @@ pub enum Input {
     },
     /// The browser loop told what it sees of the screen.
     ScreenSeen(screen::Facts),
+    /// This machine's own clock was looked at.
+    ClockRead(WallClock),
+    /// A drill wants this page on the glass instead of what should be there.
+    Held {
+        url: String,
+    },
+    /// The drill is over.
+    Released,
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
