@@ -26,6 +26,7 @@ pub mod http;
 pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
+pub mod port;
 pub mod process;
 #[cfg(feature = "server")]
 pub mod rabbit;
