@@ -8,6 +8,7 @@
 //!                                               profile.rs   a fresh profile at every start
 //!                                               session.rs   the one BiDi session of this supervisor
 //!                                               screen/      what is on the glass, and what is ordered of it
+//!                                               volume.rs    how loud
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -23,6 +24,7 @@ mod profile;
 mod run;
 mod screen;
 mod session;
+mod volume;
 pub mod wire;
 
 pub use firefox::FirefoxError;

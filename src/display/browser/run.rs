@@ -25,10 +25,12 @@ use super::{
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
+    volume,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
+    display::screen::Order,
     io::process,
 };
 
@@ -250,6 +252,14 @@ impl Loop {
             ToLoop::KillContent { reason } => {
                 let killed = self.kill_content();
                 tracing::info!(reason, killed, "content processes killed");
+                None
+            }
+            ToLoop::Screen { ask, order: Order::Volume { percent, muted } } => {
+                let facts = self.facts.clone();
+                tokio::task::spawn_blocking(move || {
+                    let told = Told::Answered { ask, result: volume::set(percent, muted) };
+                    let _ = facts.blocking_send(Fact::Screen(told));
+                });
                 None
             }
             ToLoop::Screen { ask, order } => {

@@ -20,6 +20,7 @@ mod clock;
 mod glass;
 mod report;
 mod sensors;
+mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -349,6 +350,7 @@ impl Shell {
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
                 }
+                Effect::Speak { ask, text, voice } => drop(self.chores.spawn(speech::speak(ask, text, voice))),
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());

@@ -48,6 +48,7 @@ mod port;
 mod pulse;
 mod receipts;
 mod retry;
+mod sounds;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
@@ -62,6 +63,7 @@ use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
+use sounds::Sounds;
 
 /// A frame's hash comes at most so long after its receipt.
 const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
@@ -96,6 +98,7 @@ pub struct Supervisor {
     jobs: Jobs,
     leaving: Leaving,
     devices: Devices,
+    sounds: Sounds,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
@@ -129,6 +132,7 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
+            sounds: Sounds::default(),
             devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
@@ -217,6 +221,7 @@ impl Supervisor {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
         let machines = earlier(machines, self.leaving.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
+        let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -351,6 +356,7 @@ impl Supervisor {
                 self.pulse.heard_page(out.now);
                 self.content.painted(&painted, out);
             }
+            Seen::Opened { context } if self.sounds.expects(&context) => {}
             Seen::Opened { context } => {
                 out.ask(Ask::CloseContext { context }, HASH_WITHIN);
             }
@@ -377,6 +383,7 @@ impl Supervisor {
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
+            || self.sounds.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -384,6 +391,7 @@ impl Supervisor {
         self.content.due(out);
         self.overlays.due(out);
         self.devices.due(out);
+        self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {

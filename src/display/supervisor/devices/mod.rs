@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   power, schedule, [schedule] --+--> power.rs: on or off, why, until when --+
-//!   rotate, brightness -----------|-------------------------------------------+--> knobs: Order --> browser loop
+//!   rotate, brightness, volume ---|-------------------------------------------+--> knobs: Order --> browser loop
 //!   what the loop sees -----------+--> drift and hot-plug: ordered again      |    answer --> receipt
 //! ```
 //!
@@ -104,7 +104,7 @@ impl Devices {
 
     /// What was wanted before the supervisor was started anew; `owed` tells whose receipt is still to come.
     pub fn restore(&mut self, journal: &Journal, owed: impl Fn(Slot) -> Option<EventKey>, out: &mut Out) {
-        for slot in [Slot::Schedule, Slot::Power, Slot::Rotate, Slot::Brightness] {
+        for slot in [Slot::Schedule, Slot::Power, Slot::Rotate, Slot::Brightness, Slot::Volume] {
             if let Some(command) = journal.state(slot).and_then(to_command) {
                 self.want(command, owed(slot), out);
             }
@@ -121,6 +121,7 @@ impl Devices {
         let order = match command {
             Command::Rotate(rotate) => Order::Rotate { degrees: rotate.degrees },
             Command::Brightness(brightness) => Order::Brightness { percent: brightness.percent },
+            Command::Volume(volume) => Order::Volume { percent: volume.percent, muted: volume.muted },
             Command::Power(power) => match self.power.overridden(&power, out.now) {
                 Ok(order) => order,
                 Err(why) => {

@@ -14,6 +14,7 @@ mod allowed;
 mod any_order;
 mod leaving;
 mod devices;
+mod sounds;
 mod starting;
 
 const S: Duration = Duration::from_secs(1);
@@ -45,6 +46,7 @@ struct World {
     probes: Vec<AskId>,
     gathers: Vec<AskId>,
     orders: Vec<(AskId, crate::display::screen::Order)>,
+    speeches: Vec<(AskId, String)>,
     effects: Vec<Effect>,
     /// Every receipt that was sent, in order.
     sent: Vec<Receipt>,
@@ -66,6 +68,7 @@ impl World {
             probes: Vec::new(),
             gathers: Vec::new(),
             orders: Vec::new(),
+            speeches: Vec::new(),
             effects: Vec::new(),
             sent: Vec::new(),
             linked: false,
@@ -132,6 +135,7 @@ impl World {
                 Effect::Probe { ask, .. } => self.probes.push(*ask),
                 Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
                 Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
+                Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
                 Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart => {}
             }
         }
@@ -193,12 +197,18 @@ impl World {
             let answer = match what {
                 Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
                 Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
+                Ask::OpenAside => Answer::Opened { context: "aside".into() },
+                Ask::Play { .. } => Answer::Result(json!({ "seconds": 1.5 })),
                 _ => Answer::Done,
             };
             self.answer(0, Ok(answer));
         }
         for (ask, _) in std::mem::take(&mut self.orders) {
             self.give(Input::Answered { ask, answer: Ok(Answer::Result(json!({}))) });
+        }
+        for (ask, _) in std::mem::take(&mut self.speeches) {
+            let url = json!("data:audio/wav;base64,UklGR");
+            self.give(Input::Answered { ask, answer: Ok(Answer::Result(url)) });
         }
         for ask in std::mem::take(&mut self.gathers) {
             self.give(Input::Gathered { ask, result: Ok(json!({})) });
@@ -235,6 +245,7 @@ impl World {
         self.durable = self.journal.len();
         self.linked = false;
         (self.asks, self.probes, self.gathers, self.orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        self.speeches.clear();
         let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
         self.machine = machine;
         self.take(effects);
