@@ -159,7 +159,7 @@ registry! {
     /// Plays a sound; the page on the glass stays.
     Sound = "sound", Kind::Action, Some(Duration::from_secs(60)), "url=https://example.org/gong.mp3";
     /// Speaks a text.
-    Say = "say", Kind::Action, Some(Duration::from_secs(60)), "text='Table forty-one, please' voice=en";
+    Say = "say", Kind::Action, Some(Duration::from_secs(60)), "text='Table forty-one, please'";
     /// Clears what web pages have stored on the display.
     ClearData = "clear_data", Kind::Action, Some(Duration::from_secs(24 * 3600)), "cookies=true storage=true cache=false";
     /// Starts Firefox again with a fresh profile.

@@ -204,6 +204,7 @@ impl Shell {
             machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
+            sound: kiosk.sound.clone(),
         };
         let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let mut shell = Shell {

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::Allowed,
+    config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
@@ -86,6 +86,7 @@ pub struct Setting {
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
     pub schedule: Option<Timetable>,
+    pub sound: SoundSettings,
 }
 
 /// The machine.
@@ -132,8 +133,8 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
-            sounds: Sounds::default(),
-            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
+            sounds: Sounds::new(setting.sound.voice.clone()),
+            devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             setting,
             journal,

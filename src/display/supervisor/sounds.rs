@@ -57,6 +57,8 @@ enum Step {
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Sounds {
+    /// Where a text names none.
+    voice: Option<String>,
     playing: Option<Playing>,
     waiting: VecDeque<Sound>,
     /// Tabs that opened while ours was asked for: one of them may be ours.
@@ -64,11 +66,16 @@ pub struct Sounds {
 }
 
 impl Sounds {
+    pub fn new(voice: Option<String>) -> Self {
+        Sounds { voice, ..Sounds::default() }
+    }
+
     pub fn play(&mut self, key: EventKey, url: String, out: &mut Out) {
         self.wait(Sound { key, what: What::Url(url) }, out);
     }
 
-    pub fn say(&mut self, key: EventKey, text: String, voice: String, out: &mut Out) {
+    pub fn say(&mut self, key: EventKey, text: String, voice: Option<String>, out: &mut Out) {
+        let voice = voice.or_else(|| self.voice.clone()).unwrap_or_else(|| "en".to_owned());
         self.wait(Sound { key, what: What::Text { text, voice } }, out);
     }
 

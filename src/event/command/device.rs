@@ -154,25 +154,26 @@ impl CommandData for Sound {
 pub struct Say {
     #[schemars(length(min = 1, max = 500))]
     pub text: String,
-    /// A voice of espeak-ng, mostly a language: `en`, `de`, `fr-ch`.
-    #[serde(default = "english")]
-    pub voice: String,
+    /// A voice of espeak-ng, mostly a language: `en`, `de`, `fr-ch`. Else the display's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
 }
 impl CommandData for Say {
     fn check(&self) -> Result<(), String> {
         if self.text.trim().is_empty() || self.text.chars().count() > SAY_MAX {
             return Err(format!("text has 1 to {SAY_MAX} characters"));
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_');
-        let is_voice = (1..=32).contains(&self.voice.len()) && self.voice.bytes().all(plain);
-        if is_voice && !self.voice.starts_with(['-', '+']) {
-            Ok(())
-        } else {
-            Err("voice is the name of a voice of espeak-ng, such as en or de".into())
+        match self.voice.as_deref() {
+            Some(voice) if !is_voice(voice) => {
+                Err("voice is the name of a voice of espeak-ng, such as en or de".into())
+            }
+            _ => Ok(()),
         }
     }
 }
 
-fn english() -> String {
-    "en".to_owned()
+/// The form of a name; whether there is such a voice, espeak-ng knows.
+pub fn is_voice(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_');
+    (1..=32).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['-', '+'])
 }

@@ -14,11 +14,11 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    Setting,
     out::{Out, Outcome, earlier},
     port::{Answer, AskError, AskId},
     to_command,
@@ -30,7 +30,7 @@ use crate::{
     },
     event::{
         Status,
-        command::{Command, Slot, Timetable},
+        command::{Command, Slot},
     },
 };
 
@@ -79,26 +79,28 @@ pub struct Devices {
 const KNOBS: usize = 4;
 const POWER: usize = 0;
 const ROTATE: usize = 1;
+const VOLUME: usize = 3;
 
 fn place(order: &Order) -> usize {
     match order {
         Order::Power { .. } => POWER,
         Order::Rotate { .. } => ROTATE,
         Order::Brightness { .. } => 2,
-        Order::Volume { .. } => 3,
+        Order::Volume { .. } => VOLUME,
     }
 }
 
 impl Devices {
-    /// `configured` is the `[schedule]` of the display itself.
-    pub fn new(zone: TimeZone, configured: Option<Timetable>) -> Self {
+    pub fn new(setting: &Setting) -> Self {
         let mut devices = Devices {
-            power: Power::new(zone, configured),
+            power: Power::new(setting.zone.clone(), setting.schedule.clone()),
             knobs: Default::default(),
             there: false,
             plugged: Vec::new(),
         };
         devices.knobs[POWER].wanted = Some(Order::Power { on: true });
+        let volume = setting.sound.volume.map(|percent| Order::Volume { percent, muted: false });
+        devices.knobs[VOLUME].wanted = volume;
         devices
     }
 

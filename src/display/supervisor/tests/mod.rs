@@ -110,6 +110,7 @@ impl World {
             machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
+            sound: crate::config::SoundSettings::default(),
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
