@@ -23,6 +23,7 @@ mod memory;
 mod report;
 mod sensors;
 mod server_clock;
+mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -211,6 +212,7 @@ impl Shell {
             machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
+            sound: kiosk.sound.clone(),
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
@@ -387,6 +389,7 @@ impl Shell {
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
                 }
+                Effect::Speak { ask, text, voice } => drop(self.chores.spawn(speech::speak(ask, text, voice))),
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());

@@ -12,6 +12,7 @@ impl Supervisor {
         let stranger = match command {
             Command::Navigate(navigate) => stranger(&self.setting.allow, [navigate.url.as_str()]),
             Command::Playlist(playlist) => stranger(&self.setting.allow, addresses(playlist)),
+            Command::Sound(sound) => stranger(&self.setting.allow, [sound.url.as_str()]),
             _ => None,
         }?;
         let stranger: String = stranger.chars().take(200).collect();
