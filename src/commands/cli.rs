@@ -16,7 +16,7 @@ use super::server;
 #[cfg(feature = "tools")]
 use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 #[cfg(feature = "display")]
-use super::{browser, run, status};
+use super::{browser, helper, run, status};
 use super::{completions, config, doctor, man, output};
 use crate::io::log_ring::LogRing;
 
@@ -62,6 +62,10 @@ pub enum Command {
     Browser(browser::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
+    /// Nobody types it: systemd does.
+    #[cfg(feature = "display")]
+    #[command(hide = true)]
+    Helper(helper::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -131,7 +135,7 @@ impl Command {
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]
-            Self::Run(_) | Self::Browser(_) => Usual::Service,
+            Self::Run(_) | Self::Browser(_) | Self::Helper(_) => Usual::Service,
             #[cfg(feature = "display")]
             Self::Status(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,

@@ -16,6 +16,7 @@ use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
     browser::{LoopError, ProfileError},
+    helper::ServeError,
     shell::RunError,
     status::StatusError,
 };
@@ -101,6 +102,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("supervise this display")]
     Run { source: RunError },
+    #[cfg(feature = "display")]
+    #[error("help the supervisor")]
+    Helper { source: ServeError },
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
@@ -241,11 +245,15 @@ impl Failure {
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.exit(),
             #[cfg(feature = "display")]
-            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
+            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) | LoopError::Screen(_) } => Exit::Bug,
             #[cfg(feature = "display")]
             Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
+            #[cfg(feature = "display")]
+            Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
+            #[cfg(feature = "display")]
+            Self::Helper { .. } => Exit::Usage,
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -319,6 +327,8 @@ impl Failure {
                 StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
             },
             #[cfg(feature = "display")]
+            Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
+            #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
             #[cfg(feature = "display")]
             Self::Browser { source } => match source {
@@ -329,7 +339,7 @@ impl Failure {
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
-                LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
+                LoopError::Signals(_) | LoopError::Screen(_) => "is the machine out of memory or of processes?".to_owned(),
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),

@@ -28,6 +28,8 @@ pub mod enroll;
 pub mod failure;
 #[cfg(feature = "tools")]
 pub mod flash;
+#[cfg(feature = "display")]
+pub mod helper;
 #[cfg(feature = "tools")]
 pub mod image;
 #[cfg(feature = "tools")]

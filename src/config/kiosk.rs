@@ -11,6 +11,7 @@ use url::Url;
 
 use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
+use super::kiosk_schedule::{self, ScheduleFile, ScheduleSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
 use super::kiosk_system::{self, SystemFile, SystemSettings};
 use super::origin::Refusals;
@@ -26,6 +27,7 @@ pub struct KioskSettings {
     pub page: PageSettings,
     pub browser: BrowserSettings,
     pub screen: ScreenSettings,
+    pub schedule: ScheduleSettings,
     pub network: NetworkSettings,
     pub system: SystemSettings,
     /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
@@ -139,6 +141,8 @@ pub struct KioskFile {
     browser: BrowserFile,
     /// How the picture lies on the glass. This and what follows is laid down by `pikiosk provision` and `pikiosk flash`.
     screen: ScreenFile,
+    /// When the screen is on. Without a line here, always; a schedule that the server sends takes its place.
+    schedule: ScheduleFile,
     /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
     network: NetworkFile,
     /// The Raspberry Pi under the display.
@@ -212,8 +216,12 @@ impl Default for BrowserFile {
 
 impl Document for KioskSettings {
     const NAME: &'static str = "kiosk";
-    const NOT_YET: &[&str] = &["schedule"];
+    const NOT_YET: &[&str] = &[];
     type File = KioskFile;
+
+    fn every_key() -> KioskFile {
+        KioskFile { schedule: ScheduleFile::every_key(), ..KioskFile::default() }
+    }
 
     fn from_file(file: KioskFile, refusals: &mut Refusals<'_>) -> Option<Self> {
         let written = written(&file);
@@ -252,6 +260,7 @@ impl Document for KioskSettings {
                 prefs: file.browser.prefs,
             },
             screen,
+            schedule: kiosk_schedule::settings(file.schedule, refusals),
             network: kiosk_network::settings(file.network, refusals),
             system: kiosk_system::settings(file.system, refusals),
             written,

@@ -10,6 +10,7 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   blackbox     why it was last started again     |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -21,12 +22,14 @@
 //! Rejected: one process for both. A supervisor that is updated, or killed, would take Firefox and so the glass with it,
 //! and the page's user could read the display's key.
 
+pub mod blackbox;
 pub mod browser;
 pub mod helper;
 pub mod journal;
 pub mod link;
 pub mod page;
 pub mod playlist;
+pub mod schedule;
 pub mod screen;
 pub mod shell;
 pub mod status;

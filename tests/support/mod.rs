@@ -7,6 +7,7 @@
 //!       site     a web site to show                          process  start, kill, /proc
 //!         http     wait           socket  a display, and a user, as programs
 //!                  token          hearer  a user that keeps its positions
+//!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
@@ -14,6 +15,8 @@
 #[cfg(feature = "display")]
 pub mod browser;
 pub mod celery;
+#[cfg(feature = "display")]
+pub mod hands;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;

@@ -8,6 +8,7 @@
 //!                                               memory.rs    what it takes, and what is too much: pure
 //!                                               profile.rs   a fresh profile at every start
 //!                                               session.rs   the one BiDi session of this supervisor
+//!                                               screen/      what is on the glass, and what is ordered of it
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -22,6 +23,7 @@ mod machine;
 mod memory;
 mod profile;
 mod run;
+mod screen;
 mod session;
 pub mod wire;
 

@@ -24,10 +24,14 @@ use super::{
     machine::{Effect, Input, Machine},
     memory,
     profile::{Profile, ProfileError},
+    screen::{Screen, Told},
     session::Session,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
-use crate::{config::BrowserSettings, display::screen, io::process};
+use crate::{
+    config::{BrowserSettings, ScreenSettings},
+    io::process,
+};
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
 const WAITING: usize = 256;
@@ -44,6 +48,7 @@ pub struct LoopSettings {
     /// Firefox's profile; by default `RUNTIME/profile-UID`.
     pub profile: Option<PathBuf>,
     pub browser: BrowserSettings,
+    pub screen: ScreenSettings,
 }
 
 /// Why the loop cannot run at all. Everything else it outlives.
@@ -55,6 +60,8 @@ pub enum LoopError {
     Profile(#[source] ProfileError),
     #[error("watch signals and children")]
     Signals(#[source] io::Error),
+    #[error("start the thread that looks after the screen")]
+    Screen(#[source] io::Error),
 }
 
 /// What happened, from the tasks around.
@@ -73,6 +80,7 @@ enum Fact {
         firefox_ended: bool,
     },
     TreeGone(bool),
+    Screen(Told),
 }
 
 struct Loop {
@@ -80,6 +88,7 @@ struct Loop {
     program: PathBuf,
     profile: Profile,
     machine: Machine,
+    screen: Screen,
     facts: mpsc::Sender<Fact>,
     url: Option<String>,
     supervisor: Option<mpsc::Sender<String>>,
@@ -114,11 +123,15 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let mut child = watch(SignalKind::child())?;
     let (facts, mut happened) = mpsc::channel(WAITING);
     tokio::spawn(meet_supervisors(settings.runtime.join(SOCKET), facts.clone()));
+    let seen = facts.clone();
+    let tell = move |told| seen.blocking_send(Fact::Screen(told)).is_ok();
+    let screen = Screen::start(settings.screen, tell).map_err(LoopError::Screen)?;
 
     let mut own = Loop {
         program,
         profile,
         machine: Machine::new(fastrand::Rng::new()),
+        screen,
         facts,
         url: None,
         supervisor: None,
@@ -179,6 +192,7 @@ impl Loop {
                     pid: std::process::id(),
                     display: std::env::var("DISPLAY").unwrap_or_default(),
                 });
+                self.screen.tell_again();
                 None
             }
             Fact::SupervisorGone => {
@@ -207,6 +221,13 @@ impl Loop {
                 // A session that ends without Firefox is a Firefox that no longer listens to us.
                 let lost = || Input::SessionFailed { why: "its remote control went away".to_owned() };
                 Some(if firefox_ended { lost() } else { Input::SessionClosed })
+            }
+            Fact::Screen(told) => {
+                self.tell(&match told {
+                    Told::Sees(facts) => FromLoop::Sees(facts),
+                    Told::Answered { ask, result } => FromLoop::Screen { ask, result },
+                });
+                None
             }
             Fact::TreeGone(true) => Some(Input::TreeGone),
             Fact::TreeGone(false) => {
@@ -246,8 +267,9 @@ impl Loop {
                 None
             }
             ToLoop::Screen { ask, order } => {
-                let result = Err(screen::Refusal::Lacking(format!("this display cannot do {order:?}")));
-                self.tell(&FromLoop::Screen { ask, result });
+                if let Err(refusal) = self.screen.order(ask, order) {
+                    self.tell(&FromLoop::Screen { ask, result: Err(refusal) });
+                }
                 None
             }
         }

@@ -12,6 +12,7 @@ use crate::{
 const SANDBOX: &str = "pikiosk";
 const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
 const LOOK: &str = include_str!("../../../assets/browser/look.js");
+const BEAT: &str = include_str!("../../../assets/browser/beat.js");
 const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
 const CLEAR_STORAGE: &str = include_str!("../../../assets/browser/clear_storage.js");
 
@@ -36,7 +37,7 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         "browsingContext.userPromptOpened",
         "script.message",
     ]);
-    let painted = format!("(tell) => ({PAINTED})(tell, {})", json!(pages));
+    let painted = format!("(tell) => {{ ({BEAT})(); ({PAINTED})(tell, {}); }}", json!(pages));
     let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
     [
         call("session.subscribe", json!({ "events": events })),
@@ -81,7 +82,10 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         // `ignoreCache` is "not supported yet": the cache is turned off around it.
         Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
         Ask::Adopt { pages } => {
-            let adopt = format!("(tell) => {{ ({PAINTED})(tell, {}); return document.documentURI; }}", json!(pages));
+            let adopt = format!(
+                "(tell) => {{ ({BEAT})(); ({PAINTED})(tell, {}); return document.documentURI; }}",
+                json!(pages)
+            );
             let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
             let target = json!({ "context": context, "sandbox": SANDBOX });
             call(

@@ -16,6 +16,7 @@
 
 mod bidi;
 mod chores;
+mod clock;
 mod glass;
 mod memory;
 mod report;
@@ -32,6 +33,7 @@ use tokio::{
 
 use self::{
     chores::Outbox,
+    clock::Clock,
     glass::Glass,
     memory::Memory,
     report::{Report, Surroundings},
@@ -39,11 +41,13 @@ use self::{
 use crate::{
     config::KioskSettings,
     display::{
+        blackbox::Leave,
         browser::wire,
+        helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
-        supervisor::{Effect, Gather, Input, Setting, Supervisor},
+        supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
     event::DisplayId,
     io::{http, log_ring::LogRing, notify, random, store},
@@ -122,13 +126,16 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
             },
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
+                shell.report.leave(Leave::Signal, Instant::now());
                 shell.end().await;
                 return Ok(Ending::Asked);
             }
         };
-        if let Some(input) = input {
+        // The clock first: what is due may hang on it.
+        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
+                shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
                 shell.end().await;
                 return Ok(Ending::Restart);
             }
@@ -155,6 +162,8 @@ struct Shell {
     report: Report,
     memory: Memory,
     log: LogRing,
+    runtime: PathBuf,
+    clock: Clock,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -194,6 +203,9 @@ impl Shell {
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
+            zone: clock::zone(kiosk.system.timezone.as_deref()),
+            schedule: kiosk.schedule.timetable.clone(),
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
@@ -211,9 +223,11 @@ impl Shell {
             display,
             firefox: None,
             chores: JoinSet::new(),
-            report: Report::new(&runtime, &state, now),
+            report: Report::new(&runtime, &state, log.clone(), now),
             memory,
             log,
+            runtime,
+            clock: Clock::new(now),
             health_at: now,
             watchdog_at: now,
         };
@@ -235,7 +249,7 @@ impl Shell {
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
-        let mut next = self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD);
+        let mut next = self.clock.due().min(self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD));
         let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
         let health = is_live.then_some(self.health_at);
         for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()
@@ -343,8 +357,10 @@ impl Shell {
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
                 }
                 Effect::System { ask, request } => {
-                    let result = Err(format!("nobody on this display may do it: {request:?}"));
-                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
+                        self.report.leave(leave, Instant::now());
+                    }
+                    self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
                 }
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
@@ -437,6 +453,15 @@ impl Shell {
             tracing::error!(%error, "the journal is not on disk");
         }
     }
+}
+
+/// What the black box is told of a request that takes the machine down.
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
+    if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
+        return None;
+    }
+    let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.

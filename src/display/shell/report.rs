@@ -6,13 +6,14 @@ use tokio::time::Instant;
 
 use crate::{
     display::{
+        blackbox::{BlackBox, Leave},
         link,
         page::{Outage, Page, Phase},
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor},
     },
     event::{frame::CloseCode, health::Health, time::UtcMillis},
-    io::{notify, store},
+    io::{log_ring::LogRing, notify, store},
 };
 
 use super::sensors;
@@ -26,6 +27,7 @@ pub struct Report {
     told: Option<Gist>,
     written: Option<Instant>,
     ready: bool,
+    blackbox: BlackBox,
 }
 
 /// What is worth telling as soon as it changes.
@@ -46,9 +48,15 @@ pub struct Surroundings<'a> {
 }
 
 impl Report {
-    pub fn new(runtime: &Path, state: &Path, started: Instant) -> Self {
+    pub fn new(runtime: &Path, state: &Path, log: LogRing, started: Instant) -> Self {
+        let blackbox = BlackBox::open(runtime, state, sensors::of_this_start(wall()), log, started);
         let (runtime, state) = (runtime.to_owned(), state.to_owned());
-        Report { runtime, state, started, told: None, written: None, ready: false }
+        Report { runtime, state, started, told: None, written: None, ready: false, blackbox }
+    }
+
+    /// The supervisor ends, or the machine goes down: the next start shall know why.
+    pub fn leave(&mut self, leave: Leave, now: Instant) {
+        self.blackbox.leave(leave, now);
     }
 
     /// How the display is, in full.
@@ -69,6 +77,7 @@ impl Report {
             uptime_s: (now - self.started).as_secs(),
             browser_starts: around.browser_starts,
             frame_sha256: supervisor.frame_sha256().map(str::to_owned),
+            last_restart: self.blackbox.last().cloned(),
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);
@@ -111,15 +120,21 @@ impl Report {
         self.written.map(|at| at + crate::display::status::REFRESH)
     }
 
-    fn write(&self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) {
+    fn write(&mut self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) {
         let health = self.health(supervisor, around, now);
-        let wall = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        let written = wall();
+        self.blackbox.note(&health, written, now);
         let display = around.display.clone();
-        let file = StatusFile { display, pid: std::process::id(), written: UtcMillis(wall), health };
+        let file = StatusFile { display, pid: std::process::id(), written, health };
         if let Err(error) = store::write_atomically(&self.runtime.join(FILE), file.to_json().as_bytes(), 0o644) {
             tracing::warn!(%error, "the status file could not be written");
         }
     }
+}
+
+/// This machine's clock, right or wrong.
+fn wall() -> UtcMillis {
+    UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
 }
 
 fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {

@@ -6,6 +6,7 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
+//!                            devices     power, schedule, rotation, brightness: the screen as a device
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
@@ -30,17 +31,19 @@ use crate::{
     },
     event::{
         Event, Receipt, Status,
-        command::{Command, Slot},
+        command::{Command, Slot, Timetable},
     },
 };
 
 mod actions;
-mod care;
 mod allow;
+mod care;
 mod content;
+mod devices;
 mod early;
 mod intake;
 mod jobs;
+mod leaving;
 mod load;
 mod look;
 mod out;
@@ -54,12 +57,16 @@ mod truth;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
+pub use leaving::Machine;
+pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
 pub use truth::Truth;
 
 use care::Care;
+use devices::Devices;
 use jobs::Jobs;
+use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
@@ -80,6 +87,11 @@ pub struct Setting {
     pub allow: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
+    pub machine: Machine,
+    /// Where the display is: a schedule is of its local time.
+    pub zone: jiff::tz::TimeZone,
+    /// When the screen is on, until a server says otherwise; none: always.
+    pub schedule: Option<Timetable>,
 }
 
 /// The machine.
@@ -90,6 +102,8 @@ pub struct Supervisor {
     content: Content,
     overlays: Overlays,
     jobs: Jobs,
+    leaving: Leaving,
+    devices: Devices,
     pulse: Pulse,
     care: Care,
     /// The server's clock in ms since 1970, and when it showed that.
@@ -123,6 +137,8 @@ impl Supervisor {
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
+            leaving: Leaving::new(setting.machine.clone()),
+            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
             setting,
@@ -143,11 +159,13 @@ impl Supervisor {
         let mut out = Out::new(now, 0);
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
+        supervisor.leaving.resume(&supervisor.journal, &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
         };
         let (content_owed, zoom_owed) = (owed(Slot::Content).filter(|_| was_kept), owed(Slot::Zoom));
+        supervisor.devices.restore(&supervisor.journal, owed, &mut out);
         supervisor.content.want(show, content_owed, &mut out);
         if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
             supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
@@ -163,6 +181,7 @@ impl Supervisor {
         match input {
             Input::Linked { server_ms, heads } => {
                 self.server_clock = Some((server_ms, now));
+                self.devices.server_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
@@ -183,11 +202,15 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.rung_answered(ask, &result) {
+                if !self.rung_answered(ask, &result) && !self.leaving.gathered(ask, &result, &mut out) {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
+            Input::ScreenSeen(facts) => {
+                self.devices.seen(&facts, &mut out);
+                self.screen_seen(facts, &mut out);
+            }
+            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
             Input::LoopCame => self.pulse.loop_came(now),
             Input::LoopGone => self.pulse.loop_gone(now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
@@ -207,7 +230,8 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(machines, earlier(self.overlays.deadline(), self.care.deadline()));
+        let machines = earlier(earlier(machines, self.leaving.deadline()), self.care.deadline());
+        let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -266,6 +290,11 @@ impl Supervisor {
         &self.screen
     }
 
+    /// Whether light should come out of the screen, and why.
+    pub fn panel(&self) -> PanelWanted {
+        self.devices.panel()
+    }
+
     pub fn is_attached(&self) -> bool {
         self.attached
     }
@@ -286,6 +315,7 @@ impl Supervisor {
         self.detached_why = None;
         self.pulse.attached(out.now);
         self.overlays.attached(out);
+        self.devices.attached(out);
         self.content.attached(out);
     }
 
@@ -342,13 +372,16 @@ impl Supervisor {
         let _taken = self.pulse_answered(ask, answer, out)
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
+            || self.devices.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
     fn due(&mut self, out: &mut Out) {
         self.content.due(out);
         self.overlays.due(out);
+        self.devices.due(out);
         self.jobs.due(out);
+        self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
+use super::WallClock;
 use crate::{
     display::{helper, journal::Record, page::SiteFault, screen},
     event::{Address, Event, Position, Receipt, command::PictureFormat},
@@ -55,6 +56,8 @@ pub enum Input {
     },
     /// The browser loop told what it sees of the screen.
     ScreenSeen(screen::Facts),
+    /// This machine's own clock was looked at.
+    ClockRead(WallClock),
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }

@@ -23,8 +23,9 @@ impl Supervisor {
             let ending = self.ending(&key, outcome, out.now);
             let Record::Ended { receipt, .. } = &ending else { continue };
             let receipt = receipt.clone();
-            // A restart follows at once: it must not find an action that was cut.
-            if out.restart {
+            // A restart follows at once: it must not find an action that was cut. And of what was to take the machine down,
+            // a power cut would say that it did.
+            if out.restart || self.journal.is_leaving(&key) {
                 self.keep(vec![ending], &mut out)
             } else {
                 self.note(vec![ending], &mut out)

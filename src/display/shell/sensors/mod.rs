@@ -7,15 +7,16 @@ use std::{fs, net::IpAddr, path::Path};
 
 use nix::ifaddrs::getifaddrs;
 
-use crate::event::health::Health;
+use crate::{
+    display::blackbox,
+    event::{health::Health, time::UtcMillis},
+};
 
 /// Fills in what the machine itself can tell.
 pub fn read_machine(health: &mut Health, state: &Path) {
     let read = |path: &str| fs::read_to_string(path).ok();
     let first = |text: Option<String>| text?.split_whitespace().next()?.parse::<f64>().ok();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
-    let uptime = first(read("/proc/uptime")).map(|seconds| seconds as u64);
-    health.machine_uptime_s = uptime;
+    health.machine_uptime_s = uptime_s();
     health.load_1m = first(read("/proc/loadavg"));
     if let Some(memory) = read("/proc/meminfo") {
         health.memory_total_kb = kilobytes(&memory, "MemTotal:");
@@ -58,6 +59,40 @@ pub fn addresses() -> Vec<(String, IpAddr)> {
         .collect();
     found.sort_by_key(|(name, ip)| (ip.is_ipv6(), name.clone()));
     found
+}
+
+/// Names this boot: the kernel makes a new one at each start.
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// What the black box asks of the machine that was just started, or of the one that only its supervisor was.
+pub fn of_this_start(at: UtcMillis) -> blackbox::Now {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
+    blackbox::Now {
+        at,
+        boot: boot_id(),
+        machine_uptime_s: uptime_s(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        watchdog: number("/sys/class/watchdog/watchdog0/bootstatus"),
+        kernel_crashed: kernel_crashed(Path::new("/var/lib/systemd/pstore")),
+    }
+}
+
+/// systemd moves what a failing kernel left behind into a folder here, in the first seconds of the next start.
+fn kernel_crashed(folder: &Path) -> bool {
+    let Some(uptime) = uptime_s() else { return false };
+    let age = |entry: &fs::DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+    let of_this_boot = |entry: &fs::DirEntry| age(entry).is_some_and(|age| age.as_secs() <= uptime);
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| of_this_boot(&entry)))
+}
+
+/// Seconds since the machine started.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
+fn uptime_s() -> Option<u64> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    text.split_whitespace().next()?.parse::<f64>().ok().map(|seconds| seconds as u64)
 }
 
 /// Whether the wall clock was set since boot, as far as this machine tells.

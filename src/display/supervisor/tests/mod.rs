@@ -12,6 +12,8 @@ use crate::{
 
 mod allowed;
 mod any_order;
+mod devices;
+mod leaving;
 mod recovering;
 mod starting;
 
@@ -49,12 +51,13 @@ struct World {
     sent: Vec<Receipt>,
     linked: bool,
     navigations: u64,
+    boots: u64,
 }
 
 impl World {
     fn new() -> Self {
         let now = Instant::now();
-        let (machine, effects) = Self::open(&[], now);
+        let (machine, effects) = Self::open(&[], 0, now);
         let mut world = World {
             now,
             machine,
@@ -68,6 +71,7 @@ impl World {
             sent: Vec::new(),
             linked: false,
             navigations: 0,
+            boots: 0,
         };
         world.take(effects);
         world
@@ -83,11 +87,15 @@ impl World {
         world
     }
 
-    fn open(lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
-        Self::open_with(Allowed::default(), lines, now)
+    fn open(lines: &[Vec<Record>], boot: u64, now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_in(boot, Allowed::default(), lines, now)
     }
 
     fn open_with(allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_in(0, allow, lines, now)
+    }
+
+    fn open_in(boot: u64, allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -97,6 +105,9 @@ impl World {
             hang: 8 * S,
             allow,
             identify_lines: vec!["192.0.2.7".into()],
+            machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
+            zone: jiff::tz::TimeZone::UTC,
+            schedule: None,
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
@@ -187,6 +198,9 @@ impl World {
             };
             self.answer(0, Ok(answer));
         }
+        for (ask, _) in std::mem::take(&mut self.orders) {
+            self.give(Input::Answered { ask, answer: Ok(Answer::Result(json!({}))) });
+        }
         for ask in std::mem::take(&mut self.gathers) {
             self.give(Input::Gathered { ask, result: Ok(json!({})) });
         }
@@ -217,11 +231,12 @@ impl World {
     fn die(&mut self, power_cut: bool) {
         if power_cut {
             self.journal.truncate(self.durable);
+            self.boots += 1;
         }
         self.durable = self.journal.len();
         self.linked = false;
-        (self.asks, self.probes, self.gathers) = (Vec::new(), Vec::new(), Vec::new());
-        let (machine, effects) = Self::open(&self.journal, self.now);
+        (self.asks, self.probes, self.gathers, self.orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
         self.machine = machine;
         self.take(effects);
     }
