@@ -384,7 +384,7 @@ impl Shell {
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
                 }
                 Effect::System { ask, request } => {
-                    if let Some(leave) = leave_for(&request, &self.supervisor) {
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
                         self.report.leave(leave, Instant::now());
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
@@ -484,12 +484,12 @@ impl Shell {
 }
 
 /// What the black box is told of a request that takes the machine down.
-fn leave_for(request: &helper::Request, supervisor: &Supervisor) -> Option<Leave> {
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
     if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
         return None;
     }
     let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
-    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(Instant::now()) }, |name| Leave::Command { name }))
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.

@@ -74,7 +74,7 @@ impl Supervisor {
         self.care.look.empty_since().filter(|_| self.is_showing())
     }
 
-    /// The panel is to be lit. (What a schedule or `power` says otherwise is asked of the devices.)
+    /// The panel is to be lit: neither a schedule nor `power` says otherwise.
     pub fn panel_is_wanted(&self) -> bool {
         self.panel().on
     }

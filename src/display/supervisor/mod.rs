@@ -36,8 +36,8 @@ use crate::{
 };
 
 mod actions;
-mod care;
 mod allow;
+mod care;
 mod content;
 mod devices;
 mod early;
