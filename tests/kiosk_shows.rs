@@ -232,6 +232,10 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             "message" => json!({"text": "each", "seconds": 1}),
             "event" => json!({"name": "each", "data": [1, null, {"deep": "ünï"}]}),
             "logs" => json!({"lines": 5}),
+            "power" => json!({"on": true}),
+            "schedule" => json!({"rules": []}),
+            "rotate" => json!({"degrees": 0}),
+            "brightness" => json!({"percent": 100}),
             _ => json!({}),
         };
         let id = kiosk.push(name, &data);
@@ -242,7 +246,13 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             kiosk.start_run();
         }
         let (receipt, _) = kiosk.server.receipt_within(&id, DISPLAY, COLD);
-        assert!(matches!(receipt["status"].as_str(), Some("shown" | "done")), "{name}: {receipt}");
+        // Xvfb has no panel to switch and no light to dim; and nobody here may take the machine down.
+        let lacks = matches!(name, "power" | "schedule" | "rotate" | "brightness" | "reboot" | "shutdown");
+        match receipt["status"].as_str() {
+            Some("shown" | "done") => {}
+            Some("refused") if lacks => assert!(receipt["error"].as_str().is_some_and(|why| why.len() > 10)),
+            _ => panic!("{name}: {receipt}"),
+        }
         ids.push((name, id, receipt["status"].clone()));
     }
     // As systemd does after `restart`.

@@ -171,3 +171,26 @@ fn whoever_was_let_in_before_the_end_is_answered() {
     }
     server.stop(seconds(20));
 }
+
+#[test]
+fn a_publisher_that_asks_nothing_more_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "");
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let body = r#"{"specversion":"1.0","id":"1","source":"test","type":"t","subject":"user/anna"}"#;
+    let request = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/cloudevents+json\r\nContent-Length: {}\r\n\r\n{body}",
+        server.key,
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&answer[..length]));
+    process::send(server.pid(), Signal::SIGTERM);
+    // Less than the time that a next request may take to come.
+    stream.set_read_timeout(Some(seconds(5))).unwrap();
+    assert_eq!(stream.read(&mut answer).unwrap(), 0, "the connection ends");
+    server.stop(seconds(20));
+}

@@ -110,6 +110,10 @@ user_pref("zoom.minPercent", 100);
 user_pref("zoom.maxPercent", 100);
 user_pref("mousewheel.with_control.action", 0);
 user_pref("mousewheel.with_meta.action", 0);
+// Back and forward in history, to what this display was told to show before.
+user_pref("mousewheel.with_alt.action", 0);
+user_pref("mousebutton.4th.enabled", false);
+user_pref("mousebutton.5th.enabled", false);
 user_pref("browser.gesture.pinch.in", "");
 user_pref("browser.gesture.pinch.out", "");
 user_pref("browser.gesture.swipe.left", "");

@@ -76,8 +76,16 @@ impl Redis {
 
     /// After a kill: the tail of its file that was not synced may be missing.
     pub fn cut(&self, power: Option<&Power>, rng: &mut Rng) -> io::Result<Cut> {
-        let file = self.folder.join("redis/appendonlydir/appendonly.aof.1.incr.aof");
-        power.map_or(Ok(Cut::default()), |power| power.cut_tail("redis", &file, rng))
+        let files = std::fs::read_dir(self.folder.join("redis/appendonlydir"))?;
+        let number = |path: &PathBuf| -> Option<u32> {
+            path.to_str()?.strip_suffix(".incr.aof")?.rsplit('.').next()?.parse().ok()
+        };
+        // A server has it written anew now and then: the newest is the one that grows.
+        let newest = files.filter_map(|file| Some(file.ok()?.path())).max_by_key(number);
+        match (power, newest) {
+            (Some(power), Some(file)) => power.cut_tail("redis", &file, rng),
+            _ => Ok(Cut::default()),
+        }
     }
 }
 
