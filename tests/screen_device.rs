@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{
     browser::{Browser, Supervisor},
     device::{Device, XServer, sees},
-    screen::Colour,
+    screen::{Colour, Frame},
     wait::{seconds, until},
 };
 
@@ -192,4 +192,78 @@ fn a_screen_server_that_hangs_or_ends_costs_orders_and_never_the_loop() {
     let why = refused["Err"]["failed"].as_str().unwrap_or_default().to_owned();
     assert!(why.starts_with("the X server "), "{refused}");
     assert!(device.process.ended().is_none());
+}
+
+#[test]
+fn a_panel_is_switched_off_and_on_and_stays_as_it_was_ordered() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    if !server.says("xset", &["q"]).contains("DPMS is") {
+        println!("SKIPPED: Xorg's dummy driver has no DPMS here (tests/support/device.rs says how it gets it)");
+        return;
+    }
+    let is = |word: &str| server.says("xset", &["q"]).contains(&format!("Monitor is {word}"));
+    // As a server that nobody told anything: it would blank after ten minutes.
+    server.says("xset", &["+dpms", "dpms", "600", "600", "600", "s", "600"]);
+    server.says("xset", &["dpms", "force", "off"]);
+    let mut device = Device::start(&server, "");
+    device.sees("a panel that is on", 20, |facts| facts["panel"] == "on");
+    let said = server.says("xset", &["q"]);
+    assert!(said.contains("Standby: 0    Suspend: 0    Off: 0") && said.contains("timeout:  0"), "{said}");
+
+    assert_eq!(device.order(&json!({ "power": { "on": false } }))["Ok"], json!({ "on": false, "by": ["dpms"] }));
+    assert!(is("Off"));
+    let facts = device.sees("a panel that is off", 5, |facts| facts["panel"] == "off");
+    assert_eq!(facts["frame"], Value::Null, "nobody looks at a glass that is dark");
+    assert_eq!(device.order(&json!({ "power": { "on": true } }))["Ok"], json!({ "on": true, "by": ["dpms"] }));
+    assert!(server.says("xset", &["q"]).contains("DPMS is Disabled"), "nothing switches it off by itself");
+    device.sees("a panel that is on again", 5, |facts| facts["panel"] == "on" && !facts["frame"].is_null());
+}
+
+#[test]
+fn a_picture_is_dimmed_by_its_table_of_colours_and_refused_where_there_is_none() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "");
+    let dimmed = device.order(&json!({ "brightness": { "percent": 40 } }));
+    assert_eq!(dimmed["Ok"], json!({ "percent": 40, "by": "gamma" }), "it says that the light stays as it is");
+    let said = || server.says("xrandr", &["--verbose"]);
+    let is = |percent: &str| said().lines().any(|line| line.trim() == format!("Brightness: {percent}"));
+    assert!(is("0.40"), "{}", said());
+    server.says("xrandr", &["--output", "DUMMY0", "--mode", "800x600"]);
+    until("it is dim again after the picture changed", seconds(10), || is("0.40").then_some(()));
+
+    let Some(outer) = XServer::xvfb() else { return };
+    let Some(server) = XServer::xephyr(&outer) else { return };
+    let mut device = Device::start(&server, "");
+    let refused = device.order(&json!({ "brightness": { "percent": 40 } }));
+    let why = "this screen has no light that can be set, and its driver no table of colours";
+    assert_eq!(refused["Err"]["lacking"], why, "{refused}");
+}
+
+#[test]
+fn a_pointer_is_there_while_a_mouse_moves_and_never_without_one() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::with_a_pointer(folder.path()) else { return };
+    let frame = || Frame::read(&folder.path().join("Xvfb_screen0"));
+    let is_drawn = || frame().is_some_and(|frame| frame.share([0, 0, 0]) < 1.0);
+    let draw = || server.says("xsetroot", &["-solid", "black", "-cursor_name", "left_ptr"]);
+    draw();
+    until("a pointer", seconds(10), || is_drawn().then_some(()));
+    let device = Device::start(&server, "");
+    until("no pointer", seconds(10), || (!is_drawn()).then_some(()));
+    drop(device);
+    until("a pointer again, without us", seconds(10), || is_drawn().then_some(()));
+
+    let mut device = Device::start(&server, "[screen]\ncursor = true\n");
+    device.sees("a mouse that rests", 20, |facts| facts["idle_ms"].as_u64() > Some(5000));
+    until("no pointer", seconds(10), || (!is_drawn()).then_some(()));
+    let (x11, _) = x11rb::connect(Some(&server.display)).expect("X is there");
+    for place in [100, 200] {
+        use x11rb::{connection::Connection as _, protocol::xtest::ConnectionExt as _};
+        x11.xtest_fake_input(6, 0, 0, x11.setup().roots[0].root, place, place, 0).expect("it takes it");
+        x11.flush().expect("it takes it");
+    }
+    until("a pointer at once", seconds(2), || is_drawn().then_some(()));
+    device.sees("somebody is there", 10, |facts| facts["idle_ms"].as_u64() < Some(5000));
 }

@@ -2,7 +2,9 @@
 //! programs are the judges.
 //!
 //! Xephyr turns its picture (RandR rotation). Xorg with its dummy driver has sixteen outputs, real modes, gamma, and a
-//! touch screen by its `inputtest` driver. Neither has DPMS.
+//! touch screen by its `inputtest` driver. Neither has DPMS, but Debian's dummy driver has it when it is built with one
+//! line more (`xf86DPMSInit(pScreen, xf86DPMSSet, 0);` before `xf86SetDesiredModes`): PIKIOSK_TEST_XORG_MODULES names
+//! the folder above `drivers/dummy_drv.so`.
 
 use std::{
     fs,
@@ -92,10 +94,23 @@ impl XServer {
         Self::start(Command::new("Xvfb").args(["-screen", "0", "1280x720x24"]), "Xvfb (apt install xvfb)")
     }
 
+    /// One that draws its pointer, into `Xvfb_screen0` of this folder.
+    pub fn with_a_pointer(folder: &Path) -> Option<XServer> {
+        let mut command = Command::new("Xvfb");
+        command.args(["-screen", "0", "640x480x24", "-fbdir"]).arg(folder);
+        Self::start(&mut command, "Xvfb (apt install xvfb)")
+    }
+
     /// Xorg, without a graphics card.
     pub fn xorg(folder: &Path) -> Option<XServer> {
         let config = folder.join("xorg.conf");
-        fs::write(&config, XORG.replace("@FOLDER@", &folder.to_string_lossy())).expect("the config is written");
+        let mut text = XORG.replace("@FOLDER@", &folder.to_string_lossy());
+        if let Some(modules) = std::env::var_os("PIKIOSK_TEST_XORG_MODULES") {
+            let own = modules.to_string_lossy();
+            let paths = [&own, "/usr/lib/xorg/modules"].map(|path| format!("  ModulePath \"{path}\"\n")).concat();
+            text.push_str(&format!("Section \"Files\"\n{paths}EndSection\n"));
+        }
+        fs::write(&config, text).expect("the config is written");
         let mut command = Command::new("Xorg");
         command.arg("-config").arg(&config).arg("-logfile").arg(folder.join("xorg.log"));
         command.args(["-novtswitch", "-sharevts", "vt7"]);
