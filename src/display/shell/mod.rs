@@ -19,6 +19,7 @@ mod chores;
 mod clock;
 mod control;
 mod glass;
+mod memory;
 mod report;
 mod sensors;
 
@@ -36,6 +37,7 @@ use self::{
     clock::Clock,
     control::Control,
     glass::Glass,
+    memory::Memory,
     report::{Report, Surroundings},
 };
 use crate::{
@@ -162,6 +164,7 @@ struct Shell {
     firefox: Option<String>,
     chores: JoinSet<Input>,
     report: Report,
+    memory: Memory,
     log: LogRing,
     runtime: PathBuf,
     clock: Clock,
@@ -208,7 +211,8 @@ impl Shell {
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
         };
-        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let memory = Memory::recall(&state, &mut supervisor, now);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -225,6 +229,7 @@ impl Shell {
             firefox: None,
             chores: JoinSet::new(),
             report: Report::new(&runtime, &state, log.clone(), now),
+            memory,
             log,
             runtime,
             clock: Clock::new(now),
@@ -295,6 +300,9 @@ impl Shell {
 
     fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
+            glass::Told::LoopCame => Input::LoopCame,
+            glass::Told::LoopGone => Input::LoopGone,
+            glass::Told::Overgrown(what) => Input::Overgrown(what),
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -341,6 +349,7 @@ impl Shell {
 
     /// True if the supervisor is to end and be started again.
     async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        let mut forgot = false;
         for effect in effects {
             match effect {
                 Effect::Keep(records) => self.keep(records).await,
@@ -348,8 +357,12 @@ impl Shell {
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
                 Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
+                Effect::System { ask, request } if forgot => {
+                    let result = Err(format!("nobody would remember that it was done: {request:?}"));
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::System { ask, request } => {
-                    if let Some(leave) = leave_for(&request, &self.supervisor) {
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
                         self.report.leave(leave, Instant::now());
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
@@ -367,10 +380,11 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
-                Effect::RestartBrowser { why } => {
-                    tracing::warn!(why, "starting the browser again");
-                    self.glass.restart(why);
+                Effect::RestartBrowser { why, plain } => {
+                    tracing::warn!(why, plain, "starting the browser again");
+                    self.glass.restart(why, plain);
                 }
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }
@@ -447,12 +461,12 @@ impl Shell {
 }
 
 /// What the black box is told of a request that takes the machine down.
-fn leave_for(request: &helper::Request, supervisor: &Supervisor) -> Option<Leave> {
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
     if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
         return None;
     }
     let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
-    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence() }, |name| Leave::Command { name }))
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.
