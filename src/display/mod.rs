@@ -11,6 +11,7 @@
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
 //!   |   blackbox     why it was last started again     |                           |
+//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -24,6 +25,7 @@
 
 pub mod blackbox;
 pub mod browser;
+pub mod drill;
 pub mod helper;
 pub mod journal;
 pub mod link;

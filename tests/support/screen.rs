@@ -80,6 +80,11 @@ impl Screen {
         until("the frame buffer is read", seconds(5), || Frame::read(&self.buffer))
     }
 
+    /// The X server's own process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.server.id()).expect("a pid is small")
+    }
+
     /// Waits until a condition holds for what is on the screen; returns how long that took.
     #[track_caller]
     pub fn until(&self, what: &str, limit: Duration, mut look: impl FnMut(&Frame) -> bool) -> Duration {

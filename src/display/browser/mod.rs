@@ -6,6 +6,7 @@
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
 //!                                               profile.rs   a fresh profile at every start
+//!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
 //!                                               screen/      what is on the glass, and what is ordered of it
 //!                                               volume.rs    how loud
@@ -19,6 +20,7 @@
 //! and a client that is killed leaves it locked until Firefox itself is restarted.
 
 mod firefox;
+mod harm;
 mod machine;
 mod profile;
 mod run;

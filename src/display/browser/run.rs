@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     firefox::{self, FirefoxError},
+    harm,
     machine::{Effect, Input, Machine},
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
@@ -262,6 +263,10 @@ impl Loop {
                 });
                 None
             }
+            ToLoop::Harm { ask, harm } => {
+                self.tell(&FromLoop::Harmed { ask, result: harm::do_harm(harm, self.pid) });
+                None
+            }
             ToLoop::Screen { ask, order } => {
                 if let Err(refusal) = self.screen.order(ask, order) {
                     self.tell(&FromLoop::Screen { ask, result: Err(refusal) });
@@ -379,10 +384,7 @@ impl Loop {
     }
 
     fn kill_content(&self) -> usize {
-        let own = nix::unistd::getpid().as_raw();
-        let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
-        let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
-        content.filter(|process| process.signal(Signal::SIGKILL).is_ok()).count()
+        harm::to_content(Signal::SIGKILL)
     }
 
     fn tell(&mut self, what: &FromLoop) {

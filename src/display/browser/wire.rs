@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::display::screen;
+use crate::display::{drill::wire::Harm, screen};
 
 /// The longest line, in bytes: a screenshot of a large glass travels in one.
 pub const LINE_MAX: usize = 32 * 1024 * 1024;
@@ -44,6 +44,11 @@ pub enum FromLoop {
         ask: u64,
         result: Result<Value, screen::Refusal>,
     },
+    /// What came of a drill's fault: what was done, in words.
+    Harmed {
+        ask: u64,
+        result: Result<String, String>,
+    },
 }
 
 /// What the supervisor orders.
@@ -69,5 +74,10 @@ pub enum ToLoop {
     Screen {
         ask: u64,
         order: screen::Order,
+    },
+    /// A drill's fault; `ask` comes back with the answer.
+    Harm {
+        ask: u64,
+        harm: Harm,
     },
 }

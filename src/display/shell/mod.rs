@@ -17,6 +17,7 @@
 mod bidi;
 mod chores;
 mod clock;
+mod control;
 mod glass;
 mod report;
 mod sensors;
@@ -34,6 +35,7 @@ use tokio::{
 use self::{
     chores::Outbox,
     clock::Clock,
+    control::Control,
     glass::Glass,
     report::{Report, Surroundings},
 };
@@ -42,7 +44,7 @@ use crate::{
     display::{
         blackbox::Leave,
         browser::wire,
-        helper,
+        drill, helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
@@ -123,6 +125,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                     None
                 }
             },
+            asked = shell.control.next() => shell.controlled(asked),
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
                 shell.report.leave(Leave::Signal, Instant::now());
@@ -146,6 +149,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
 struct Shell {
     supervisor: Supervisor,
     glass: Glass,
+    control: Control,
     page: Page,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
@@ -210,6 +214,7 @@ impl Shell {
         let mut shell = Shell {
             supervisor,
             glass,
+            control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
             journal: Some(file),
             sync_at: None,

@@ -47,6 +47,8 @@ impl Supervisor {
     }
 
     pub(super) fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
+        // What is pushed comes before any drill.
+        self.held &= !matches!(command, Command::Navigate(_) | Command::Playlist(_));
         match command {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
             Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),

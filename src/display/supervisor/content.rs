@@ -142,6 +142,11 @@ impl Content {
         self.due.retain(|due| due != key);
     }
 
+    /// True while a receipt waits for a paint.
+    pub fn is_owed(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Loads what is wanted again, with or without the cache.
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
         self.due.push(key);

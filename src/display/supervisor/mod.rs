@@ -38,6 +38,7 @@ mod allow;
 mod content;
 mod devices;
 mod early;
+mod held;
 mod intake;
 mod jobs;
 mod leaving;
@@ -105,6 +106,8 @@ pub struct Supervisor {
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
+    /// A drill's page has the place of what should be there.
+    held: bool,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -141,6 +144,7 @@ impl Supervisor {
             server_clock: None,
             linked: false,
             attached: false,
+            held: false,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -206,6 +210,8 @@ impl Supervisor {
                 self.screen = facts;
             }
             Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::Held { url } => self.hold(url, &mut out),
+            Input::Released => self.release(&mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
@@ -258,6 +264,14 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
+        if self.held {
+            return format!("A drill is under way: {}", self.glass_sentence());
+        }
+        self.glass_sentence()
+    }
+
+    /// The same of the glass alone.
+    pub fn glass_sentence(&self) -> String {
         let what = match self.content.show() {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),

@@ -52,6 +52,12 @@ pub enum Input {
     ScreenSeen(screen::Facts),
     /// This machine's own clock was looked at.
     ClockRead(WallClock),
+    /// A drill wants this page on the glass instead of what should be there.
+    Held {
+        url: String,
+    },
+    /// The drill is over.
+    Released,
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
 }
