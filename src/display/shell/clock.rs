@@ -13,6 +13,9 @@ const EVERY: Duration = Duration::from_secs(30);
 /// A clock that is slewed by a time service moves by at most 15 ms in that time.
 const JUMP: Duration = Duration::from_millis(200);
 
+/// 2026-01-01, older than every version of this program: a clock that shows less was never set, whoever keeps it.
+const FLOOR_MS: u64 = 1_767_225_600_000;
+
 /// When it was looked at last, and what it showed.
 #[derive(Debug)]
 pub struct Clock {
@@ -41,7 +44,7 @@ impl Clock {
         if now < self.due() && !jumped {
             return None;
         }
-        let wall = WallClock { unix_ms, trusted: sensors::clock_is_trusted() };
+        let wall = WallClock { unix_ms, trusted: unix_ms >= FLOOR_MS && sensors::clock_is_trusted() };
         self.told = Some((wall, now));
         Some(Input::ClockRead(wall))
     }
