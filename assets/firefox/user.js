@@ -110,6 +110,10 @@ user_pref("zoom.minPercent", 100);
 user_pref("zoom.maxPercent", 100);
 user_pref("mousewheel.with_control.action", 0);
 user_pref("mousewheel.with_meta.action", 0);
+// Back and forward in history, to what this display was told to show before.
+user_pref("mousewheel.with_alt.action", 0);
+user_pref("mousebutton.4th.enabled", false);
+user_pref("mousebutton.5th.enabled", false);
 user_pref("browser.gesture.pinch.in", "");
 user_pref("browser.gesture.pinch.out", "");
 user_pref("browser.gesture.swipe.left", "");
@@ -135,6 +139,8 @@ user_pref("permissions.default.desktop-notification", 2);
 user_pref("permissions.default.local-network", 1);
 user_pref("media.autoplay.default", 0);
 user_pref("media.autoplay.blocking_policy", 0);
+// Sounds by command play in a tab that is never in front: with the default (true) they would wait for that for ever.
+user_pref("media.block-autoplay-until-in-foreground", false);
 user_pref("browser.download.useDownloadDir", true);
 user_pref("browser.download.folderList", 2);
 user_pref("browser.download.panel.shown", true);

@@ -16,7 +16,7 @@ use super::server;
 #[cfg(feature = "tools")]
 use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 #[cfg(feature = "display")]
-use super::{browser, run, status};
+use super::{browser, drill, helper, run, status};
 use super::{completions, config, doctor, man, output};
 use crate::io::log_ring::LogRing;
 
@@ -62,6 +62,12 @@ pub enum Command {
     Browser(browser::Args),
     #[cfg(feature = "display")]
     Status(status::Args),
+    /// Nobody types it: systemd does.
+    #[cfg(feature = "display")]
+    #[command(hide = true)]
+    Helper(helper::Args),
+    #[cfg(feature = "display")]
+    Drill(drill::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -82,7 +88,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Make displays", &["flash", "provision", "image"]),
     ("Push to displays", &["push", "displays", "enroll", "ticket", "keys", "audit"]),
     ("The event server", &["server"]),
-    ("On a display", &["run", "browser", "status"]),
+    ("On a display", &["run", "browser", "status", "drill"]),
     ("This machine", &["doctor", "config", "completions", "man"]),
 ];
 
@@ -131,9 +137,9 @@ impl Command {
             #[cfg(feature = "server")]
             Self::Server(_) => Usual::Service,
             #[cfg(feature = "display")]
-            Self::Run(_) | Self::Browser(_) => Usual::Service,
+            Self::Run(_) | Self::Browser(_) | Self::Helper(_) => Usual::Service,
             #[cfg(feature = "display")]
-            Self::Status(_) => Usual::Quiet,
+            Self::Status(_) | Self::Drill(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::client::ClientError;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "display")]
+use super::drill::DrillFailure;
 #[cfg(feature = "tools")]
 use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
@@ -16,6 +18,7 @@ use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
     browser::{LoopError, ProfileError},
+    helper::ServeError,
     shell::RunError,
     status::StatusError,
 };
@@ -102,8 +105,14 @@ pub enum Failure {
     #[error("supervise this display")]
     Run { source: RunError },
     #[cfg(feature = "display")]
+    #[error("help the supervisor")]
+    Helper { source: ServeError },
+    #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
+    #[cfg(feature = "display")]
+    #[error("find this display right again after every fault")]
+    Drill { source: DrillFailure },
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
@@ -241,11 +250,17 @@ impl Failure {
             #[cfg(any(feature = "display", feature = "tools"))]
             Self::Provision { source, .. } => source.exit(),
             #[cfg(feature = "display")]
-            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) } => Exit::Bug,
+            Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) | LoopError::Screen(_) } => Exit::Bug,
             #[cfg(feature = "display")]
             Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
+            #[cfg(feature = "display")]
+            Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
+            #[cfg(feature = "display")]
+            Self::Helper { .. } => Exit::Usage,
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -319,7 +334,11 @@ impl Failure {
                 StatusError::Strange { .. } => "restart the supervisor after an update of pikiosk".to_owned(),
             },
             #[cfg(feature = "display")]
+            Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
+            #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.hint(),
             #[cfg(feature = "display")]
             Self::Browser { source } => match source {
                 LoopError::Firefox(_) => {
@@ -329,7 +348,7 @@ impl Failure {
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
-                LoopError::Signals(_) => "is the machine out of memory or of processes?".to_owned(),
+                LoopError::Signals(_) | LoopError::Screen(_) => "is the machine out of memory or of processes?".to_owned(),
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),

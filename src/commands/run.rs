@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
 use crate::config::{KioskSettings, Sources};
+use crate::display::blackbox;
 use crate::display::shell::{self, Ending, RunSetting};
 use crate::io::log_ring::LogRing;
 
@@ -31,6 +32,7 @@ pub fn run(args: Args, log: LogRing) -> Result<Exit, Failure> {
     let sources = Sources::system().with_file(args.config);
     let sources = sources.with_flag("--listen", "page.listen", args.listen.map(|listen| listen.to_string()));
     let kiosk = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?.settings;
+    blackbox::watch_for_panics(&args.state);
     let setting = RunSetting { kiosk, runtime: args.runtime, state: args.state, log };
     match super::block_on(shell::run(setting))? {
         // systemd starts a service with Restart=always again, whatever it ended with.

@@ -9,7 +9,7 @@ use super::cli::Json;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::display::status::{STALE, StatusFile};
-use crate::event::time::UtcMillis;
+use crate::event::{health::troubles, time::UtcMillis};
 
 /// Tells what this display shows and how it is, in words.
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,18 @@ pub struct Args {
     /// Where the supervisor keeps what is of this boot only.
     #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]
     runtime: PathBuf,
+    /// Tell why this display was last started again, and what was seen before it. The log lines are for root.
+    #[arg(long)]
+    last: bool,
+    /// With --last: where the supervisor keeps what must survive everything.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/pikiosk")]
+    state: PathBuf,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.last {
+        return last::run(&args.runtime, &args.state, args.json);
+    }
     let status = StatusFile::read(&args.runtime).map_err(|source| Failure::Status { source })?;
     let now = UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default());
     let age = Duration::from_millis(now.0.saturating_sub(status.written.0));
@@ -49,7 +58,11 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
         let ago = super::roughly(age.as_secs());
         text.push_str(&format!("The supervisor has said nothing for {ago}; it hangs, or is gone. Its last words:\n"));
     }
-    text.push_str(&format!("{}\n\n", health.status));
+    text.push_str(&format!("{}\n", health.status));
+    for trouble in troubles(health) {
+        text.push_str(&format!("! {trouble}\n"));
+    }
+    text.push('\n');
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!("{name:<14} {value}\n"));
@@ -63,9 +76,12 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
     line("disk free", health.disk_free_kb.map(|kb| format!("{} MiB", kb / 1024)));
     line("temperature", health.temperature_c.map(|degrees| format!("{degrees:.0} °C")));
     line("addresses", Some(health.addresses.join(", ")).filter(|addresses| !addresses.is_empty()));
+    line("last restart", health.last_restart.as_ref().map(|restart| restart.sentence.clone()));
     line("pikiosk", Some(health.version.clone()).filter(|version| !version.is_empty()));
     text
 }
+
+mod last;
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +125,8 @@ mod tests {
     #[test]
     fn without_a_supervisor_the_failure_says_so() {
         let runtime = tempfile::tempdir().unwrap();
-        let args = Args { json: Json { json: false }, runtime: runtime.path().to_owned() };
+        let state = runtime.path().to_owned();
+        let args = Args { json: Json { json: false }, runtime: runtime.path().to_owned(), last: false, state };
         let failure = run(&args).unwrap_err();
         insta::assert_snapshot!(failure.rendered(), @"
     error: failed to ask the supervisor: no supervisor runs here

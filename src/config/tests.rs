@@ -104,16 +104,31 @@ hang_seconds = 1
 prefs = { "a" = [1] }
 
 [schedule]
-rules = []
+times = []
 "#;
     insta::assert_snapshot!(refused::<KioskSettings>(text), @"
-    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, network, system)
+    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, schedule, sound, network, system)
            kiosk.toml:5: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
            kiosk.toml:12: page.listen: expected text in quotes, found the number 80; write it in double quotes
            kiosk.toml:15: browser.hang_seconds: 1 is out of range; write a whole number from 2 to 600
            kiosk.toml:16: browser.prefs.a: found a list; write text in quotes, a whole number, or true or false
-           kiosk.toml:18: schedule: this version of pikiosk does not have it yet; take it out
+           kiosk.toml:19: schedule.times: there is no such key; here may stand: holidays, rules, exceptions
     ");
+}
+
+#[test]
+fn hours_that_make_no_sense_are_told_with_their_line_and_the_cure() {
+    let rule = |line: &str| {
+        refused::<KioskSettings>(&format!("[[schedule.rules]]\non = \"07:00\"\noff = \"18:00\"\n{line}\n"))
+    };
+    let day = "kiosk.toml:4: schedule.rules[0].days: `mo-fr` names no days; write them such as mon-fri or sat, sun";
+    assert_eq!(rule("days = \"mo-fr\""), day);
+    let missing = refused::<KioskSettings>("[[schedule.rules]]\non = \"07:00\"\n");
+    assert!(missing.contains("schedule.rules[0]: off is missing; write off = "), "{missing}");
+    let text = "[schedule]\nholidays = [\"12-25\"]\n[[schedule.rules]]\non = \"18:00\"\noff = \"02:00\"\n";
+    let settings = KioskSettings::from_text(text).unwrap();
+    assert_eq!(settings.schedule.timetable.unwrap().rules.len(), 1);
+    assert_eq!(KioskSettings::from_text("").unwrap().schedule.timetable, None);
 }
 
 #[test]

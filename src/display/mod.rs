@@ -10,6 +10,8 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   blackbox     why it was last started again     |                           |
+//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -21,12 +23,15 @@
 //! Rejected: one process for both. A supervisor that is updated, or killed, would take Firefox and so the glass with it,
 //! and the page's user could read the display's key.
 
+pub mod blackbox;
 pub mod browser;
+pub mod drill;
 pub mod helper;
 pub mod journal;
 pub mod link;
 pub mod page;
 pub mod playlist;
+pub mod schedule;
 pub mod screen;
 pub mod shell;
 pub mod status;

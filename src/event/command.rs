@@ -11,7 +11,11 @@ use serde_json::{Value, value::RawValue};
 use super::envelope::Event;
 
 mod data;
+mod device;
+mod hours;
 pub use data::*;
+pub use device::*;
+pub use hours::*;
 
 /// The longest time to live a publisher may ask for.
 pub const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -131,6 +135,17 @@ registry! {
         r#"--data '{"items":[{"url":"https://example.org","seconds":30},{"image":"https://example.org/a.jpg","seconds":10}]}'"#;
     /// Enlarges or shrinks what pages show.
     Zoom = "zoom", Kind::State(Slot::Zoom), None, "percent=125";
+    /// Switches the screen on or off, whatever its schedule says.
+    Power = "power", Kind::State(Slot::Power), None, "on=false seconds=3600";
+    /// Switches the screen on and off by the clock, in its local time.
+    Schedule = "schedule", Kind::State(Slot::Schedule), None,
+        r#"--data '{"rules":[{"days":"mon-fri","on":"07:30","off":"18:00"}],"holidays":["12-25"]}'"#;
+    /// Turns the picture, and touch with it.
+    Rotate = "rotate", Kind::State(Slot::Rotate), None, "degrees=90";
+    /// Makes the screen brighter or darker.
+    Brightness = "brightness", Kind::State(Slot::Brightness), None, "percent=60";
+    /// Sets how loud the display is.
+    Volume = "volume", Kind::State(Slot::Volume), None, "percent=40";
     /// Loads the page on the glass again.
     Reload = "reload", Kind::Action, Some(Duration::from_secs(60)), "ignore_cache=true";
     /// Lays a message over whatever is on the glass.
@@ -141,12 +156,20 @@ registry! {
     Screenshot = "screenshot", Kind::Action, Some(Duration::from_secs(60)), "width=640";
     /// Shows the display's id in large letters, to find it among others.
     Identify = "identify", Kind::Action, Some(Duration::from_secs(60)), "seconds=10";
+    /// Plays a sound; the page on the glass stays.
+    Sound = "sound", Kind::Action, Some(Duration::from_secs(60)), "url=https://example.org/gong.mp3";
+    /// Speaks a text.
+    Say = "say", Kind::Action, Some(Duration::from_secs(60)), "text='Table forty-one, please'";
     /// Clears what web pages have stored on the display.
     ClearData = "clear_data", Kind::Action, Some(Duration::from_secs(24 * 3600)), "cookies=true storage=true cache=false";
     /// Starts Firefox again with a fresh profile.
     RestartBrowser = "restart_browser", Kind::Action, Some(Duration::from_secs(300)), "";
     /// Starts the supervisor again; what is on the glass stays.
     Restart = "restart", Kind::Action, Some(Duration::from_secs(300)), "";
+    /// Starts the machine again.
+    Reboot = "reboot", Kind::Action, Some(Duration::from_secs(300)), "";
+    /// Switches the machine off; somebody has to switch it on again.
+    Shutdown = "shutdown", Kind::Action, Some(Duration::from_secs(300)), "";
     /// Sends back how the display is: uptime, memory, load, temperature, versions, what is on the glass.
     Health = "health", Kind::Action, Some(Duration::from_secs(60)), "";
     /// Sends back the last log lines.
@@ -231,6 +254,18 @@ mod tests {
             ("playlist", r#"{"items":[]}"#, "1 to 200"),
             ("playlist", r#"{"items":[{"url":"http://a/","image":"http://b/"}]}"#, "items[0] needs exactly one"),
             ("zoom", r#"{"percent":1}"#, "25 to 500"),
+            ("power", "{}", "missing field `on`"),
+            ("power", r#"{"on":true,"seconds":1,"until":"2026-05-04T12:00:00Z"}"#, "exclude one another"),
+            ("power", r#"{"on":"schedule","seconds":60}"#, "the schedule has no end"),
+            ("power", r#"{"on":false,"until":"tomorrow"}"#, "RFC 3339"),
+            ("schedule", "{}", "missing field `rules`"),
+            ("schedule", r#"{"rules":[{"days":"mon","on":"25:00","off":"26:00"}]}"#, "rules[0].on"),
+            ("rotate", r#"{"degrees":45}"#, "0, 90, 180 or 270"),
+            ("brightness", r#"{"percent":101}"#, "0 to 100"),
+            ("volume", r#"{"percent":101}"#, "0 to 100"),
+            ("sound", r#"{"url":"file:///etc/passwd"}"#, "only http"),
+            ("say", r#"{"text":" "}"#, "1 to 500"),
+            ("say", r#"{"text":"a","voice":"--help"}"#, "voice"),
             ("logs", r#"{"unit":"--vacuum-size=1"}"#, "systemd unit"),
             ("event", r#"{"name":"a b"}"#, "letters"),
             ("clear_data", r#"{"cookies":false,"storage":false,"cache":false}"#, "off"),

@@ -31,7 +31,7 @@ fn the_help_of_every_command_fits_in_100_columns() {
 
 #[test]
 fn every_command_stands_in_one_group_of_the_help_and_has_words() {
-    for sub in Cli::tree().get_subcommands() {
+    for sub in Cli::tree().get_subcommands().filter(|sub| !sub.is_hide_set()) {
         let times = GROUPS.iter().flat_map(|(_, names)| *names).filter(|name| **name == sub.get_name()).count();
         assert_eq!(times, 1, "{}", sub.get_name());
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_shell_offers_commands_then_their_keys_then_the_choices_of_a_key() {
-        assert_eq!(texts(commands("re".as_ref())), ["reload", "restart_browser", "restart"]);
+        assert_eq!(texts(commands("re".as_ref())), ["reload", "restart_browser", "restart", "reboot"]);
         let name = command_in(&["pikiosk", "--", "pikiosk", "push", "lobby", "message", ""]);
         assert_eq!(name, Some("message"));
         assert_eq!(texts(candidates(name, "")), ["text=", "level=", "position=", "seconds="]);

@@ -149,7 +149,10 @@ fn value_of(field: &Field, text: &str) -> Result<Value, Failure> {
     let name = &field.name;
     match &field.kind {
         FieldKind::Text => Ok(text.into()),
-        FieldKind::Choice(choices) if choices.iter().any(|choice| choice == text) => Ok(text.into()),
+        // `true` among the choices is the boolean.
+        FieldKind::Choice(choices) if choices.iter().any(|choice| choice == text) => {
+            Ok(text.parse::<bool>().map_or_else(|_| text.into(), Value::from))
+        }
         FieldKind::Choice(choices) => {
             Err(usage(format!("{name} cannot be {text:?}"), &format!("{name} is one of {}", choices.join(", "))))
         }
@@ -189,12 +192,12 @@ fn resolved<'s>(schema: &'s Value, property: &'s Value) -> &'s Value {
 }
 
 fn kind(of: &Value) -> FieldKind {
-    let listed = of["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let listed = of["enum"].as_array().into_iter().flatten().map(plain);
     // Choices with words of their own stand apart from those without.
     let described = of["oneOf"].as_array().into_iter().flatten().flat_map(|one| {
         one.get("const").into_iter().chain(one["enum"].as_array().into_iter().flatten()).filter_map(Value::as_str)
     });
-    let choices: Vec<_> = listed.chain(described).map(str::to_owned).collect();
+    let choices: Vec<_> = listed.chain(described.map(str::to_owned)).collect();
     let type_is = |wanted: &str| match &of["type"] {
         Value::String(only) => only == wanted,
         Value::Array(types) => types.iter().any(|of| of == wanted),

@@ -2,15 +2,24 @@
 //!
 //! ```text
 //!   supervisor (user pikiosk) --Request, one line--> RUNTIME/helper.sock --> `pikiosk helper` (root, started by its
-//!                             <--Answer, one line--                           socket, gone after the answer)
+//!     client                  <--Answer, one line--                            socket, gone after the answer)
+//!                                                                            serve: who asks? what, exactly?
+//!                                                                            deed:  the request as what is done: pure
+//!                                                                            clock: may the clock be set so: pure
 //! ```
 //!
 //! The service does what a request says and nothing that a request could say otherwise: no paths, no commands, no
-//! arguments travel.
+//! arguments travel. Who may ask is the supervisor's user and root, by the kernel's word (`SO_PEERCRED`).
 //!
 //! Rejected: sudo rules, or a supervisor that may do it itself. Both give whoever takes the supervisor over more than
 //! these few things.
 
+mod client;
+mod clock;
+mod deed;
 mod request;
+mod serve;
 
-pub use request::Request;
+pub use client::{AskHelperError, SOCKET, ask};
+pub use request::{Answer, Request};
+pub use serve::{ServeError, serve};

@@ -65,6 +65,8 @@ pub struct Journal {
     positions: BTreeMap<Address, Position>,
     state: BTreeMap<Slot, Taken>,
     actions: VecDeque<Taken>,
+    /// Actions that take the machine down, and the boot in which each began.
+    leaving: BTreeMap<EventKey, String>,
     finals: VecDeque<Final>,
     /// Where a final stands, counted from the first one ever.
     by_key: HashMap<EventKey, u64>,
@@ -106,6 +108,16 @@ impl Journal {
         self.actions.iter()
     }
 
+    /// Actions that take the machine down and did not end, and the boot in which each began.
+    pub fn leaving(&self) -> impl Iterator<Item = (&Taken, &str)> {
+        self.actions.iter().filter_map(|taken| Some((taken, self.leaving.get(&taken.key)?.as_str())))
+    }
+
+    /// True for an action that takes the machine down and did not end.
+    pub fn is_leaving(&self, key: &EventKey) -> bool {
+        self.leaving.contains_key(key)
+    }
+
     /// True where one more action is too many.
     pub fn is_full(&self) -> bool {
         self.actions.len() >= ACTIONS_MAX
@@ -121,9 +133,10 @@ impl Journal {
         self.finals.iter().filter(|ended| !ended.told).map(|ended| &ended.receipt)
     }
 
-    /// The records that a restart makes of what it finds: an action that was cut is never done again.
+    /// The records that a restart makes of what it finds: an action that was cut is never done again. What was to take the
+    /// machine down stays open: whether it did is seen by the boot.
     pub fn after_restart(&self) -> Vec<Record> {
-        let cut = self.actions.iter().filter(|taken| taken.started);
+        let cut = self.actions.iter().filter(|taken| taken.started && !self.leaving.contains_key(&taken.key));
         cut.map(|taken| {
             let receipt = |status| Receipt::new(&taken.key.id, &taken.key.source, status, 0);
             // The supervisor is running again: that was the whole of it.
@@ -165,6 +178,12 @@ impl Journal {
                     taken.started = true;
                 }
             }
+            Record::Leaving { key, boot } => {
+                if let Some(taken) = self.actions.iter_mut().find(|taken| taken.key == *key) {
+                    taken.started = true;
+                    self.leaving.insert(key.clone(), boot.clone());
+                }
+            }
             Record::Ended { receipt, at_ms } => self.end(receipt, *at_ms),
             Record::Told(key) => {
                 if let Some(found) = self.ended_mut(key) {
@@ -178,6 +197,8 @@ impl Journal {
     pub fn snapshot(&self) -> Vec<Record> {
         let mut records = vec![Record::Read(self.positions.clone())];
         records.extend(self.actions.iter().cloned().map(Record::Taken));
+        let leaving = |(key, boot): (&EventKey, &String)| Record::Leaving { key: key.clone(), boot: boot.clone() };
+        records.extend(self.leaving.iter().map(leaving));
         records.extend(self.state.values().cloned().map(Record::Back));
         for ended in &self.finals {
             records.push(Record::Ended { receipt: ended.receipt.clone(), at_ms: ended.at_ms });
@@ -199,6 +220,7 @@ impl Journal {
     fn end(&mut self, receipt: &Receipt, at_ms: Option<u64>) {
         let key = EventKey::of_receipt(receipt);
         self.actions.retain(|taken| taken.key != key);
+        self.leaving.remove(&key);
         if let Some(found) = self.ended_mut(&key) {
             // The first final counts; only its frame's hash may be filled in.
             if found.receipt.is_completed_by(receipt) {

@@ -158,12 +158,13 @@ impl Medium for Memory {
 
 fn any_record() -> impl Strategy<Value = Record> {
     let id = (0..6u8).prop_map(|n| n.to_string());
-    let name = prop::sample::select(vec!["navigate", "playlist", "zoom", "message", "restart", "reload"]);
+    let name = prop::sample::select(vec!["navigate", "playlist", "zoom", "message", "restart", "reload", "reboot"]);
     let status = prop::sample::select(vec![Status::Shown, Status::Failed, Status::Superseded]);
     prop_oneof![
         (id.clone(), name, any::<bool>()).prop_map(|(id, name, started)| Record::Taken(taken(&id, name, started))),
         (0..50u64).prop_map(read),
         id.clone().prop_map(|id| Record::Started(key(&id))),
+        id.clone().prop_map(|id| Record::Leaving { key: key(&id), boot: "b".into() }),
         (id.clone(), status).prop_map(|(id, status)| ended(&id, status, None)),
         id.clone().prop_map(|id| Record::Back(taken(&id, "zoom", true))),
         id.prop_map(|id| Record::Told(key(&id))),

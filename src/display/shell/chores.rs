@@ -1,7 +1,7 @@
 //! Work that takes a while, off the loop: probing sites, hashing and scaling pictures, reading logs. Each chore ends in
 //! one input of the supervisor.
 
-use std::{io::Cursor, process::Stdio, sync::Arc, time::Duration};
+use std::{io::Cursor, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
@@ -11,6 +11,7 @@ use tokio::{process::Command, time::timeout};
 use super::glass::Picture;
 use crate::{
     display::{
+        helper,
         link::Server,
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},
@@ -35,6 +36,16 @@ const JOURNALCTL_WITHIN: Duration = Duration::from_secs(8);
 pub struct Outbox {
     pub server: Arc<Server>,
     pub display: DisplayId,
+}
+
+/// Has the helper do what only root may.
+pub async fn system(ask: AskId, request: helper::Request, runtime: PathBuf) -> Input {
+    tracing::warn!(?request, "asking the helper");
+    let done = helper::ask(&runtime, &request).await;
+    if let Err(error) = &done {
+        tracing::error!(%error, ?request, "the helper did not do it");
+    }
+    Input::Gathered { ask, result: done.map(|()| Value::Null).map_err(|error| error.to_string()) }
 }
 
 /// Asks the site itself whether it is there again.

@@ -16,9 +16,14 @@
 
 mod bidi;
 mod chores;
+mod clock;
+mod control;
 mod glass;
+mod memory;
 mod report;
 mod sensors;
+mod server_clock;
+mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,17 +36,22 @@ use tokio::{
 
 use self::{
     chores::Outbox,
+    clock::Clock,
+    control::Control,
     glass::Glass,
+    memory::Memory,
     report::{Report, Surroundings},
 };
 use crate::{
     config::KioskSettings,
     display::{
+        blackbox::Leave,
         browser::wire,
+        drill, helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
-        supervisor::{Effect, Gather, Input, Setting, Supervisor},
+        supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
     event::DisplayId,
     io::{http, log_ring::LogRing, notify, random, store},
@@ -118,15 +128,19 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                     None
                 }
             },
+            asked = shell.control.next() => shell.controlled(asked),
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
+                shell.report.leave(Leave::Signal, Instant::now());
                 shell.end().await;
                 return Ok(Ending::Asked);
             }
         };
-        if let Some(input) = input {
+        // The clock first: what is due may hang on it.
+        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
+                shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
                 shell.end().await;
                 return Ok(Ending::Restart);
             }
@@ -138,6 +152,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
 struct Shell {
     supervisor: Supervisor,
     glass: Glass,
+    control: Control,
     page: Page,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
@@ -151,7 +166,10 @@ struct Shell {
     firefox: Option<String>,
     chores: JoinSet<Input>,
     report: Report,
+    memory: Memory,
     log: LogRing,
+    runtime: PathBuf,
+    clock: Clock,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -191,11 +209,17 @@ impl Shell {
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
+            zone: clock::zone(kiosk.system.timezone.as_deref()),
+            schedule: kiosk.schedule.timetable.clone(),
+            sound: kiosk.sound.clone(),
         };
-        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let memory = Memory::recall(&state, &mut supervisor, now);
         let mut shell = Shell {
             supervisor,
             glass,
+            control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
             journal: Some(file),
             sync_at: None,
@@ -207,11 +231,15 @@ impl Shell {
             display,
             firefox: None,
             chores: JoinSet::new(),
-            report: Report::new(&runtime, &state, now),
+            report: Report::new(&runtime, &state, log.clone(), now),
+            memory,
             log,
+            runtime,
+            clock: Clock::new(now),
             health_at: now,
             watchdog_at: now,
         };
+        shell.correct_the_clock(shell.report.last_good_clock(), now);
         shell.perform(effects).await;
         Ok(shell)
     }
@@ -223,6 +251,7 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         if self.report.tell(&self.supervisor, &around, &self.page, now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
@@ -230,7 +259,7 @@ impl Shell {
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
-        let mut next = self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD);
+        let mut next = self.clock.due().min(self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD));
         let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
         let health = is_live.then_some(self.health_at);
         for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()
@@ -270,12 +299,16 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         self.report.health(&self.supervisor, &around, now)
     }
 
     fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
+            glass::Told::LoopCame => Input::LoopCame,
+            glass::Told::LoopGone => Input::LoopGone,
+            glass::Told::Overgrown(what) => Input::Overgrown(what),
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -307,6 +340,7 @@ impl Shell {
                 let positions = self.supervisor.journal().positions();
                 let known = positions.iter().filter(|(address, _)| hello.addresses.contains(address));
                 let known = known.map(|(address, position)| (address.clone(), position.clone())).collect();
+                self.hear_the_time(hello.server_time.0);
                 let sent = self.link.as_ref().is_some_and(|link| link.try_send(Order::Resume(known)).is_ok());
                 self.health_at = Instant::now();
                 sent.then_some(Input::Linked { server_ms: hello.server_time.0, heads: hello.positions })
@@ -320,8 +354,24 @@ impl Shell {
         }
     }
 
+    /// The server's clock; ours is set by it where no time service has.
+    fn hear_the_time(&mut self, unix_ms: u64) {
+        let Some(server) = &self.server else { return };
+        let now = Instant::now();
+        self.clock.server.said(unix_ms, server.base(), now);
+        self.correct_the_clock(None, now);
+    }
+
+    fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
+        if let Some(request) = self.clock.correction(saved_ms, now) {
+            // Nobody waits for it: the next look at the clock tells.
+            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
+        }
+    }
+
     /// True if the supervisor is to end and be started again.
     async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        let mut forgot = false;
         for effect in effects {
             match effect {
                 Effect::Keep(records) => self.keep(records).await,
@@ -329,10 +379,17 @@ impl Shell {
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
                 Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
-                Effect::System { ask, request } => {
-                    let result = Err(format!("nobody on this display may do it: {request:?}"));
+                Effect::System { ask, request } if forgot => {
+                    let result = Err(format!("nobody would remember that it was done: {request:?}"));
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
                 }
+                Effect::System { ask, request } => {
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
+                        self.report.leave(leave, Instant::now());
+                    }
+                    self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
+                }
+                Effect::Speak { ask, text, voice } => drop(self.chores.spawn(speech::speak(ask, text, voice))),
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());
@@ -346,10 +403,11 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
-                Effect::RestartBrowser { why } => {
-                    tracing::warn!(why, "starting the browser again");
-                    self.glass.restart(why);
+                Effect::RestartBrowser { why, plain } => {
+                    tracing::warn!(why, plain, "starting the browser again");
+                    self.glass.restart(why, plain);
                 }
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }
@@ -423,6 +481,15 @@ impl Shell {
             tracing::error!(%error, "the journal is not on disk");
         }
     }
+}
+
+/// What the black box is told of a request that takes the machine down.
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
+    if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
+        return None;
+    }
+    let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.

@@ -6,13 +6,14 @@ use tokio::time::Instant;
 
 use crate::{
     display::{
+        blackbox::{BlackBox, Leave},
         link,
         page::{Outage, Page, Phase},
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor},
     },
-    event::{frame::CloseCode, health::Health, time::UtcMillis},
-    io::{notify, store},
+    event::{frame::CloseCode, health::{self, ClockSource, Health}, time::UtcMillis},
+    io::{log_ring::LogRing, notify, store},
 };
 
 use super::sensors;
@@ -26,6 +27,7 @@ pub struct Report {
     told: Option<Gist>,
     written: Option<Instant>,
     ready: bool,
+    blackbox: BlackBox,
 }
 
 /// What is worth telling as soon as it changes.
@@ -43,12 +45,24 @@ pub struct Surroundings<'a> {
     pub link: Option<&'a link::State>,
     pub firefox: Option<String>,
     pub browser_starts: u64,
+    pub clock: health::Clock,
 }
 
 impl Report {
-    pub fn new(runtime: &Path, state: &Path, started: Instant) -> Self {
+    pub fn new(runtime: &Path, state: &Path, log: LogRing, started: Instant) -> Self {
+        let blackbox = BlackBox::open(runtime, state, sensors::of_this_start(wall()), log, started);
         let (runtime, state) = (runtime.to_owned(), state.to_owned());
-        Report { runtime, state, started, told: None, written: None, ready: false }
+        Report { runtime, state, started, told: None, written: None, ready: false, blackbox }
+    }
+
+    /// The supervisor ends, or the machine goes down: the next start shall know why.
+    pub fn leave(&mut self, leave: Leave, now: Instant) {
+        self.blackbox.leave(leave, now);
+    }
+
+    /// What was last written down before this start, where the clock was good then; in ms since 1970.
+    pub fn last_good_clock(&self) -> Option<u64> {
+        self.blackbox.last_good_clock()
     }
 
     /// How the display is, in full.
@@ -61,14 +75,21 @@ impl Report {
                 Show::Url(url) => Some(url.clone()),
                 Show::Playlist(_) => supervisor.content().item().map(|(_, url)| url.to_owned()),
             },
-            status: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            status: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
+            glass: supervisor.truth(now).name().to_owned(),
+            trouble: supervisor.trouble(now),
+            screen: supervisor.screen_health(now),
             uptime_s: (now - self.started).as_secs(),
             browser_starts: around.browser_starts,
             frame_sha256: supervisor.frame_sha256().map(str::to_owned),
+            last_restart: self.blackbox.last().cloned(),
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);
+        health.clock = Some(around.clock);
+        health.disk = Some(self.blackbox.disk(now));
+        health.under_voltage_seen = self.blackbox.under_voltage_seen(&health);
         health
     }
 
@@ -79,8 +100,8 @@ impl Report {
             notify::ready();
         }
         let gist = Gist {
-            sentence: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            sentence: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
             display: around.display.clone(),
         };
         let is_old = self.written.is_none_or(|at| now >= at + crate::display::status::REFRESH);
@@ -108,15 +129,21 @@ impl Report {
         self.written.map(|at| at + crate::display::status::REFRESH)
     }
 
-    fn write(&self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) {
+    fn write(&mut self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) {
         let health = self.health(supervisor, around, now);
-        let wall = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        let written = wall();
+        self.blackbox.note(&health, written, now);
         let display = around.display.clone();
-        let file = StatusFile { display, pid: std::process::id(), written: UtcMillis(wall), health };
+        let file = StatusFile { display, pid: std::process::id(), written, health };
         if let Err(error) = store::write_atomically(&self.runtime.join(FILE), file.to_json().as_bytes(), 0o644) {
             tracing::warn!(%error, "the status file could not be written");
         }
     }
+}
+
+/// This machine's clock, right or wrong.
+fn wall() -> UtcMillis {
+    UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
 }
 
 fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
@@ -125,8 +152,8 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
         state.display = around.display.clone().unwrap_or_default();
         if state.phase != phase || state.addresses.is_empty() {
             state.addresses = sensors::addresses();
-            state.clock_trusted = sensors::clock_is_trusted();
         }
+        state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         state.outage = supervisor.content().trouble().map(|trouble| Outage {
@@ -155,8 +182,8 @@ fn phase(link: Option<&link::State>) -> Phase {
     }
 }
 
-fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>) -> String {
-    let glass = supervisor.sentence();
+fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) -> String {
+    let glass = supervisor.sentence(now);
     let link = match around.link {
         None => "no server is configured".to_owned(),
         Some(link::State::Live { .. }) => "connected to the server".to_owned(),

@@ -6,7 +6,10 @@ use tokio::time::Instant;
 
 use super::{Out, Outcome, Show, Supervisor, to_command};
 use crate::{
-    display::journal::{EventKey, Record, Taken},
+    display::{
+        helper,
+        journal::{EventKey, Record, Taken},
+    },
     event::{Status, command::Command},
 };
 
@@ -44,10 +47,21 @@ impl Supervisor {
     }
 
     pub(super) fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
+        // What is pushed comes before any drill.
+        if matches!(command, Command::Navigate(_) | Command::Playlist(_)) {
+            self.held = None;
+        }
         match command {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
             Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),
             Command::Zoom(zoom) => self.overlays.zoom(zoom.percent, key, out),
+            Command::Power(_)
+            | Command::Schedule(_)
+            | Command::Rotate(_)
+            | Command::Brightness(_)
+            | Command::Volume(_) => {
+                self.devices.want(command, key, out);
+            }
             other => tracing::error!(command = other.name(), "is no state command"),
         }
     }
@@ -65,13 +79,24 @@ impl Supervisor {
             Command::Health(_) => self.jobs.health(key, out),
             Command::Logs(logs) => self.jobs.logs(key, &logs, out),
             Command::PageEvent(event) => self.jobs.page_event(key, event.name, event.data, out),
+            Command::Sound(sound) => self.sounds.play(key, sound.url, out),
+            Command::Say(say) => self.sounds.say(key, say.text, say.voice, out),
             Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
             Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
+            Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
+            Command::Shutdown(_) => self.leave(helper::Request::PowerOff, key, out),
             Command::Restart(_) => {
                 out.end(key, Outcome::of(Status::Done));
                 out.restart = true;
             }
-            Command::Navigate(_) | Command::Playlist(_) | Command::Zoom(_) => self.set(command, Some(key), out),
+            Command::Navigate(_)
+            | Command::Playlist(_)
+            | Command::Zoom(_)
+            | Command::Power(_)
+            | Command::Schedule(_)
+            | Command::Rotate(_)
+            | Command::Brightness(_)
+            | Command::Volume(_) => self.set(command, Some(key), out),
         }
     }
 
@@ -89,5 +114,13 @@ impl Supervisor {
 
 /// What acts on the glass, in the order in which it came.
 fn needs_glass(command: &Command) -> bool {
-    !matches!(command, Command::Health(_) | Command::Logs(_) | Command::Restart(_) | Command::RestartBrowser(_))
+    !matches!(
+        command,
+        Command::Health(_)
+            | Command::Logs(_)
+            | Command::Restart(_)
+            | Command::RestartBrowser(_)
+            | Command::Reboot(_)
+            | Command::Shutdown(_)
+    )
 }

@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Ask, Out, Outcome, Supervisor};
 use crate::{
     display::journal::{EventKey, Record, Taken, Verdict},
     event::{
         Event, Status,
         command::{self, Command, CommandError, Kind, Meaning, Slot, Spec},
+        time::UtcMillis,
     },
 };
 
@@ -21,7 +24,12 @@ impl Supervisor {
     pub(super) fn delivered(&mut self, event: Event, out: &mut Out) {
         let key = EventKey::of(&event);
         let read = self.read(&event);
-        match (command::meaning(&event), self.journal.judge(&key)) {
+        let begun_ms = self.begun_ms(&event, out.now);
+        let meaning = command::meaning(&event).map(|meaning| match meaning {
+            Meaning::Command(spec, command) => Meaning::Command(spec, command.begun_at(begun_ms)),
+            Meaning::ForPage => Meaning::ForPage,
+        });
+        match (meaning, self.journal.judge(&key)) {
             (Ok(Meaning::ForPage), _) => self.for_page(event, read, out),
             (Ok(Meaning::Command(spec, command)), Verdict::Duplicate(receipt)) => {
                 self.send(*receipt, out);
@@ -51,6 +59,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// When its publisher said it was, and no later than now.
+    fn begun_ms(&self, event: &Event, now: Instant) -> u64 {
+        let said: Option<UtcMillis> = event.time.as_deref().and_then(|time| time.parse().ok());
+        let now_ms = self.server_ms(now).unwrap_or_default();
+        said.map_or(now_ms, |said| said.0.min(now_ms))
     }
 
     /// The event's place in its address's history, if it is a new one.

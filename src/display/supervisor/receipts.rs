@@ -16,14 +16,16 @@ impl Supervisor {
             if self.journal.judge(&key) != Verdict::InHand && !self.arrived.contains_key(&key) {
                 continue;
             }
+            let outcome = self.as_seen(outcome, out.now);
             if outcome.status == Status::Shown {
                 shown.push(key.clone());
             }
             let ending = self.ending(&key, outcome, out.now);
             let Record::Ended { receipt, .. } = &ending else { continue };
             let receipt = receipt.clone();
-            // A restart follows at once: it must not find an action that was cut.
-            if out.restart {
+            // A restart follows at once: it must not find an action that was cut. And of what was to take the machine down,
+            // a power cut would say that it did.
+            if out.restart || self.journal.is_leaving(&key) {
                 self.keep(vec![ending], &mut out)
             } else {
                 self.note(vec![ending], &mut out)
@@ -39,6 +41,14 @@ impl Supervisor {
         }
         self.next_ask = out.next_ask();
         out.effects
+    }
+
+    /// What was painted and nobody can see was not shown.
+    fn as_seen(&self, outcome: Outcome, now: Instant) -> Outcome {
+        match self.truth(now).unseen() {
+            Some(why) if outcome.status == Status::Shown => Outcome { error: Some(why), ..Outcome::of(Status::Failed) },
+            _ => outcome,
+        }
     }
 
     pub(super) fn ending(&mut self, key: &EventKey, outcome: Outcome, now: Instant) -> Record {

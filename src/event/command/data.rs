@@ -29,7 +29,7 @@ pub(super) fn read<T: CommandData>(name: &'static str, data: &RawValue) -> Resul
     Ok(value)
 }
 
-fn within(name: &str, value: u32, min: u32, max: u32) -> Result<(), String> {
+pub(super) fn within(name: &str, value: u32, min: u32, max: u32) -> Result<(), String> {
     if (min..=max).contains(&value) { Ok(()) } else { Err(format!("{name} must be {min} to {max}, and is {value}")) }
 }
 
@@ -254,6 +254,18 @@ impl CommandData for RestartBrowser {}
 #[serde(deny_unknown_fields)]
 pub struct Restart {}
 impl CommandData for Restart {}
+
+/// The data of `reboot`: none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reboot {}
+impl CommandData for Reboot {}
+
+/// The data of `shutdown`: none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {}
+impl CommandData for Shutdown {}
 
 /// The data of `health`: none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,18 @@ use crate::{
 };
 
 /// Units exactly as they are in systemd/.
-const UNITS: [(&str, &str, &str); 3] = [
+const UNITS: [(&str, &str, &str); 5] = [
     ("pikiosk.service", include_str!("../../../systemd/pikiosk.service"), "keeps the right page on the display"),
+    (
+        "pikiosk-helper.socket",
+        include_str!("../../../systemd/pikiosk-helper.socket"),
+        "where the supervisor asks for the few things that only root may do",
+    ),
+    (
+        "pikiosk-helper@.service",
+        include_str!("../../../systemd/pikiosk-helper@.service"),
+        "starts the machine or the session again, and sets the clock, when the supervisor asks",
+    ),
     (
         "pikiosk-first-boot.service",
         include_str!("../../../systemd/pikiosk-first-boot.service"),
@@ -50,6 +60,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     lay.file(format!("{SYSTEM}/getty@tty1.service.d/pikiosk.conf"), GETTY, why);
 
     enable(lay, "pikiosk.service", "multi-user.target");
+    enable(lay, "pikiosk-helper.socket", "sockets.target");
     enable(lay, "pikiosk-first-boot.service", "multi-user.target");
     match system.repair {
         Repair::Boot => enable(lay, "pikiosk-repair.service", "multi-user.target"),
@@ -80,6 +91,13 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
         "systemd-tmpfiles",
         &["--create", "pikiosk.conf"],
         "makes /run/pikiosk",
+        false,
+    );
+    lay.after(
+        &["/usr/lib/systemd/system/pikiosk-helper.socket", "/usr/lib/systemd/system/pikiosk-helper@.service"],
+        "systemctl",
+        &["restart", "pikiosk-helper.socket"],
+        "takes what the supervisor asks of root",
         false,
     );
     lay.after(

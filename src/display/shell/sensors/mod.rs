@@ -1,5 +1,6 @@
 //! How this machine is: what `/proc`, `/sys` and the kernel tell. What cannot be read is left out.
 
+mod card;
 mod power;
 mod wifi;
 
@@ -7,15 +8,19 @@ use std::{fs, net::IpAddr, path::Path};
 
 use nix::ifaddrs::getifaddrs;
 
-use crate::event::health::Health;
+use crate::{
+    display::blackbox,
+    event::{
+        health::{Health, Pressure},
+        time::UtcMillis,
+    },
+};
 
 /// Fills in what the machine itself can tell.
 pub fn read_machine(health: &mut Health, state: &Path) {
     let read = |path: &str| fs::read_to_string(path).ok();
     let first = |text: Option<String>| text?.split_whitespace().next()?.parse::<f64>().ok();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
-    let uptime = first(read("/proc/uptime")).map(|seconds| seconds as u64);
-    health.machine_uptime_s = uptime;
+    health.machine_uptime_s = uptime_s();
     health.load_1m = first(read("/proc/loadavg"));
     if let Some(memory) = read("/proc/meminfo") {
         health.memory_total_kb = kilobytes(&memory, "MemTotal:");
@@ -33,6 +38,8 @@ pub fn read_machine(health: &mut Health, state: &Path) {
     health.under_voltage_seen = power.under_voltage_seen;
     health.throttled = power.throttled;
     health.wifi = wifi::read();
+    health.card = card::read(Path::new("/"));
+    health.pressure = read("/proc/pressure/memory").as_deref().and_then(pressure);
     health.model = read("/proc/device-tree/model").map(|model| model.trim_end_matches('\0').to_owned());
     health.os = read("/etc/os-release").as_deref().and_then(os_name);
     health.addresses = addresses().into_iter().map(|(_, address)| address.to_string()).collect();
@@ -60,11 +67,54 @@ pub fn addresses() -> Vec<(String, IpAddr)> {
     found
 }
 
+/// Names this boot: the kernel makes a new one at each start.
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// What the black box asks of the machine that was just started, or of the one that only its supervisor was.
+pub fn of_this_start(at: UtcMillis) -> blackbox::Now {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
+    blackbox::Now {
+        at,
+        boot: boot_id(),
+        machine_uptime_s: uptime_s(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        watchdog: number("/sys/class/watchdog/watchdog0/bootstatus"),
+        kernel_crashed: kernel_crashed(Path::new("/var/lib/systemd/pstore")),
+    }
+}
+
+/// systemd moves what a failing kernel left behind into a folder here, in the first seconds of the next start.
+fn kernel_crashed(folder: &Path) -> bool {
+    let Some(uptime) = uptime_s() else { return false };
+    let age = |entry: &fs::DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+    let of_this_boot = |entry: &fs::DirEntry| age(entry).is_some_and(|age| age.as_secs() <= uptime);
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| of_this_boot(&entry)))
+}
+
+/// Seconds since the machine started.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
+fn uptime_s() -> Option<u64> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    text.split_whitespace().next()?.parse::<f64>().ok().map(|seconds| seconds as u64)
+}
+
 /// Whether the wall clock was set since boot, as far as this machine tells.
 pub fn clock_is_trusted() -> bool {
     let timesync = Path::new("/run/systemd/timesync");
     // Without systemd's own time service somebody else keeps the clock, or there is a battery.
     timesync.join("synchronized").exists() || !timesync.exists()
+}
+
+/// The average of the last minute, of each line.
+fn pressure(text: &str) -> Option<Pressure> {
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().find_map(|word| word.strip_prefix("avg60="))?.parse().ok()
+    };
+    Some(Pressure { some: of("some")?, full: of("full")? })
 }
 
 /// `PRETTY_NAME` of `os-release(5)`.
@@ -90,6 +140,8 @@ mod tests {
         assert!(health.disk_free_kb.unwrap() <= health.disk_total_kb.unwrap());
         assert_eq!(os_name("ID=debian\nPRETTY_NAME=\"Debian 13\"\n").as_deref(), Some("Debian 13"));
         assert!(health.disk_free_kb.is_some() && health.load_1m.is_some() && health.machine_uptime_s.is_some());
+        let text = "some avg10=0.00 avg60=12.50 avg300=1.00 total=7\nfull avg10=0.00 avg60=3.25 avg300=0.00 total=2\n";
+        assert_eq!(pressure(text), Some(Pressure { some: 12.5, full: 3.25 }));
         assert!(addresses().iter().all(|(_, ip)| !ip.is_loopback()));
     }
 }

@@ -13,6 +13,8 @@ enum Happening {
     Link,
     Unlink,
     Answer { which: usize, how: u8 },
+    Obey { how: u8 },
+    ClockSet { ms: u64, trusted: bool },
     Paint { status: u16 },
     Crash,
     Hang,
@@ -20,11 +22,20 @@ enum Happening {
     Die { power_cut: bool },
 }
 
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 26] = [
     ("playlist", r#"{"items":[{"url":"http://c/","seconds":3},{"image":"http://d/","seconds":3}]}"#),
     ("navigate", r#"{"url":"http://a/"}"#),
     ("navigate", r#"{"url":"http://b/"}"#),
     ("zoom", r#"{"percent":150}"#),
+    ("power", r#"{"on":false}"#),
+    ("power", r#"{"on":false,"seconds":30}"#),
+    ("schedule", r#"{"rules":[{"on":"07:00","off":"08:00"}]}"#),
+    ("schedule", r#"{"rules":[],"holidays":["01-01..12-31"]}"#),
+    ("rotate", r#"{"degrees":90}"#),
+    ("brightness", r#"{"percent":50}"#),
+    ("volume", r#"{"percent":50}"#),
+    ("sound", r#"{"url":"http://s/gong.mp3"}"#),
+    ("say", r#"{"text":"hello"}"#),
     ("reload", r#"{"ignore_cache":true}"#),
     ("reload", "{}"),
     ("message", r#"{"text":"hi"}"#),
@@ -36,6 +47,8 @@ const COMMANDS: [(&str, &str); 15] = [
     ("health", "{}"),
     ("event", r#"{"name":"x"}"#),
     ("fly", "{}"),
+    ("reboot", "{}"),
+    ("shutdown", "{}"),
 ];
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -46,6 +59,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::Link),
         1 => Just(Happening::Unlink),
         5 => (0..6usize, 0..4u8).prop_map(|(which, how)| Happening::Answer { which, how }),
+        3 => (0..5u8).prop_map(|how| Happening::Obey { how }),
+        1 => (any::<u32>(), any::<bool>()).prop_map(|(s, trusted)| Happening::ClockSet { ms: u64::from(s) * 1000, trusted }),
         3 => prop::sample::select(vec![200u16, 200, 503]).prop_map(|status| Happening::Paint { status }),
         1 => Just(Happening::Crash),
         1 => Just(Happening::Hang),
@@ -86,6 +101,20 @@ fn happens(world: &mut World, delivered: &mut Delivered, happening: Happening) {
             };
             world.answer(which, answer);
         }
+        Happening::Obey { how } if !world.orders.is_empty() => {
+            let (ask, _) = world.orders.remove(0);
+            let answer = match how {
+                0 => Err(AskError::TimedOut),
+                1 => Err(AskError::Gone),
+                2 => Err(AskError::Lacking("no such thing".into())),
+                3 => Err(AskError::Refused("BadMatch".into())),
+                _ => Ok(Answer::Result(json!({}))),
+            };
+            world.give(Input::Answered { ask, answer });
+        }
+        Happening::ClockSet { ms, trusted } => {
+            world.give(Input::ClockRead(WallClock { unix_ms: ms, trusted }));
+        }
         Happening::Paint { status } => world.paint_with(status),
         Happening::Crash if world.machine.is_attached() => {
             world.give(Input::Seen(Seen::Committed { navigation: None, url: "about:tabcrashed?e=x".into() }));
@@ -115,7 +144,8 @@ fn settle(world: &mut World, delivered: &Delivered) {
     if !world.linked {
         redeliver(world, delivered);
     }
-    for _ in 0..300 {
+    // What takes the machine down waits for five minutes until it is gone.
+    for _ in 0..700 {
         let restarts = world.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count();
         world.answer_all();
         let waits = delivered.keys().any(|n| world.receipts(*n).is_empty());
@@ -150,7 +180,7 @@ proptest! {
             let one = receipts.iter().all(|receipt| receipt.status == receipts[0].status);
             prop_assert!(one || cut_power, "{:?} ({n}): {:?}", COMMANDS[*what], receipts);
         }
-        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence());
+        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence(world.now));
         // At most once on the glass: acting began at most once for each, over all lives.
         for n in delivered.keys() {
             let begins = world.journal.iter().flatten().filter(|record| match record {

@@ -1,0 +1,145 @@
+//! Where each picture is to lie on the X screen. Pure.
+//!
+//! The main output is turned and gets the picture that is wanted. Others at the same place show the same and are turned
+//! with it; one that lies elsewhere is left as it is. What is not connected any more is switched off.
+
+use x11rb::protocol::randr;
+
+use super::outputs::{Connector, Lit, Outputs};
+use crate::config::Mode;
+
+/// What is wanted of the main output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub picture: Choice,
+    /// Clockwise; none: as it is.
+    pub degrees: Option<u32>,
+}
+
+/// Which of its pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one it has, if it has one.
+    AsItIs,
+    /// This one, or, with none or where it has no such, the one that it likes best.
+    Best(Option<Mode>),
+}
+
+/// What is to be set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Of the X screen.
+    pub size: (u16, u16),
+    pub on: Vec<(Vec<randr::Output>, Lit)>,
+    pub off: Vec<randr::Crtc>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlan {
+    #[error("no screen is connected")]
+    NoScreen,
+    #[error("{0} is connected, and nothing here can drive it")]
+    NoCrtc(String),
+    #[error("{output} cannot be turned by {degrees} degrees: its driver has no such turn")]
+    NoTurn { output: String, degrees: u32 },
+}
+
+/// What is to be set so that it is as wanted; an empty plan if it is so already.
+pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
+    let main = outputs.main().ok_or(NoPlan::NoScreen)?;
+    let lit = light(outputs, main, wanted, &[])?;
+    let mut on = vec![(vec![main.id], lit)];
+    for other in outputs.all.iter().filter(|it| it.id != main.id && it.is_usable()) {
+        let taken: Vec<randr::Crtc> = on.iter().map(|(_, lit)| lit.crtc).collect();
+        match other.lit {
+            // One that is driven together with another is set with it.
+            Some(lit) if taken.contains(&lit.crtc) => {
+                on.iter_mut().filter(|(_, it)| it.crtc == lit.crtc).for_each(|(ids, _)| ids.push(other.id));
+            }
+            Some(lit) if (lit.x, lit.y) != (0, 0) => on.push((vec![other.id], lit)),
+            _ => {
+                let turned = Wanted { picture: Choice::AsItIs, degrees: Some(lit.degrees) };
+                let upright = Wanted { degrees: Some(0), ..turned };
+                // A mirror that cannot be turned, or not be driven, is no reason to refuse the main one.
+                if let Ok(lit) =
+                    light(outputs, other, turned, &taken).or_else(|_| light(outputs, other, upright, &taken))
+                {
+                    on.push((vec![other.id], lit));
+                }
+            }
+        }
+    }
+    let used: Vec<randr::Crtc> = on.iter().map(|(_, lit)| lit.crtc).collect();
+    let off = outputs.all.iter().filter_map(|it| it.lit).map(|lit| lit.crtc).filter(|crtc| !used.contains(crtc));
+    let mut off: Vec<randr::Crtc> = off.collect();
+    off.sort_unstable();
+    off.dedup();
+    let size = on.iter().fold((0, 0), |(width, height): (u16, u16), (_, lit)| {
+        let (w, h) = turned(outputs, lit);
+        (width.max(edge(lit.x, w)), height.max(edge(lit.y, h)))
+    });
+    let is_so = |(ids, lit): &(Vec<randr::Output>, Lit)| {
+        ids.iter().all(|id| outputs.all.iter().any(|it| it.id == *id && it.lit == Some(*lit)))
+    };
+    if off.is_empty() && size == outputs.size && on.iter().all(is_so) {
+        return Ok(Plan::default());
+    }
+    Ok(Plan { size, on, off })
+}
+
+/// The size that it takes up on the X screen.
+pub fn turned(outputs: &Outputs, lit: &Lit) -> (u16, u16) {
+    let line = outputs.modes.get(&lit.mode).copied().unwrap_or_default();
+    if lit.degrees % 180 == 0 { (line.width, line.height) } else { (line.height, line.width) }
+}
+
+fn edge(at: i16, size: u16) -> u16 {
+    u16::try_from(at).unwrap_or(0).saturating_add(size)
+}
+
+fn light(outputs: &Outputs, it: &Connector, wanted: Wanted, taken: &[randr::Crtc]) -> Result<Lit, NoPlan> {
+    let now = it.lit;
+    let is_free = |crtc: &&randr::Crtc| {
+        let by_another = |other: &Connector| other.id != it.id && other.lit.is_some_and(|lit| lit.crtc == **crtc);
+        !taken.contains(crtc) && !outputs.all.iter().any(by_another)
+    };
+    let crtc = now.map(|lit| lit.crtc).or_else(|| it.crtcs.iter().find(is_free).copied());
+    let crtc = crtc.ok_or_else(|| NoPlan::NoCrtc(it.name.clone()))?;
+    let as_it_is = now.map(|lit| lit.mode).filter(|mode| it.modes.contains(mode));
+    // One that likes none best is left as it is.
+    let best = || it.preferred.or(as_it_is).or_else(|| it.modes.first().copied());
+    let mode = match wanted.picture {
+        Choice::AsItIs => as_it_is.or_else(best),
+        Choice::Best(named) => named.and_then(|named| named_mode(outputs, it, named)).or_else(best),
+    };
+    let degrees = wanted.degrees.unwrap_or(now.map_or(0, |lit| lit.degrees));
+    // Of one that is not lit, nobody knows what it can do before it is.
+    if now.is_some_and(|lit| lit.can & bit(degrees) == 0) {
+        return Err(NoPlan::NoTurn { output: it.name.clone(), degrees });
+    }
+    let (x, y) = now.map_or((0, 0), |lit| (lit.x, lit.y));
+    Ok(Lit { crtc, x, y, mode: mode.unwrap_or_default(), degrees, can: now.map_or(0, |lit| lit.can) })
+}
+
+/// RandR's bit for a turn clockwise; RandR counts the other way round.
+pub fn bit(degrees: u32) -> u16 {
+    match degrees {
+        90 => 8,
+        180 => 4,
+        270 => 2,
+        _ => 1,
+    }
+}
+
+/// Of this size, with the nearest refresh rate; without one named, the fastest.
+fn named_mode(outputs: &Outputs, it: &Connector, named: Mode) -> Option<randr::Mode> {
+    let lines = it.modes.iter().filter_map(|mode| outputs.modes.get(mode).map(|line| (*mode, line)));
+    let same_size =
+        lines.filter(|(_, line)| (u32::from(line.width), u32::from(line.height)) == (named.width, named.height));
+    let nearest = |(_, line): &(randr::Mode, &super::outputs::ModeLine)| match named.refresh {
+        Some(hertz) => line.millihertz.abs_diff(hertz * 1000),
+        None => u32::MAX - line.millihertz,
+    };
+    same_size.min_by_key(nearest).map(|(mode, _)| mode)
+}

@@ -1,0 +1,120 @@
+//! Where pictures come to lie.
+
+use super::{
+    layout::{Choice, NoPlan, Plan, Wanted, plan},
+    outputs::{Connector, Lit, ModeLine, Outputs},
+};
+use crate::config::Mode;
+
+const FULL_HD: u32 = 1;
+const XGA: u32 = 2;
+const FULL_HD_50: u32 = 3;
+
+fn connector(id: u32, lit: Option<Lit>) -> Connector {
+    Connector {
+        id,
+        name: format!("HDMI-{id}"),
+        connected: true,
+        screen: None,
+        lit,
+        crtcs: vec![11, 12],
+        modes: vec![FULL_HD, FULL_HD_50, XGA],
+        preferred: Some(FULL_HD),
+    }
+}
+
+fn lit(crtc: u32, x: i16, mode: u32, degrees: u32) -> Lit {
+    Lit { crtc, x, y: 0, mode, degrees, can: 15 }
+}
+
+fn outputs(size: (u16, u16), all: Vec<Connector>) -> Outputs {
+    let line = |width, height, millihertz| ModeLine { width, height, millihertz };
+    let modes =
+        [(FULL_HD, line(1920, 1080, 60_000)), (FULL_HD_50, line(1920, 1080, 50_000)), (XGA, line(1024, 768, 60_004))];
+    Outputs { size, all, modes: modes.into(), primary: None, config_timestamp: 0 }
+}
+
+const BEST: Wanted = Wanted { picture: Choice::Best(None), degrees: Some(0) };
+
+#[test]
+fn what_is_as_wanted_is_left_alone() {
+    let now = outputs((1920, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0)))]);
+    assert_eq!(plan(&now, BEST), Ok(Plan::default()));
+}
+
+#[test]
+fn a_quarter_turn_turns_the_whole_screen_and_the_next_one_starts_from_there() {
+    let now = outputs((1920, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0)))]);
+    let turn = |degrees| Wanted { picture: Choice::AsItIs, degrees: Some(degrees) };
+    let turned = plan(&now, turn(90)).expect("it turns");
+    assert_eq!((turned.size, &turned.on), ((1080, 1920), &vec![(vec![1], lit(11, 0, FULL_HD, 90))]));
+    let now = outputs((1080, 1920), vec![connector(1, Some(lit(11, 0, FULL_HD, 90)))]);
+    assert_eq!(plan(&now, turn(180)).expect("it turns").size, (1920, 1080));
+}
+
+#[test]
+fn a_turn_that_the_driver_has_not_is_refused_with_the_output_named() {
+    let fixed = Lit { can: 1, ..lit(11, 0, FULL_HD, 0) };
+    let now = outputs((1920, 1080), vec![connector(1, Some(fixed))]);
+    let refused = plan(&now, Wanted { degrees: Some(90), ..BEST }).expect_err("it cannot");
+    assert_eq!(refused, NoPlan::NoTurn { output: "HDMI-1".into(), degrees: 90 });
+    assert_eq!(plan(&now, BEST), Ok(Plan::default()), "as it is, it is fine");
+}
+
+#[test]
+fn a_screen_that_is_switched_on_after_the_pi_gets_the_picture_it_likes_best() {
+    let now = outputs((1024, 768), vec![connector(1, None)]);
+    let lit = plan(&now, BEST).expect("there is a screen");
+    assert_eq!(lit.size, (1920, 1080));
+    assert_eq!((lit.on[0].1.crtc, lit.on[0].1.mode), (11, FULL_HD));
+}
+
+#[test]
+fn a_picture_that_fell_back_becomes_the_wanted_one_again() {
+    let now = outputs((1024, 768), vec![connector(1, Some(lit(11, 0, XGA, 0)))]);
+    assert_eq!(plan(&now, BEST).expect("there is a screen").on[0].1.mode, FULL_HD);
+    let named = |refresh| Wanted { picture: Choice::Best(Some(Mode { width: 1920, height: 1080, refresh })), ..BEST };
+    assert_eq!(plan(&now, named(Some(50))).expect("there is a screen").on[0].1.mode, FULL_HD_50, "the nearest rate");
+    assert_eq!(plan(&now, named(None)).expect("there is a screen").on[0].1.mode, FULL_HD, "the fastest");
+    let unknown = Mode { width: 3840, height: 2160, refresh: None };
+    let other = Wanted { picture: Choice::Best(Some(unknown)), ..BEST };
+    assert_eq!(plan(&now, other).expect("there is a screen").on[0].1.mode, FULL_HD, "it has no such: its best");
+}
+
+#[test]
+fn a_screen_that_likes_no_picture_best_keeps_the_one_it_has() {
+    let indifferent = Connector { preferred: None, ..connector(1, Some(lit(11, 0, XGA, 0))) };
+    assert_eq!(plan(&outputs((1024, 768), vec![indifferent]), BEST), Ok(Plan::default()));
+}
+
+#[test]
+fn a_screen_that_was_pulled_out_is_switched_off_and_none_is_no_plan() {
+    let gone = Connector { connected: false, modes: vec![], ..connector(1, Some(lit(11, 0, FULL_HD, 0))) };
+    let now = outputs((1920, 1080), vec![gone.clone(), connector(2, None)]);
+    let plan_of_both = plan(&now, BEST).expect("the other is there");
+    assert_eq!((plan_of_both.off, plan_of_both.on[0].1.crtc), (vec![11], 12));
+    assert_eq!(plan(&outputs((1920, 1080), vec![gone]), BEST), Err(NoPlan::NoScreen));
+    let empty = Connector { modes: vec![], ..connector(1, None) };
+    assert_eq!(plan(&outputs((1920, 1080), vec![empty]), BEST), Err(NoPlan::NoScreen), "connected, without a picture");
+}
+
+#[test]
+fn a_mirror_turns_with_the_main_screen_and_one_beside_it_does_not() {
+    let mirror = connector(2, Some(lit(12, 0, FULL_HD, 0)));
+    let now = outputs((1920, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0))), mirror]);
+    let turned = plan(&now, Wanted { degrees: Some(180), ..BEST }).expect("they turn");
+    assert!(turned.on.iter().all(|(_, lit)| lit.degrees == 180), "{turned:?}");
+    let beside = connector(2, Some(lit(12, 1920, FULL_HD, 0)));
+    let now = outputs((3840, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0))), beside]);
+    let turned = plan(&now, Wanted { degrees: Some(180), ..BEST }).expect("it turns");
+    assert_eq!((turned.on[0].1.degrees, turned.on[1].1.degrees, turned.size), (180, 0, (3840, 1080)));
+}
+
+#[test]
+fn the_primary_output_is_the_main_one() {
+    let mut now = outputs((1920, 1080), vec![connector(1, None), connector(2, Some(lit(12, 0, FULL_HD, 0)))]);
+    now.primary = Some(2);
+    assert_eq!(now.main().map(|main| main.id), Some(2));
+    now.primary = Some(9);
+    assert_eq!(now.main().map(|main| main.id), Some(1), "one that is not there is none");
+}
