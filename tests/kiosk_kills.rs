@@ -194,7 +194,8 @@ fn nothing_stayed_behind(kiosk: &mut Kiosk, display: u64, kill: u64) {
     let keeper = kiosk.browser().pid();
     until("orphans are gone", seconds(15), || {
         let below: Vec<i32> = process::below(keeper).iter().map(|seen| seen.pid).collect();
-        let strays: Vec<_> = ours(kiosk).into_iter().filter(|(pid, _)| *pid != keeper && !below.contains(pid)).collect();
+        let strays: Vec<_> =
+            ours(kiosk).into_iter().filter(|(pid, _)| *pid != keeper && !below.contains(pid)).collect();
         if !strays.is_empty() {
             println!("display {display}, kill {kill}: {strays:?} run beside the loop, for now");
         }
@@ -247,7 +248,10 @@ fn report(stories: &[Story], took: Duration) {
     }
     for (display, story) in stories.iter().enumerate() {
         if let (Some(first), Some(last)) = (story.sizes.first(), story.sizes.last()) {
-            println!("display {display}: KiB (PSS) and files at first {first:?}, after {} looks {last:?}", story.sizes.len());
+            println!(
+                "display {display}: KiB (PSS) and files at first {first:?}, after {} looks {last:?}",
+                story.sizes.len()
+            );
         }
     }
     println!("0 stuck, 0 orphans, 0 dialogs");

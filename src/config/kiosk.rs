@@ -86,6 +86,8 @@ pub struct BrowserSettings {
     pub command: Option<String>,
     /// A page that answers nothing for this long is hung.
     pub hang: Duration,
+    /// What Firefox may take, in MiB; `None`: a share of what the machine has.
+    pub memory_mb: Option<u32>,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
     /// Laid over the preferences that the kiosk sets itself.
@@ -196,6 +198,10 @@ struct BrowserFile {
     /// Seconds that a page may answer nothing before it is taken for hung and replaced.
     #[schemars(range(min = 2, max = 600))]
     hang_seconds: u32,
+    /// The memory in MiB that Firefox may take with all its pages; a page that takes more is ended and loaded again.
+    /// Without it, 60 % of the machine's, at most 2048.
+    #[schemars(range(min = 256, max = 65536), extend("examples" = [600]))]
+    memory_mb: Option<u32>,
     /// The only sites that may come onto the glass, whoever asks for others: the server, a link, the page itself. Each
     /// is scheme://host, with a path where not all of the site is meant; *.example.org is the site and all below it.
     /// Without a line here, every http and https address.
@@ -208,7 +214,7 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, allow: Vec::new(), prefs: BTreeMap::new() }
+        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), prefs: BTreeMap::new() }
     }
 }
 
@@ -253,6 +259,7 @@ impl Document for KioskSettings {
             browser: BrowserSettings {
                 command: file.browser.command,
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
+                memory_mb: file.browser.memory_mb,
                 allow,
                 prefs: file.browser.prefs,
             },

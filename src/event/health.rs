@@ -3,7 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::time::UtcMillis;
+mod machine;
+mod restart;
+mod troubles;
+
+pub use machine::{Card, Clock, ClockSource, Disk, Pressure};
+pub use restart::{Restart, RestartCause, Restarted};
+pub use troubles::troubles;
 
 /// What a display can tell of itself. What it cannot read is left out; unknown members are kept out of the way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +25,16 @@ pub struct Health {
     pub status: String,
     /// True while the intended page is painted.
     pub showing: bool,
+    /// What is on the glass, in one word: `showing`, `loading`, `away`, `no-browser`, `recovering`, `empty`, `frozen`,
+    /// `off-on-purpose`, `panel-off`, `unplugged`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub glass: String,
+    /// What is wrong, and what was done about it last; none while all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What is known of the screen; none where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<Screen>,
     /// Of the supervisor, in seconds.
     pub uptime_s: u64,
     /// Of the machine, in seconds.
@@ -61,57 +77,21 @@ pub struct Health {
     pub browser_starts: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// How long processes wait for memory, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
+    /// The SD card, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
+    /// Whether the display's state can be written, as it was last tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// Who keeps the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Why the supervisor was last started again, or the machine with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_restart: Option<Restart>,
-}
-
-/// One start of the supervisor after another, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Restart {
-    /// When it was up again, by the display's own clock.
-    pub at: UtcMillis,
-    pub of: Restarted,
-    pub cause: RestartCause,
-    /// One plain sentence.
-    pub sentence: String,
-    /// For how long nothing was written down, in seconds; only within one start of the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub down_s: Option<u64>,
-}
-
-/// What was started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Restarted {
-    Supervisor,
-    Machine,
-}
-
-/// Why something was started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RestartCause {
-    /// A command of the server's.
-    Command,
-    /// The last rung of recovery.
-    Recovery,
-    /// Another version of the program.
-    Update,
-    /// In good order, by somebody at the machine.
-    Stopped,
-    /// It gave no sign of life, and a watchdog ended it.
-    Watchdog,
-    OutOfMemory,
-    /// A fault of the program.
-    Panic,
-    /// It was killed, or ended with an error.
-    Crash,
-    /// A fault of the kernel.
-    Kernel,
-    /// The power went; or the machine stood still and nothing tells it apart.
-    Power,
-    Unknown,
 }
 
 /// A wireless network.
@@ -126,4 +106,39 @@ pub struct Wifi {
     /// Below -75 pages load slowly, below -85 not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal_dbm: Option<i32>,
+}
+
+/// Something is wrong on the display.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Trouble {
+    /// Such as `site`, `network`, `page-hung`, `browser-lost`.
+    pub cause: String,
+    /// What was done last: `navigate`, `replace_content`, `restart_browser`, `plain_profile`, `restart_session`, `reboot`,
+    /// `say_so`.
+    pub rung: String,
+    pub since_s: u64,
+    pub sentence: String,
+}
+
+/// The screen, as the display sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Screen {
+    /// Light comes out of it, as far as it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lit: Option<bool>,
+    /// It is dark because it was told to be.
+    pub off_on_purpose: bool,
+    /// What its EDID calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Such as `1920x1080 60 Hz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+    /// The picture on it stands still though the page answers.
+    pub frozen: bool,
+    /// All of it has one colour, such as `#000000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_colour: Option<String>,
 }

@@ -87,9 +87,11 @@ impl DrillFailure {
     pub(super) fn hint(&self) -> String {
         match self {
             Self::Folder { .. } => "TMPDIR sets where the drill writes".to_owned(),
-            Self::Actor(_) => "pikiosk doctor tells what this machine lacks; a machine with much else to do may be too \
+            Self::Actor(_) => {
+                "pikiosk doctor tells what this machine lacks; a machine with much else to do may be too \
                                slow"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NoGlass { packages, .. } => format!("sudo apt install {packages} (or make needs)"),
             Self::Control(ControlError::Absent(_)) => {
                 "on a display: sudo systemctl start pikiosk; anywhere else: pikiosk drill --headless".to_owned()

@@ -239,7 +239,9 @@ impl Around for Stage {
 
     fn fill_disk(&mut self) -> Result<(), NotHere> {
         let Some(card) = &self.card else {
-            return Err(NotHere("only root can have a disk of its own to fill (sudo pikiosk drill --headless ...)".into()));
+            return Err(NotHere(
+                "only root can have a disk of its own to fill (sudo pikiosk drill --headless ...)".into(),
+            ));
         };
         let full = fill(&card.0.join("filled")).map_err(|error| NotHere(error.to_string()));
         full

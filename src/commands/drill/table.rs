@@ -154,7 +154,10 @@ mod tests {
         page-white         not in 60 s    15 s  FAILED; the supervisor says: Showing a
         screen-unplugged   not here: a screen in memory has no plug
         ");
-        assert_eq!(summary(&outcomes()), "1 of 3 faults recovered from in time, without hands. 1 could not be made here.");
+        assert_eq!(
+            summary(&outcomes()),
+            "1 of 3 faults recovered from in time, without hands. 1 could not be made here."
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
+//!                                               memory.rs    what it takes, and what is too much: pure
 //!                                               profile.rs   a fresh profile at every start
 //!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
@@ -22,6 +23,7 @@
 mod firefox;
 mod harm;
 mod machine;
+mod memory;
 mod profile;
 mod run;
 mod screen;

@@ -131,7 +131,7 @@ impl Shell {
             showing: self.supervisor.is_showing(),
             offline: self.supervisor.is_attached() && content.is_settled() && content.trouble().is_some(),
             held: holds && self.supervisor.is_held(),
-            sentence: self.supervisor.glass_sentence(),
+            sentence: self.supervisor.glass_sentence(tokio::time::Instant::now()),
             display,
             keeper,
             frame: self.supervisor.screen().frame,

@@ -16,7 +16,7 @@ use crate::{
         browser::wire::{FromLoop, LINE_MAX, ToLoop},
         drill::wire as drill,
         screen,
-        supervisor::{Answer, Ask, AskError, AskId, Seen},
+        supervisor::{Answer, Ask, AskError, AskId, Overgrown, Seen},
     },
     event::command::PictureFormat,
 };
@@ -31,6 +31,9 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 /// What the glass told.
 #[derive(Debug)]
 pub enum Told {
+    LoopCame,
+    LoopGone,
+    Overgrown(Overgrown),
     /// The session is set up.
     Attached,
     Detached {
@@ -222,8 +225,9 @@ impl Glass {
         }
     }
 
-    pub fn restart(&mut self, why: &str) {
-        self.order(&ToLoop::Restart { reason: why.to_owned() });
+    /// `plain`: without the preferences that kiosk.toml lays over the kiosk's own.
+    pub fn restart(&mut self, why: &str, plain: bool) {
+        self.order(&ToLoop::Restart { reason: why.to_owned(), plain });
     }
 
     pub fn kill_content(&mut self, why: &str) {
@@ -235,6 +239,7 @@ impl Glass {
             Arrived::Connected { orders } => {
                 self.detach("the browser loop is another one");
                 self.orders = Some(orders);
+                self.ready.push_back(Told::LoopCame);
                 self.order(&ToLoop::Open { url: self.open.clone() });
                 self.order(&ToLoop::Attach {});
             }
@@ -245,6 +250,7 @@ impl Glass {
                     self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
                 }
                 self.detach("the browser loop is gone");
+                self.ready.push_back(Told::LoopGone);
             }
             Arrived::Line(line) => self.heard(line),
         }
@@ -275,6 +281,7 @@ impl Glass {
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }
+            FromLoop::Overgrown(what) => self.ready.push_back(Told::Overgrown(what)),
             FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(facts)),
             FromLoop::Harmed { ask, result } => {
                 if let Some(answer) = self.harms.remove(&ask) {
@@ -339,7 +346,7 @@ impl Glass {
             }
             (Purpose::SetUp(step), Err(error)) => {
                 tracing::error!(step, %error, "the session with Firefox cannot be used");
-                self.restart("its session cannot be used");
+                self.restart("its session cannot be used", false);
             }
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
@@ -368,7 +375,7 @@ impl Glass {
                 self.attached = true;
                 self.ready.push_front(Told::Attached);
             }
-            None => self.restart("it has no window"),
+            None => self.restart("it has no window", false),
         }
     }
 

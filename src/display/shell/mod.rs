@@ -19,8 +19,10 @@ mod chores;
 mod clock;
 mod control;
 mod glass;
+mod memory;
 mod report;
 mod sensors;
+mod server_clock;
 mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -37,6 +39,7 @@ use self::{
     clock::Clock,
     control::Control,
     glass::Glass,
+    memory::Memory,
     report::{Report, Surroundings},
 };
 use crate::{
@@ -163,6 +166,7 @@ struct Shell {
     firefox: Option<String>,
     chores: JoinSet<Input>,
     report: Report,
+    memory: Memory,
     log: LogRing,
     runtime: PathBuf,
     clock: Clock,
@@ -210,7 +214,8 @@ impl Shell {
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
         };
-        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let memory = Memory::recall(&state, &mut supervisor, now);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -227,12 +232,14 @@ impl Shell {
             firefox: None,
             chores: JoinSet::new(),
             report: Report::new(&runtime, &state, log.clone(), now),
+            memory,
             log,
             runtime,
             clock: Clock::new(now),
             health_at: now,
             watchdog_at: now,
         };
+        shell.correct_the_clock(shell.report.last_good_clock(), now);
         shell.perform(effects).await;
         Ok(shell)
     }
@@ -244,6 +251,7 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         if self.report.tell(&self.supervisor, &around, &self.page, now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
@@ -291,12 +299,16 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         self.report.health(&self.supervisor, &around, now)
     }
 
     fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
+            glass::Told::LoopCame => Input::LoopCame,
+            glass::Told::LoopGone => Input::LoopGone,
+            glass::Told::Overgrown(what) => Input::Overgrown(what),
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -328,6 +340,7 @@ impl Shell {
                 let positions = self.supervisor.journal().positions();
                 let known = positions.iter().filter(|(address, _)| hello.addresses.contains(address));
                 let known = known.map(|(address, position)| (address.clone(), position.clone())).collect();
+                self.hear_the_time(hello.server_time.0);
                 let sent = self.link.as_ref().is_some_and(|link| link.try_send(Order::Resume(known)).is_ok());
                 self.health_at = Instant::now();
                 sent.then_some(Input::Linked { server_ms: hello.server_time.0, heads: hello.positions })
@@ -341,8 +354,24 @@ impl Shell {
         }
     }
 
+    /// The server's clock; ours is set by it where no time service has.
+    fn hear_the_time(&mut self, unix_ms: u64) {
+        let Some(server) = &self.server else { return };
+        let now = Instant::now();
+        self.clock.server.said(unix_ms, server.base(), now);
+        self.correct_the_clock(None, now);
+    }
+
+    fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
+        if let Some(request) = self.clock.correction(saved_ms, now) {
+            // Nobody waits for it: the next look at the clock tells.
+            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
+        }
+    }
+
     /// True if the supervisor is to end and be started again.
     async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        let mut forgot = false;
         for effect in effects {
             match effect {
                 Effect::Keep(records) => self.keep(records).await,
@@ -350,8 +379,12 @@ impl Shell {
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
                 Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
+                Effect::System { ask, request } if forgot => {
+                    let result = Err(format!("nobody would remember that it was done: {request:?}"));
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::System { ask, request } => {
-                    if let Some(leave) = leave_for(&request, &self.supervisor) {
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
                         self.report.leave(leave, Instant::now());
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
@@ -370,10 +403,11 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
-                Effect::RestartBrowser { why } => {
-                    tracing::warn!(why, "starting the browser again");
-                    self.glass.restart(why);
+                Effect::RestartBrowser { why, plain } => {
+                    tracing::warn!(why, plain, "starting the browser again");
+                    self.glass.restart(why, plain);
                 }
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }
@@ -450,12 +484,12 @@ impl Shell {
 }
 
 /// What the black box is told of a request that takes the machine down.
-fn leave_for(request: &helper::Request, supervisor: &Supervisor) -> Option<Leave> {
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
     if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
         return None;
     }
     let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
-    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence() }, |name| Leave::Command { name }))
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.

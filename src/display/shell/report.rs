@@ -12,7 +12,7 @@ use crate::{
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor},
     },
-    event::{frame::CloseCode, health::Health, time::UtcMillis},
+    event::{frame::CloseCode, health::{self, ClockSource, Health}, time::UtcMillis},
     io::{log_ring::LogRing, notify, store},
 };
 
@@ -45,6 +45,7 @@ pub struct Surroundings<'a> {
     pub link: Option<&'a link::State>,
     pub firefox: Option<String>,
     pub browser_starts: u64,
+    pub clock: health::Clock,
 }
 
 impl Report {
@@ -59,6 +60,11 @@ impl Report {
         self.blackbox.leave(leave, now);
     }
 
+    /// What was last written down before this start, where the clock was good then; in ms since 1970.
+    pub fn last_good_clock(&self) -> Option<u64> {
+        self.blackbox.last_good_clock()
+    }
+
     /// How the display is, in full.
     pub fn health(&self, supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) -> Health {
         let mut health = Health {
@@ -69,8 +75,11 @@ impl Report {
                 Show::Url(url) => Some(url.clone()),
                 Show::Playlist(_) => supervisor.content().item().map(|(_, url)| url.to_owned()),
             },
-            status: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            status: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
+            glass: supervisor.truth(now).name().to_owned(),
+            trouble: supervisor.trouble(now),
+            screen: supervisor.screen_health(now),
             uptime_s: (now - self.started).as_secs(),
             browser_starts: around.browser_starts,
             frame_sha256: supervisor.frame_sha256().map(str::to_owned),
@@ -78,6 +87,9 @@ impl Report {
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);
+        health.clock = Some(around.clock);
+        health.disk = Some(self.blackbox.disk(now));
+        health.under_voltage_seen = self.blackbox.under_voltage_seen(&health);
         health
     }
 
@@ -88,8 +100,8 @@ impl Report {
             notify::ready();
         }
         let gist = Gist {
-            sentence: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            sentence: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
             display: around.display.clone(),
         };
         let is_old = self.written.is_none_or(|at| now >= at + crate::display::status::REFRESH);
@@ -140,8 +152,8 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
         state.display = around.display.clone().unwrap_or_default();
         if state.phase != phase || state.addresses.is_empty() {
             state.addresses = sensors::addresses();
-            state.clock_trusted = sensors::clock_is_trusted();
         }
+        state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         state.outage = supervisor.content().trouble().map(|trouble| Outage {
@@ -170,8 +182,8 @@ fn phase(link: Option<&link::State>) -> Phase {
     }
 }
 
-fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>) -> String {
-    let glass = supervisor.sentence();
+fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) -> String {
+    let glass = supervisor.sentence(now);
     let link = match around.link {
         None => "no server is configured".to_owned(),
         Some(link::State::Live { .. }) => "connected to the server".to_owned(),

@@ -48,7 +48,9 @@ impl Supervisor {
 
     pub(super) fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
         // What is pushed comes before any drill.
-        self.held &= !matches!(command, Command::Navigate(_) | Command::Playlist(_));
+        if matches!(command, Command::Navigate(_) | Command::Playlist(_)) {
+            self.held = None;
+        }
         match command {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
             Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),

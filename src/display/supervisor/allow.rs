@@ -19,12 +19,14 @@ impl Supervisor {
         Some(format!("{stranger} is not among the sites that this display may show (browser.allow in its kiosk.toml)"))
     }
 
-    /// True for a document that may not be on the glass. Our own pages, and the browser's words about a failure, may.
+    /// True for a document that may not be on the glass. Our own pages, the browser's words about a failure and
+    /// a drill's page may.
     pub(super) fn is_stray(&self, url: &str) -> bool {
         !self.setting.allow.is_open()
             && !self.setting.urls.owns(url)
             && !url.starts_with("about:")
             && !self.setting.allow.permits(url)
+            && !self.is_of_the_drill(url)
     }
 }
 

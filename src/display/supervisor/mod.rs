@@ -7,7 +7,9 @@
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
 //!                            devices     power, schedule, rotation, brightness: the screen as a device
-//!                            pulse       do page and browser answer: the first rungs of recovery
+//!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            care        what is wrong (recovery/), and what is done about it
+//!                            truth       what is on the glass, in one word
 //! ```
 //!
 //! Every command that is taken ends in exactly one receipt: each machine that holds one has a deadline for it, and a
@@ -35,6 +37,7 @@ use crate::{
 
 mod actions;
 mod allow;
+mod care;
 mod content;
 mod devices;
 mod early;
@@ -43,21 +46,26 @@ mod intake;
 mod jobs;
 mod leaving;
 mod load;
+mod look;
 mod out;
 mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+pub mod recovery;
 mod retry;
 mod sounds;
+mod truth;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
 pub use leaving::Machine;
 pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
-pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
+pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
+pub use truth::Truth;
 
+use care::Care;
 use devices::Devices;
 use jobs::Jobs;
 use leaving::Leaving;
@@ -102,12 +110,13 @@ pub struct Supervisor {
     devices: Devices,
     sounds: Sounds,
     pulse: Pulse,
+    care: Care,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
     /// A drill's page has the place of what should be there.
-    held: bool,
+    held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -139,12 +148,13 @@ impl Supervisor {
             sounds: Sounds::new(setting.sound.voice.clone()),
             devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
+            care: Care::new(now),
             setting,
             journal,
             server_clock: None,
             linked: false,
             attached: false,
-            held: false,
+            held: None,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -201,23 +211,25 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.leaving.gathered(ask, &result, &mut out) {
+                if !self.leaving.gathered(ask, &result, &mut out) && !self.rung_answered(ask, &result) {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => {
-                self.devices.seen(&facts, &mut out);
-                self.screen = facts;
-            }
+            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
             Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
+            Input::LoopCame => self.pulse.loop_came(now),
+            Input::LoopGone => self.pulse.loop_gone(now),
+            Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
+            self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
         }
+        self.take_care(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -226,7 +238,7 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(machines, self.leaving.deadline());
+        let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
@@ -260,35 +272,19 @@ impl Supervisor {
     }
 
     /// One plain sentence: what the glass shows, or why not.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, now: Instant) -> String {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.held {
-            return format!("A drill is under way: {}", self.glass_sentence());
+        if self.is_held() {
+            return format!("A drill is under way: {}", self.glass_sentence(now));
         }
-        self.glass_sentence()
+        self.glass_sentence(now)
     }
 
     /// The same of the glass alone.
-    pub fn glass_sentence(&self) -> String {
-        let what = match self.content.show() {
-            Show::Splash => "the start page".to_owned(),
-            Show::Url(url) => self.plain(url),
-            Show::Playlist(_) => match self.content.item() {
-                Some((item, url)) => format!("item {} of the playlist, {url}", item + 1),
-                None => "the playlist".to_owned(),
-            },
-        };
-        match (&self.detached_why, self.content.trouble()) {
-            (Some(why), _) => format!("Waiting for the browser: {why}"),
-            (None, _) if !self.attached => "Waiting for the browser".to_owned(),
-            (None, Some(trouble)) => {
-                format!("{what} is not on the glass ({}), tried {} times", trouble.fault.code(), trouble.tries)
-            }
-            (None, None) if self.content.is_showing() => format!("Showing {what}"),
-            (None, None) => format!("Loading {what}"),
-        }
+    pub fn glass_sentence(&self, now: Instant) -> String {
+        self.truth(now).sentence()
     }
 
     /// Of the frame that followed what was shown last.
@@ -341,10 +337,7 @@ impl Supervisor {
     }
 
     fn detached(&mut self, why: String, now: Instant) {
-        // A browser that fails again and again says so again and again: the two minutes run from the first.
-        if self.attached {
-            self.pulse.detached(now);
-        }
+        self.pulse.detached(now);
         self.attached = false;
         self.detached_why = Some(why);
         self.content.detached(now);
@@ -378,7 +371,7 @@ impl Supervisor {
             Seen::Prompted { context } => {
                 out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
             }
-            Seen::Closed => out.push(Effect::RestartBrowser { why: "its window was closed" }),
+            Seen::Closed => out.fault(recovery::Cause::WindowClosed),
             Seen::Alive => self.pulse.heard_browser(out.now),
         }
     }
@@ -394,7 +387,7 @@ impl Supervisor {
             }
             return;
         }
-        let _taken = self.pulse.answered(ask, answer, out.now)
+        let _taken = self.pulse_answered(ask, answer, out)
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)

@@ -26,6 +26,12 @@ pub enum Input {
     Unlinked,
     /// The server sent an event.
     Delivered(Box<Event>),
+    /// The browser loop is there, or is another one than before: it has no session yet.
+    LoopCame,
+    /// The browser loop is gone, and Firefox with it.
+    LoopGone,
+    /// The browser loop killed what had taken more memory than it may.
+    Overgrown(Overgrown),
     /// A session with the browser is ready: subscribed, preloaded, its one context known.
     Attached,
     /// The browser or its session is gone.
@@ -60,6 +66,15 @@ pub enum Input {
     Released,
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
+}
+
+/// A process of Firefox that took more memory than it may.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Overgrown {
+    /// It ran pages, and was killed; otherwise it is Firefox as a whole, which is to be started again.
+    pub content: bool,
+    pub megabytes: u64,
+    pub limit: u64,
 }
 
 /// What the browser tells by itself, of its one top-level context unless said otherwise.
@@ -129,7 +144,7 @@ pub enum Ask {
         name: String,
         data: Value,
     },
-    /// Does the page's process answer?
+    /// Does the page's process answer, and is there anything in the page?
     Pulse,
     /// Does the browser answer?
     BrowserPulse,
@@ -176,10 +191,21 @@ pub enum Answer {
     Document {
         uri: String,
     },
+    /// What a look into the page found.
+    Looked(Looked),
     /// SHA-256 of the PNG of the glass.
     FrameHash(String),
     /// The data of a receipt's `result`.
     Result(Value),
+}
+
+/// What there is in the page, as far as people could see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Nothing at all, on white.
+    pub empty: bool,
+    /// Something in it may yet fill it: a script, or it is still loading.
+    pub may_fill: bool,
 }
 
 /// Why there is no answer.
@@ -252,7 +278,11 @@ pub enum Effect {
     },
     RestartBrowser {
         why: &'static str,
+        /// Without the preferences that kiosk.toml lays over the kiosk's own.
+        plain: bool,
     },
+    /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
+    Remember(String),
     /// End the supervisor so that it is started again.
     Restart,
 }

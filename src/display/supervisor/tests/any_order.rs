@@ -180,7 +180,7 @@ proptest! {
             let one = receipts.iter().all(|receipt| receipt.status == receipts[0].status);
             prop_assert!(one || cut_power, "{:?} ({n}): {:?}", COMMANDS[*what], receipts);
         }
-        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence());
+        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence(world.now));
         // At most once on the glass: acting began at most once for each, over all lives.
         for n in delivered.keys() {
             let begins = world.journal.iter().flatten().filter(|record| match record {

@@ -12,8 +12,10 @@ use crate::{
 
 mod allowed;
 mod any_order;
-mod leaving;
+mod held;
 mod devices;
+mod leaving;
+mod recovering;
 mod sounds;
 mod starting;
 
@@ -137,7 +139,7 @@ impl World {
                 Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
                 Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
                 Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
-                Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart => {}
+                Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart | Effect::Remember(_) => {}
             }
         }
         self.effects.extend(effects);
@@ -415,20 +417,6 @@ fn a_playlist_of_dead_links_says_so_and_goes_on_trying() {
 }
 
 #[test]
-fn a_page_whose_process_dies_is_loaded_again_at_once_and_not_for_ever() {
-    let mut world = World::up();
-    world.push(1, "navigate", nav("http://a/"));
-    world.paint();
-    for crash in 0..4 {
-        let crashed = Seen::Committed { navigation: None, url: "about:tabcrashed?e=tabcrashed".into() };
-        world.give(Input::Seen(crashed));
-        let expected = if crash < 3 { "http://a/".to_owned() } else { urls().offline() };
-        assert_eq!(world.navigated().last(), Some(&expected), "crash {crash}");
-        world.paint();
-    }
-}
-
-#[test]
 fn a_hung_page_is_killed_and_loaded_again_and_then_the_browser_is_started_again() {
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
@@ -466,7 +454,7 @@ fn a_browser_that_answers_and_paints_not_even_the_local_page_is_started_again() 
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
     world.effects.clear();
-    let is_restart = |effect: &Effect| matches!(effect, Effect::RestartBrowser { why } if why.contains("local page"));
+    let is_restart = |effect: &Effect| matches!(effect, Effect::RestartBrowser { why, .. } if why.contains("local page"));
     let mut seconds = 0;
     while !world.effects.iter().any(is_restart) {
         world.pass(S);
