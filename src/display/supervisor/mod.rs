@@ -6,7 +6,8 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
-//!                            devices     power, schedule, rotation, brightness: the screen as a device
+//!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
+//!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
