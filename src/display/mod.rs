@@ -10,6 +10,7 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   configured   settings by command, on trial     |                           |
 //!   |   blackbox     why it was last started again     |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
@@ -24,6 +25,7 @@
 
 pub mod blackbox;
 pub mod browser;
+pub mod configured;
 pub mod helper;
 pub mod journal;
 pub mod link;

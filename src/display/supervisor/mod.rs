@@ -35,6 +35,7 @@ use crate::{
 
 mod actions;
 mod allow;
+mod configure;
 mod content;
 mod devices;
 mod early;
@@ -95,6 +96,7 @@ pub struct Supervisor {
     overlays: Overlays,
     jobs: Jobs,
     leaving: Leaving,
+    configure: configure::Configure,
     devices: Devices,
     pulse: Pulse,
     /// The server's clock in ms since 1970, and when it showed that.
@@ -129,6 +131,7 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
+            configure: configure::Configure::default(),
             devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
             pulse: Pulse::new(setting.hang, now),
             setting,
@@ -150,6 +153,8 @@ impl Supervisor {
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
         supervisor.leaving.resume(&supervisor.journal, &mut out);
+        let configured = supervisor.setting.machine.configured.clone();
+        supervisor.configure.resume(&supervisor.journal, |key| configured.fate(key), &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
@@ -192,7 +197,9 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.leaving.gathered(ask, &result, &mut out) {
+                let taken =
+                    self.leaving.gathered(ask, &result, &mut out) || self.configure.gathered(ask, &result, &mut out);
+                if !taken {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
@@ -207,6 +214,7 @@ impl Supervisor {
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
         }
+        self.look_at_trial(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -215,7 +223,7 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(machines, self.leaving.deadline());
+        let machines = earlier(earlier(machines, self.leaving.deadline()), self.configure.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
