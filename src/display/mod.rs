@@ -11,6 +11,7 @@
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   configured   settings by command, on trial     |                           |
 //!   |   blackbox     why it was last started again     |                           |
 //!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
@@ -26,6 +27,7 @@
 
 pub mod blackbox;
 pub mod browser;
+pub mod configured;
 pub mod drill;
 pub mod helper;
 pub mod journal;
