@@ -117,7 +117,7 @@ pub struct Supervisor {
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
-    /// A drill's page has the place of what should be there.
+    /// The address of a drill's page that has the place of what should be there.
     held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
@@ -281,15 +281,8 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.is_held() {
-            return format!("A drill is under way: {}", self.glass_sentence(now));
-        }
-        self.glass_sentence(now)
-    }
-
-    /// The same of the glass alone.
-    pub fn glass_sentence(&self, now: Instant) -> String {
-        self.truth(now).sentence()
+        let sentence = self.truth(now).sentence();
+        if self.held.is_some() { format!("A drill is under way: {sentence}") } else { sentence }
     }
 
     /// Of the frame that followed what was shown last.
