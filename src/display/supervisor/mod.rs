@@ -27,7 +27,7 @@ use crate::{
     config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
-        page::Urls,
+        page::{SiteFault, Urls},
         screen,
     },
     event::{
@@ -90,6 +90,8 @@ pub struct Setting {
     pub hang: std::time::Duration,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
+    /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
+    pub login: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
@@ -225,11 +227,14 @@ impl Supervisor {
                 }
             }
             Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
-            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::ClockRead(wall) => {
+                self.clock_read(&wall, &mut out);
+                self.devices.wall_clock(wall, &mut out);
+            }
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
-            Input::LoopCame => self.pulse.loop_came(now),
-            Input::LoopGone => self.pulse.loop_gone(now),
+            Input::LoopCame => self.loop_changed(true, now),
+            Input::LoopGone => self.loop_changed(false, now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
@@ -352,14 +357,13 @@ impl Supervisor {
     fn seen(&mut self, seen: Seen, out: &mut Out) {
         match seen {
             Seen::Committed { navigation, url } => {
-                if crate::display::page::SiteFault::from_error_document(&url)
-                    == Some(crate::display::page::SiteFault::Crashed)
-                {
+                if SiteFault::from_error_document(&url) == Some(SiteFault::Crashed) {
                     self.pulse.crashed(out.now);
                 }
                 self.pulse.heard_browser(out.now);
                 match self.is_stray(&url) {
                     true => self.content.strayed(&url, out),
+                    false if self.is_sign_in(&url) => self.content.give_up(SiteFault::Login, out),
                     false => self.content.committed(navigation.as_deref(), &url, out),
                 }
             }

@@ -211,6 +211,8 @@ pub struct Looked {
     pub empty: bool,
     /// Something in it may yet fill it: a script, or it is still loading.
     pub may_fill: bool,
+    /// How often our own pixel in it was changed, where it is.
+    pub beats: Option<u64>,
 }
 
 /// Why there is no answer.

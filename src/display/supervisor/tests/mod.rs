@@ -30,6 +30,10 @@ fn urls() -> Urls {
     Urls::new("127.0.0.1:8080".parse().unwrap(), &Secret::new([1; 16]))
 }
 
+fn sign_in() -> Allowed {
+    crate::config::KioskSettings::from_text("[browser]\nlogin = [\"https://sso.example/*\"]\n").unwrap().browser.login
+}
+
 fn event(n: u64, name: &str, data: serde_json::Value) -> Event {
     let mut event = Event::new(format!("e{n}"), "/test", format!("kiosk.{name}")).to(Address::All).with_data(&data);
     event.position = Some(Position { epoch: "k".into(), offset: n });
@@ -119,6 +123,7 @@ impl World {
             urls: urls(),
             hang: 8 * S,
             allow,
+            login: sign_in(),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
             zone: jiff::tz::TimeZone::UTC,
