@@ -9,7 +9,7 @@ use super::cli::Json;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::display::status::{STALE, StatusFile};
-use crate::event::time::UtcMillis;
+use crate::event::{health::troubles, time::UtcMillis};
 
 /// Tells what this display shows and how it is, in words.
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,11 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
         let ago = super::roughly(age.as_secs());
         text.push_str(&format!("The supervisor has said nothing for {ago}; it hangs, or is gone. Its last words:\n"));
     }
-    text.push_str(&format!("{}\n\n", health.status));
+    text.push_str(&format!("{}\n", health.status));
+    for trouble in troubles(health) {
+        text.push_str(&format!("! {trouble}\n"));
+    }
+    text.push('\n');
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!("{name:<14} {value}\n"));

@@ -13,6 +13,7 @@ use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
 use super::kiosk_schedule::{self, ScheduleFile, ScheduleSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
+use super::kiosk_sound::{self, SoundFile, SoundSettings};
 use super::kiosk_system::{self, SystemFile, SystemSettings};
 use super::origin::Refusals;
 use super::{Document, layers::Sources};
@@ -28,6 +29,7 @@ pub struct KioskSettings {
     pub browser: BrowserSettings,
     pub screen: ScreenSettings,
     pub schedule: ScheduleSettings,
+    pub sound: SoundSettings,
     pub network: NetworkSettings,
     pub system: SystemSettings,
     /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
@@ -143,6 +145,8 @@ pub struct KioskFile {
     screen: ScreenFile,
     /// When the screen is on. Without a line here, always; a schedule that the server sends takes its place.
     schedule: ScheduleFile,
+    /// How the display is heard.
+    sound: SoundFile,
     /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
     network: NetworkFile,
     /// The Raspberry Pi under the display.
@@ -261,6 +265,7 @@ impl Document for KioskSettings {
             },
             screen,
             schedule: kiosk_schedule::settings(file.schedule, refusals),
+            sound: kiosk_sound::settings(file.sound, refusals),
             network: kiosk_network::settings(file.network, refusals),
             system: kiosk_system::settings(file.system, refusals),
             written,

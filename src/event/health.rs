@@ -3,7 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::time::UtcMillis;
+mod machine;
+mod restart;
+mod troubles;
+
+pub use machine::{Card, Clock, ClockSource, Disk, Pressure};
+pub use restart::{Restart, RestartCause, Restarted};
+pub use troubles::troubles;
 
 /// What a display can tell of itself. What it cannot read is left out; unknown members are kept out of the way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,57 +77,21 @@ pub struct Health {
     pub browser_starts: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// How long processes wait for memory, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<Pressure>,
+    /// The SD card, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
+    /// Whether the display's state can be written, as it was last tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// Who keeps the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Why the supervisor was last started again, or the machine with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_restart: Option<Restart>,
-}
-
-/// One start of the supervisor after another, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Restart {
-    /// When it was up again, by the display's own clock.
-    pub at: UtcMillis,
-    pub of: Restarted,
-    pub cause: RestartCause,
-    /// One plain sentence.
-    pub sentence: String,
-    /// For how long nothing was written down, in seconds; only within one start of the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub down_s: Option<u64>,
-}
-
-/// What was started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Restarted {
-    Supervisor,
-    Machine,
-}
-
-/// Why something was started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RestartCause {
-    /// A command of the server's.
-    Command,
-    /// The last rung of recovery.
-    Recovery,
-    /// Another version of the program.
-    Update,
-    /// In good order, by somebody at the machine.
-    Stopped,
-    /// It gave no sign of life, and a watchdog ended it.
-    Watchdog,
-    OutOfMemory,
-    /// A fault of the program.
-    Panic,
-    /// It was killed, or ended with an error.
-    Crash,
-    /// A fault of the kernel.
-    Kernel,
-    /// The power went; or the machine stood still and nothing tells it apart.
-    Power,
-    Unknown,
 }
 
 /// A wireless network.

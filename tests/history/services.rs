@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::block_in_place,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -61,11 +61,14 @@ impl Redis {
 
     /// True once it has read its file.
     async fn answers(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(self.address()).await else { return false };
-        let mut answer = [0; 7];
-        stream.write_all(b"PING\r\n").await.is_ok()
-            && stream.read_exact(&mut answer).await.is_ok()
-            && answer == *b"+PONG\r\n"
+        let asking = async {
+            let mut stream = TcpStream::connect(self.address()).await?;
+            let mut answer = [0; 7];
+            stream.write_all(b"PING\r\n").await?;
+            stream.read_exact(&mut answer).await?;
+            Ok::<_, io::Error>(answer == *b"+PONG\r\n")
+        };
+        matches!(timeout(Duration::from_secs(5), asking).await, Ok(Ok(true)))
     }
 
     pub fn kill(&mut self) {

@@ -111,7 +111,7 @@ pub struct Frame {
 
 impl Frame {
     /// Reads the XWD file that Xvfb keeps (X11/XWDFile.h, version 7; 32-bit big-endian fields).
-    fn read(path: &Path) -> Option<Frame> {
+    pub fn read(path: &Path) -> Option<Frame> {
         let file = fs::read(path).ok()?;
         let field = |n: usize| -> Option<usize> {
             let bytes = file.get(n * 4..n * 4 + 4)?;

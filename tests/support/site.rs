@@ -179,6 +179,7 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
     let kind = match html.get(..4) {
         Some("<svg") => "image/svg+xml",
         Some("/* c") => "text/css",
+        Some("RIFF") => "audio/wav",
         _ => "text/html; charset=utf-8",
     };
     let head = format!(

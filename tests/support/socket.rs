@@ -179,7 +179,7 @@ impl FakeDisplay {
     pub fn ask_ticket(&self, server: SocketAddr, origin: &str, more: &[(&str, &str)]) -> std::io::Result<http::Reply> {
         let headers = [&[("Content-Type", "application/json")], more].concat();
         let ask =
-            |method, path, body: &str| http::request(server, method, path, &headers, body.as_bytes(), seconds(10));
+            |method, path, body: &str| http::request(server, method, path, &headers, body.as_bytes(), seconds(60));
         let answer: Value = ask("GET", "/v1/nonce", "")?.json();
         let nonce = answer["nonce"].as_str().unwrap_or_default();
         let display = self.id.parse().expect("it is a display id");

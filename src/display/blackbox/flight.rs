@@ -14,6 +14,8 @@ pub struct Flight {
     pub version: String,
     /// By this display's own clock, right or wrong.
     pub written: UtcMillis,
+    /// Somebody had set that clock since the machine started.
+    pub clock_is_good: bool,
     /// Seconds since the machine started: unlike the clock it never jumps.
     pub machine_uptime_s: Option<u64>,
     /// What stood in `pikiosk status`.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     ring::{self, read_bounded},
 };
 use crate::{
-    event::health::{Health, Restart},
+    event::health::{ClockSource, Disk, Health, Restart},
     io::{log_ring::LogRing, store},
 };
 
@@ -44,11 +45,14 @@ pub struct BlackBox {
     log: LogRing,
     flight: Flight,
     last: Option<Restart>,
+    last_good_clock: Option<u64>,
     /// When the disk was last written, and with which sentence.
     durable: (Instant, String),
     leaving_since: Option<Instant>,
-    /// One write at a time: a card that hangs collects none.
-    writing: Option<JoinHandle<()>>,
+    /// One write at a time, since when: a card that hangs collects none.
+    writing: Option<(JoinHandle<Result<Duration, String>>, Instant)>,
+    /// How the last write to the disk went.
+    disk: Disk,
 }
 
 impl BlackBox {
@@ -62,6 +66,10 @@ impl BlackBox {
         }
         let left = left(&ring, &in_memory, now.boot.as_deref());
         let mut last = judge(&left, &now);
+        let last_good_clock =
+            left.flight.as_ref().filter(|flight| flight.clock_is_good).map(|flight| flight.written.0);
+        let of_this_boot = |flight: &&Flight| flight.boot.is_some() && flight.boot == now.boot;
+        let under_voltage_seen = left.flight.as_ref().filter(of_this_boot).is_some_and(|flight| flight.under_voltage_seen);
         if let (Some(restart), Some(before)) = (&last, left.flight) {
             tracing::warn!(cause = ?restart.cause, "started again: {}", restart.sentence);
             let entry = Entry {
@@ -88,6 +96,7 @@ impl BlackBox {
             version: now.version,
             written: now.at,
             machine_uptime_s: now.machine_uptime_s,
+            under_voltage_seen,
             ..Flight::default()
         };
         let mut opened = BlackBox {
@@ -96,9 +105,11 @@ impl BlackBox {
             log,
             flight,
             last,
+            last_good_clock,
             durable: (at, String::new()),
             leaving_since: None,
             writing: None,
+            disk: Disk::default(),
         };
         opened.write_now();
         opened
@@ -109,11 +120,30 @@ impl BlackBox {
         self.last.as_ref()
     }
 
+    /// What the last run wrote down last, where its clock was good; in ms since 1970.
+    pub fn last_good_clock(&self) -> Option<u64> {
+        self.last_good_clock
+    }
+
+    /// Whether the supply was ever too weak in this boot: of Debian's kernel, as far as this supervisor has seen it.
+    pub fn under_voltage_seen(&self, health: &Health) -> Option<bool> {
+        health.under_voltage_seen.or(health.under_voltage).map(|seen| seen || self.flight.under_voltage_seen)
+    }
+
+    /// How the last write to the disk went, or for how long it has been under way.
+    pub fn disk(&self, now: Instant) -> Disk {
+        match &self.writing {
+            Some((_, since)) => Disk { hangs_s: Some((now - *since).as_secs()), ..self.disk.clone() },
+            None => self.disk.clone(),
+        }
+    }
+
     /// How the display is: kept in memory each time, and on disk now and then.
     pub fn note(&mut self, health: &Health, written: crate::event::time::UtcMillis, now: Instant) {
         let changed = self.flight.sentence != health.status;
         self.flight.sentence.clone_from(&health.status);
         self.flight.written = written;
+        self.flight.clock_is_good = health.clock.is_some_and(|clock| clock.set_by != ClockSource::Nobody);
         self.flight.machine_uptime_s = health.machine_uptime_s;
         self.flight.memory_available_kb = health.memory_available_kb;
         self.flight.under_voltage_seen |=
@@ -128,15 +158,32 @@ impl BlackBox {
         let (at, sentence) = &self.durable;
         let news = changed || *sentence != self.flight.sentence;
         let due = now >= *at + if news { DURABLE_AT_MOST_EVERY } else { DURABLE_EVERY };
-        if due && self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
+        self.written();
+        if due && self.writing.is_none() {
             self.durable = (now, self.flight.sentence.clone());
             let path = self.ring.folder().join(FLIGHT);
-            self.writing = Some(tokio::task::spawn_blocking(move || {
-                if let Err(error) = store::write_durably(&path, &text, 0o600) {
-                    tracing::warn!(%error, "the black box could not be written");
-                }
-            }));
+            let write = move || {
+                let began = std::time::Instant::now();
+                let written = store::write_durably(&path, &text, 0o600);
+                written.map(|()| began.elapsed()).map_err(|error| error.to_string())
+            };
+            self.writing = Some((tokio::task::spawn_blocking(write), now));
         }
+    }
+
+    /// Takes the result of a write that is through.
+    fn written(&mut self) {
+        let Some((write, _)) = self.writing.take_if(|(write, _)| write.is_finished()) else { return };
+        self.disk = match write.now_or_never() {
+            Some(Ok(Ok(took))) => {
+                Disk { sync_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)), ..Disk::default() }
+            }
+            Some(Ok(Err(error))) => {
+                tracing::warn!(error, "the black box could not be written");
+                Disk { error: Some(error), ..Disk::default() }
+            }
+            _ => Disk::default(),
+        };
     }
 
     /// The supervisor or the machine goes, in good order. On disk when it returns. The first word counts.
@@ -150,11 +197,17 @@ impl BlackBox {
 
     fn write_now(&mut self) {
         let text = self.text();
+        let began = std::time::Instant::now();
         let kept = store::write_atomically(&self.in_memory, &text, 0o600)
             .and_then(|()| store::write_durably(&self.ring.folder().join(FLIGHT), &text, 0o600));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "the black box could not be written");
-        }
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.disk = match kept {
+            Ok(()) => Disk { sync_ms: Some(took), ..Disk::default() },
+            Err(error) => {
+                tracing::warn!(%error, "the black box could not be written");
+                Disk { error: Some(error.to_string()), ..Disk::default() }
+            }
+        };
     }
 
     fn text(&mut self) -> Vec<u8> {
@@ -308,11 +361,16 @@ mod tests {
         open.note(&health("one"), UtcMillis(1), start + Duration::from_secs(1));
         assert!(open.writing.is_none(), "a minute is not over");
         open.note(&health("two"), UtcMillis(1), start + Duration::from_secs(61));
-        open.writing.take().unwrap().await.unwrap();
+        assert!(open.disk(start + Duration::from_secs(101)).hangs_s == Some(40), "until it is through");
+        while !open.writing.as_ref().unwrap().0.is_finished() {
+            tokio::task::yield_now().await;
+        }
         assert!(on_disk().contains("\"sentence\":\"two\""));
         open.note(&health("two"), UtcMillis(1), start + Duration::from_secs(300));
         assert!(open.writing.is_none(), "nothing is new");
+        assert!(open.disk(start).sync_ms.is_some() && open.disk(start).hangs_s.is_none());
         fs::remove_dir_all(place.0.path().join("state/blackbox")).unwrap();
         open.leave(Leave::Signal, start);
+        assert!(open.disk(start).error.is_some(), "and is told");
     }
 }

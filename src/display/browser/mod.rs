@@ -10,6 +10,7 @@
 //!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
 //!                                               screen/      what is on the glass, and what is ordered of it
+//!                                               volume.rs    how loud
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -27,6 +28,7 @@ mod profile;
 mod run;
 mod screen;
 mod session;
+mod volume;
 pub mod wire;
 
 pub use firefox::FirefoxError;

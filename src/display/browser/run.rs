@@ -27,10 +27,12 @@ use super::{
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
+    volume,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
+    display::screen::Order,
     io::process,
 };
 
@@ -269,6 +271,14 @@ impl Loop {
             }
             ToLoop::Harm { ask, harm } => {
                 self.tell(&FromLoop::Harmed { ask, result: harm::do_harm(harm, self.pid) });
+                None
+            }
+            ToLoop::Screen { ask, order: Order::Volume { percent, muted } } => {
+                let facts = self.facts.clone();
+                tokio::task::spawn_blocking(move || {
+                    let told = Told::Answered { ask, result: volume::set(percent, muted) };
+                    let _ = facts.blocking_send(Fact::Screen(told));
+                });
                 None
             }
             ToLoop::Screen { ask, order } => {

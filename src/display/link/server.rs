@@ -73,6 +73,11 @@ pub struct Opened {
 }
 
 impl Server {
+    /// Scheme, host and port.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// `base` is the `[server] url`: scheme, host and port.
     pub fn new(base: Url, key: DisplayKey) -> Self {
         let origin = base.origin().ascii_serialization();

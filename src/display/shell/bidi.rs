@@ -11,9 +11,10 @@ use crate::{
 /// Our own world in every page: its scripts cannot see ours.
 const SANDBOX: &str = "pikiosk";
 const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
-const LOOK: &str = include_str!("../../../assets/browser/look.js");
 const BEAT: &str = include_str!("../../../assets/browser/beat.js");
+const LOOK: &str = include_str!("../../../assets/browser/look.js");
 const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
+const PLAY: &str = include_str!("../../../assets/browser/play.js");
 const CLEAR_STORAGE: &str = include_str!("../../../assets/browser/clear_storage.js");
 
 /// A BiDi command without its id.
@@ -114,6 +115,13 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         Ask::Screenshot { format, .. } => capture(context, *format),
         Ask::ClearCookies => call("storage.deleteCookies", json!({})),
         Ask::ClearStorage => function(context, None, CLEAR_STORAGE, &Value::Null),
+        Ask::OpenAside => call("browsingContext.create", json!({ "type": "tab", "background": true })),
+        Ask::Play { context, url } => {
+            let mut play = function(context, Some(SANDBOX), PLAY, &json!(url));
+            // As if somebody had touched the tab: it may be heard, whatever Firefox's rule for pages is.
+            play.params["userActivation"] = json!(true);
+            play
+        }
         Ask::CloseContext { context } => call("browsingContext.close", json!({ "context": context })),
         Ask::DismissPrompt { context } => {
             call("browsingContext.handleUserPrompt", json!({ "context": context, "accept": false }))
@@ -132,6 +140,10 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
         Ask::Navigate { .. } | Ask::Reload { .. } => {
             Answer::Navigated { navigation: result["navigation"].as_str().map(str::to_owned) }
         }
+        Ask::OpenAside => Answer::Opened { context: result["context"].as_str().unwrap_or_default().to_owned() },
+        Ask::Play { .. } => Answer::Result(
+            serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default(),
+        ),
         Ask::Adopt { .. } => {
             Answer::Document { uri: result["result"]["value"].as_str().unwrap_or_default().to_owned() }
         }

@@ -5,8 +5,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
-use super::sensors;
-use crate::display::supervisor::{Input, WallClock};
+use super::{
+    sensors,
+    server_clock::{self, ServerClock},
+};
+use crate::{
+    display::{
+        helper::Request,
+        supervisor::{Input, WallClock},
+    },
+    event::health,
+};
 
 /// A clock that was set is found out so late, where nothing else happens.
 const EVERY: Duration = Duration::from_secs(30);
@@ -18,11 +27,27 @@ const JUMP: Duration = Duration::from_millis(200);
 pub struct Clock {
     told: Option<(WallClock, Instant)>,
     started: Instant,
+    /// A time service has set it, when it was last looked at.
+    by_service: bool,
+    pub server: ServerClock,
 }
 
 impl Clock {
     pub fn new(now: Instant) -> Self {
-        Clock { told: None, started: now }
+        Clock { told: None, started: now, by_service: sensors::clock_is_trusted(), server: ServerClock::default() }
+    }
+
+    /// For `kiosk.health`.
+    pub fn health(&self, now: Instant) -> health::Clock {
+        self.server.health(wall_ms(), self.by_service, now)
+    }
+
+    /// What the helper is to be asked for, if the clock is wrong and the server's is known; or what was once written down
+    /// under a good clock.
+    pub fn correction(&mut self, saved_ms: Option<u64>, now: Instant) -> Option<Request> {
+        let (wall_ms, by_service) = (wall_ms(), sensors::clock_is_trusted());
+        let of_the_server = self.server.correction(wall_ms, by_service, now);
+        of_the_server.or_else(|| server_clock::not_before(saved_ms, wall_ms, by_service))
     }
 
     /// When it is to be looked at.
@@ -32,19 +57,26 @@ impl Clock {
 
     /// What the supervisor is to know: now and then, and as soon as it was set.
     pub fn look(&mut self, now: Instant) -> Option<Input> {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or_default();
+        let unix_ms = wall_ms();
         let jumped = self.told.is_some_and(|(told, at)| {
             let expected = Duration::from_millis(told.unix_ms) + (now - at);
-            expected.abs_diff(unix) > JUMP
+            expected.abs_diff(Duration::from_millis(unix_ms)) > JUMP
         });
         if now < self.due() && !jumped {
             return None;
         }
-        let wall = WallClock { unix_ms, trusted: sensors::clock_is_trusted() };
+        self.by_service = sensors::clock_is_trusted();
+        // Set by a time service since the machine started, or as the server's is.
+        let wall = WallClock { unix_ms, trusted: self.by_service || self.server.agrees(unix_ms, now) };
         self.told = Some((wall, now));
         Some(Input::ClockRead(wall))
     }
+}
+
+/// What this machine's clock shows, in ms since 1970.
+pub fn wall_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or_default()
 }
 
 /// Where the display is: as configured, or as the machine says.

@@ -22,6 +22,8 @@ mod glass;
 mod memory;
 mod report;
 mod sensors;
+mod server_clock;
+mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -210,6 +212,7 @@ impl Shell {
             machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
+            sound: kiosk.sound.clone(),
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
@@ -236,6 +239,7 @@ impl Shell {
             health_at: now,
             watchdog_at: now,
         };
+        shell.correct_the_clock(shell.report.last_good_clock(), now);
         shell.perform(effects).await;
         Ok(shell)
     }
@@ -247,6 +251,7 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         if self.report.tell(&self.supervisor, &around, &self.page, now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
@@ -294,6 +299,7 @@ impl Shell {
             link: self.link_state.as_ref(),
             firefox: self.firefox.clone(),
             browser_starts: self.glass.starts(),
+            clock: self.clock.health(now),
         };
         self.report.health(&self.supervisor, &around, now)
     }
@@ -334,6 +340,7 @@ impl Shell {
                 let positions = self.supervisor.journal().positions();
                 let known = positions.iter().filter(|(address, _)| hello.addresses.contains(address));
                 let known = known.map(|(address, position)| (address.clone(), position.clone())).collect();
+                self.hear_the_time(hello.server_time.0);
                 let sent = self.link.as_ref().is_some_and(|link| link.try_send(Order::Resume(known)).is_ok());
                 self.health_at = Instant::now();
                 sent.then_some(Input::Linked { server_ms: hello.server_time.0, heads: hello.positions })
@@ -344,6 +351,21 @@ impl Shell {
                 self.link = None;
                 Some(Input::Unlinked)
             }
+        }
+    }
+
+    /// The server's clock; ours is set by it where no time service has.
+    fn hear_the_time(&mut self, unix_ms: u64) {
+        let Some(server) = &self.server else { return };
+        let now = Instant::now();
+        self.clock.server.said(unix_ms, server.base(), now);
+        self.correct_the_clock(None, now);
+    }
+
+    fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
+        if let Some(request) = self.clock.correction(saved_ms, now) {
+            // Nobody waits for it: the next look at the clock tells.
+            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
         }
     }
 
@@ -367,6 +389,7 @@ impl Shell {
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
                 }
+                Effect::Speak { ask, text, voice } => drop(self.chores.spawn(speech::speak(ask, text, voice))),
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());

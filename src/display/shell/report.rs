@@ -12,7 +12,7 @@ use crate::{
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor},
     },
-    event::{frame::CloseCode, health::Health, time::UtcMillis},
+    event::{frame::CloseCode, health::{self, ClockSource, Health}, time::UtcMillis},
     io::{log_ring::LogRing, notify, store},
 };
 
@@ -45,6 +45,7 @@ pub struct Surroundings<'a> {
     pub link: Option<&'a link::State>,
     pub firefox: Option<String>,
     pub browser_starts: u64,
+    pub clock: health::Clock,
 }
 
 impl Report {
@@ -57,6 +58,11 @@ impl Report {
     /// The supervisor ends, or the machine goes down: the next start shall know why.
     pub fn leave(&mut self, leave: Leave, now: Instant) {
         self.blackbox.leave(leave, now);
+    }
+
+    /// What was last written down before this start, where the clock was good then; in ms since 1970.
+    pub fn last_good_clock(&self) -> Option<u64> {
+        self.blackbox.last_good_clock()
     }
 
     /// How the display is, in full.
@@ -81,6 +87,9 @@ impl Report {
             ..Health::default()
         };
         sensors::read_machine(&mut health, &self.state);
+        health.clock = Some(around.clock);
+        health.disk = Some(self.blackbox.disk(now));
+        health.under_voltage_seen = self.blackbox.under_voltage_seen(&health);
         health
     }
 
@@ -143,8 +152,8 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
         state.display = around.display.clone().unwrap_or_default();
         if state.phase != phase || state.addresses.is_empty() {
             state.addresses = sensors::addresses();
-            state.clock_trusted = sensors::clock_is_trusted();
         }
+        state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         state.outage = supervisor.content().trouble().map(|trouble| Outage {

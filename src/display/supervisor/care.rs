@@ -104,6 +104,7 @@ impl Supervisor {
     }
 
     pub(super) fn screen_seen(&mut self, facts: crate::display::screen::Facts, out: &mut Out) {
+        self.devices.seen(&facts, out);
         self.screen = facts;
         let may = self.care.glass_again.is_none_or(|at| out.now >= at);
         if may && self.content.is_settled() && self.glass_is_frozen(out.now) {
@@ -140,6 +141,10 @@ impl Supervisor {
     }
 
     fn fault(&mut self, cause: Cause, out: &mut Out) {
+        // The machine is on its way down: whatever is wrong ends with it.
+        if self.leaving.is_under_way() {
+            return self.pulse.took(Rung::SaySo, out.now);
+        }
         let rung = self.care.recovery.fault(cause, out.now);
         tracing::warn!(cause = cause.name(), "{}: {}", cause.words(), rung.words());
         if !matches!(rung, Rung::Navigate | Rung::SaySo) {

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::Allowed,
+    config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
@@ -54,6 +54,7 @@ mod pulse;
 mod receipts;
 pub mod recovery;
 mod retry;
+mod sounds;
 mod truth;
 mod turns;
 
@@ -71,6 +72,7 @@ use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
+use sounds::Sounds;
 
 /// A frame's hash comes at most so long after its receipt.
 const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
@@ -93,6 +95,7 @@ pub struct Setting {
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
     pub schedule: Option<Timetable>,
+    pub sound: SoundSettings,
 }
 
 /// The machine.
@@ -105,6 +108,7 @@ pub struct Supervisor {
     jobs: Jobs,
     leaving: Leaving,
     devices: Devices,
+    sounds: Sounds,
     pulse: Pulse,
     care: Care,
     /// The server's clock in ms since 1970, and when it showed that.
@@ -141,7 +145,8 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
-            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
+            sounds: Sounds::new(setting.sound.voice.clone()),
+            devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
             setting,
@@ -206,14 +211,11 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.rung_answered(ask, &result) && !self.leaving.gathered(ask, &result, &mut out) {
+                if !self.leaving.gathered(ask, &result, &mut out) && !self.rung_answered(ask, &result) {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => {
-                self.devices.seen(&facts, &mut out);
-                self.screen_seen(facts, &mut out);
-            }
+            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
             Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
@@ -236,8 +238,9 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(earlier(machines, self.leaving.deadline()), self.care.deadline());
+        let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
+        let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -354,6 +357,7 @@ impl Supervisor {
                 self.pulse.heard_page(out.now);
                 self.content.painted(&painted, out);
             }
+            Seen::Opened { context } if self.sounds.expects(&context) => {}
             Seen::Opened { context } => {
                 out.ask(Ask::CloseContext { context }, HASH_WITHIN);
             }
@@ -380,6 +384,7 @@ impl Supervisor {
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
+            || self.sounds.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -387,6 +392,7 @@ impl Supervisor {
         self.content.due(out);
         self.overlays.due(out);
         self.devices.due(out);
+        self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {

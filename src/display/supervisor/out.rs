@@ -84,6 +84,12 @@ impl Out {
         ask
     }
 
+    pub fn speak(&mut self, text: String, voice: String) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Speak { ask, text, voice });
+        ask
+    }
+
     pub fn probe(&mut self, url: String) -> AskId {
         let ask = self.number();
         self.push(Effect::Probe { ask, url });

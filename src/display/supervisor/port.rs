@@ -160,6 +160,13 @@ pub enum Ask {
     ClearCookies,
     /// What the page's own site stored: local storage, databases, caches, service workers.
     ClearStorage,
+    /// A tab behind the glass, where a sound can be played; the page on the glass stays.
+    OpenAside,
+    /// Plays a sound there to its end.
+    Play {
+        context: String,
+        url: String,
+    },
     CloseContext {
         context: String,
     },
@@ -175,6 +182,10 @@ pub enum Answer {
     /// A navigation is under way.
     Navigated {
         navigation: Option<String>,
+    },
+    /// The tab that was asked for.
+    Opened {
+        context: String,
     },
     /// `document.documentURI`.
     Document {
@@ -246,6 +257,12 @@ pub enum Effect {
     System {
         ask: AskId,
         request: helper::Request,
+    },
+    /// Make a text a sound. The answer is an [`Input::Answered`] with a `data:` URL.
+    Speak {
+        ask: AskId,
+        text: String,
+        voice: String,
     },
     Probe {
         ask: AskId,

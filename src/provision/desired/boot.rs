@@ -17,7 +17,7 @@ const PLUG: &str = "video=HDMI-A-1:";
 
 pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     let Some(boot) = &facts.boot else { return };
-    let words = words(settings);
+    let words = words(settings, facts);
     let config = config(settings, facts);
     if boot.generated {
         // The hook of Debian's package writes both files of the partition anew at every kernel update, from these.
@@ -43,11 +43,11 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     }
 }
 
-fn words(settings: &KioskSettings) -> Vec<Word> {
+fn words(settings: &KioskSettings, facts: &Facts) -> Vec<Word> {
     let set = |name, word: Option<&str>| Word { name, word: word.map(str::to_owned) };
     let quiet = |name, word| set(name, settings.system.quiet_boot.then_some(word));
     let country = settings.network.wifi.as_ref().map(|wifi| &wifi.country);
-    vec![
+    let own = [
         Word { name: PLUG, word: settings.screen.mode.map(video) },
         // The console's text, before X; X turns its own picture.
         Word { name: "fbcon=rotate:", word: console_rotation(settings.screen.rotate).map(str::to_owned) },
@@ -59,7 +59,8 @@ fn words(settings: &KioskSettings) -> Vec<Word> {
         quiet("logo.nologo", "logo.nologo"),
         quiet("vt.global_cursor_default=", "vt.global_cursor_default=0"),
         quiet("systemd.show_status=", "systemd.show_status=false"),
-    ]
+    ];
+    own.into_iter().chain(memory::groups_word(facts)).collect()
 }
 
 /// With `D` the plug is on also when no screen was there at the start: one that is switched on later has a picture.

@@ -1,12 +1,29 @@
 //! A gigabyte is not much for a browser, and a card is not made for swap.
 
 use super::{DesiredError, Lay, edit::Word, units};
-use crate::{config::KioskSettings, provision::facts::Facts};
+use crate::{
+    config::KioskSettings,
+    io::system::Owner,
+    provision::facts::{Facts, Os},
+};
 
 const ZRAM: &str = "/etc/systemd/zram-generator.conf.d/90-pikiosk.conf";
 const RPI_SWAP: &str = "/etc/rpi/swap.conf.d/90-pikiosk.conf";
 
-pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(), DesiredError> {
+/// Of all memory, for X, Firefox and all it starts: the rest is for the supervisor and the system. Above the first the
+/// kernel takes back what is not in use; above the second it ends the largest process, which is the page's.
+const SESSION: &str = "# Written by pikiosk provision.
+[Slice]
+MemoryHigh=75%
+MemoryMax=85%
+";
+
+pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner) -> Result<(), DesiredError> {
+    lay.file(
+        format!("/etc/systemd/system/user-{}.slice.d/90-pikiosk.conf", kiosk.uid),
+        SESSION,
+        "a page that takes all memory is ended, and neither the supervisor nor the system",
+    );
     let zram = settings.system.zram;
     if facts.has("rpi-swap") {
         // Raspberry Pi OS of trixie has a program of its own for it, which would swap to the card as well.
@@ -33,6 +50,12 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) -> Result<(),
 pub fn overlay_word(settings: &KioskSettings) -> Word {
     let word = settings.system.read_only_root.then(|| "overlayroot=tmpfs:recurse=0".to_owned());
     Word { name: "overlayroot=", word }
+}
+
+/// Raspberry Pi's own kernel counts no memory by groups of processes unless it is told to; no limit would hold.
+pub fn groups_word(facts: &Facts) -> Option<Word> {
+    let word = || Word { name: "cgroup_enable=memory", word: Some("cgroup_enable=memory".to_owned()) };
+    (facts.os == Os::RaspberryPiOs).then(word)
 }
 
 fn state_has_its_own_place(fstab: &str) -> bool {

@@ -11,7 +11,7 @@
 //!        +-- network    NetworkManager, ifupdown or networkd + wpa_supplicant
 //!        +-- region     host name, time zone, locale, keyboard
 //!        +-- access     ssh with keys only
-//!        +-- memory     zram, and a root that is never written
+//!        +-- memory     zram, what the session may have of it, and a root that is never written
 //! ```
 //!
 //! Every item says in plain words what it is for. What others write too is edited (`edit`) and not replaced.
@@ -81,7 +81,7 @@ pub fn desired(settings: &KioskSettings, facts: &Facts) -> Result<Desired, Desir
     network::lay(&mut lay, settings, facts);
     region::lay(&mut lay, settings, facts)?;
     access::lay(&mut lay, settings, facts);
-    memory::lay(&mut lay, settings, facts)?;
+    memory::lay(&mut lay, settings, facts, kiosk)?;
     // Once systemd has read what changed.
     session::restart(&mut lay);
     software::restart(&mut lay);

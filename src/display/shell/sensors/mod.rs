@@ -1,5 +1,6 @@
 //! How this machine is: what `/proc`, `/sys` and the kernel tell. What cannot be read is left out.
 
+mod card;
 mod power;
 mod wifi;
 
@@ -9,7 +10,10 @@ use nix::ifaddrs::getifaddrs;
 
 use crate::{
     display::blackbox,
-    event::{health::Health, time::UtcMillis},
+    event::{
+        health::{Health, Pressure},
+        time::UtcMillis,
+    },
 };
 
 /// Fills in what the machine itself can tell.
@@ -34,6 +38,8 @@ pub fn read_machine(health: &mut Health, state: &Path) {
     health.under_voltage_seen = power.under_voltage_seen;
     health.throttled = power.throttled;
     health.wifi = wifi::read();
+    health.card = card::read(Path::new("/"));
+    health.pressure = read("/proc/pressure/memory").as_deref().and_then(pressure);
     health.model = read("/proc/device-tree/model").map(|model| model.trim_end_matches('\0').to_owned());
     health.os = read("/etc/os-release").as_deref().and_then(os_name);
     health.addresses = addresses().into_iter().map(|(_, address)| address.to_string()).collect();
@@ -102,6 +108,15 @@ pub fn clock_is_trusted() -> bool {
     timesync.join("synchronized").exists() || !timesync.exists()
 }
 
+/// The average of the last minute, of each line.
+fn pressure(text: &str) -> Option<Pressure> {
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().find_map(|word| word.strip_prefix("avg60="))?.parse().ok()
+    };
+    Some(Pressure { some: of("some")?, full: of("full")? })
+}
+
 /// `PRETTY_NAME` of `os-release(5)`.
 fn os_name(release: &str) -> Option<String> {
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
@@ -125,6 +140,8 @@ mod tests {
         assert!(health.disk_free_kb.unwrap() <= health.disk_total_kb.unwrap());
         assert_eq!(os_name("ID=debian\nPRETTY_NAME=\"Debian 13\"\n").as_deref(), Some("Debian 13"));
         assert!(health.disk_free_kb.is_some() && health.load_1m.is_some() && health.machine_uptime_s.is_some());
+        let text = "some avg10=0.00 avg60=12.50 avg300=1.00 total=7\nfull avg10=0.00 avg60=3.25 avg300=0.00 total=2\n";
+        assert_eq!(pressure(text), Some(Pressure { some: 12.5, full: 3.25 }));
         assert!(addresses().iter().all(|(_, ip)| !ip.is_loopback()));
     }
 }

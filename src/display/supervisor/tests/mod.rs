@@ -16,6 +16,7 @@ mod held;
 mod devices;
 mod leaving;
 mod recovering;
+mod sounds;
 mod starting;
 
 const S: Duration = Duration::from_secs(1);
@@ -47,6 +48,7 @@ struct World {
     probes: Vec<AskId>,
     gathers: Vec<AskId>,
     orders: Vec<(AskId, crate::display::screen::Order)>,
+    speeches: Vec<(AskId, String)>,
     effects: Vec<Effect>,
     /// Every receipt that was sent, in order.
     sent: Vec<Receipt>,
@@ -68,6 +70,7 @@ impl World {
             probes: Vec::new(),
             gathers: Vec::new(),
             orders: Vec::new(),
+            speeches: Vec::new(),
             effects: Vec::new(),
             sent: Vec::new(),
             linked: false,
@@ -109,6 +112,7 @@ impl World {
             machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
+            sound: crate::config::SoundSettings::default(),
         };
         Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
     }
@@ -134,6 +138,7 @@ impl World {
                 Effect::Probe { ask, .. } => self.probes.push(*ask),
                 Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
                 Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
+                Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
                 Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart | Effect::Remember(_) => {}
             }
         }
@@ -195,12 +200,18 @@ impl World {
             let answer = match what {
                 Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
                 Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
+                Ask::OpenAside => Answer::Opened { context: "aside".into() },
+                Ask::Play { .. } => Answer::Result(json!({ "seconds": 1.5 })),
                 _ => Answer::Done,
             };
             self.answer(0, Ok(answer));
         }
         for (ask, _) in std::mem::take(&mut self.orders) {
             self.give(Input::Answered { ask, answer: Ok(Answer::Result(json!({}))) });
+        }
+        for (ask, _) in std::mem::take(&mut self.speeches) {
+            let url = json!("data:audio/wav;base64,UklGR");
+            self.give(Input::Answered { ask, answer: Ok(Answer::Result(url)) });
         }
         for ask in std::mem::take(&mut self.gathers) {
             self.give(Input::Gathered { ask, result: Ok(json!({})) });
@@ -237,6 +248,7 @@ impl World {
         self.durable = self.journal.len();
         self.linked = false;
         (self.asks, self.probes, self.gathers, self.orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        self.speeches.clear();
         let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
         self.machine = machine;
         self.take(effects);
