@@ -6,7 +6,8 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
-//!                            devices     power, schedule, rotation, brightness: the screen as a device
+//!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
+//!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
@@ -38,6 +39,7 @@ use crate::{
 mod actions;
 mod allow;
 mod care;
+mod configure;
 mod content;
 mod devices;
 mod early;
@@ -110,6 +112,7 @@ pub struct Supervisor {
     overlays: Overlays,
     jobs: Jobs,
     leaving: Leaving,
+    configure: configure::Configure,
     devices: Devices,
     sounds: Sounds,
     pulse: Pulse,
@@ -149,6 +152,7 @@ impl Supervisor {
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
             sounds: Sounds::new(setting.sound.voice.clone()),
+            configure: configure::Configure::default(),
             devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
@@ -172,6 +176,8 @@ impl Supervisor {
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
         supervisor.leaving.resume(&supervisor.journal, &mut out);
+        let configured = supervisor.setting.machine.configured.clone();
+        supervisor.configure.resume(&supervisor.journal, |key| configured.fate(key), &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
@@ -214,7 +220,10 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.leaving.gathered(ask, &result, &mut out) && !self.rung_answered(ask, &result) {
+                let taken = self.leaving.gathered(ask, &result, &mut out)
+                    || self.configure.gathered(ask, &result, &mut out)
+                    || self.rung_answered(ask, &result);
+                if !taken {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
@@ -236,6 +245,7 @@ impl Supervisor {
             self.jobs.painted(&mut out);
         }
         self.take_care(&mut out);
+        self.look_at_trial(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -245,6 +255,7 @@ impl Supervisor {
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
         let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
+        let machines = earlier(machines, self.configure.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())

@@ -6,7 +6,12 @@ use serde_json::Value;
 
 use super::WallClock;
 use crate::{
-    display::{helper, journal::Record, page::SiteFault, screen},
+    display::{
+        helper,
+        journal::{EventKey, Record},
+        page::SiteFault,
+        screen,
+    },
     event::{Address, Event, Position, Receipt, command::PictureFormat},
 };
 
@@ -230,6 +235,11 @@ pub enum AskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gather {
     Health,
+    /// Checks these settings and writes them down for the next start. The answer is why not, in words, or null.
+    Configure {
+        key: EventKey,
+        text: String,
+    },
     /// `event` is whose result they are.
     Logs {
         event: String,
@@ -287,6 +297,10 @@ pub enum Effect {
     },
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
+    /// Settings on trial are kept or, with the reason, taken back at the next start.
+    Configured {
+        undo: Option<String>,
+    },
     /// End the supervisor so that it is started again.
     Restart,
 }
