@@ -63,6 +63,8 @@ fn a_page_that_allocates_five_gigabytes_is_replaced_and_the_supervisor_is_the_sa
         kiosk.push_is("event", &json!({"name": "hog"}), "done");
     });
     assert_eq!((kiosk.run().pid(), kiosk.firefox()), (supervisor, firefox), "neither of them was ended for it");
+    let log = kiosk.browser().log();
+    assert!(log.contains("a page took too much memory"), "it was ended for its size, not only for its silence: {log}");
     assert!(process::seen(supervisor).is_some_and(|seen| seen.state != 'Z'));
 }
 

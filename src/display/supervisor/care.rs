@@ -11,6 +11,7 @@ use super::{
     out::earlier,
     port::Overgrown,
     recovery::{Cause, Ledger, Recovery, Rung},
+    recycle::Recycle,
 };
 use crate::display::{helper::Request, page::SiteFault, screen::Panel};
 
@@ -33,6 +34,7 @@ const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 pub struct Care {
     pub recovery: Recovery,
     look: Look,
+    recycle: Recycle,
     /// The root helper was asked for a rung.
     asked: Option<(AskId, Rung)>,
     /// Why the last such request was not granted.
@@ -54,6 +56,7 @@ impl Care {
         Care {
             recovery,
             look: Look::default(),
+            recycle: Recycle::default(),
             asked: None,
             refused: None,
             at_the_top: None,
@@ -140,6 +143,11 @@ impl Supervisor {
         self.devices.seen(&facts, out);
         self.screen = facts;
         self.care.screen_seen = Some((out.now, false));
+        let shows = self.is_showing() && !self.is_held();
+        if self.care.recycle.now(&self.screen, shows, out.now) {
+            out.push(Effect::KillContent { why: "the page has grown large, and this is a quiet moment" });
+            self.pulse.took(Rung::ReplaceContent, out.now);
+        }
         let may = self.care.glass_again.is_none_or(|at| out.now >= at);
         if may && self.content.is_settled() && self.glass_is_frozen(out.now) {
             self.care.glass_again = Some(out.now + GLASS_AGAIN);
@@ -149,7 +157,11 @@ impl Supervisor {
     }
 
     pub(super) fn overgrown(&mut self, what: &Overgrown, out: &mut Out) {
-        let Overgrown { content, megabytes, limit } = what;
+        let Overgrown { content, killed, megabytes, limit } = what;
+        if *content && !killed {
+            tracing::info!(megabytes, limit, "the page has grown large: it is loaded anew at a quiet moment");
+            return self.care.recycle.large(out.now);
+        }
         tracing::warn!(content, megabytes, limit, "Firefox took more memory than it may");
         out.fault(if *content { Cause::Memory } else { Cause::BrowserGrown });
     }
@@ -158,7 +170,7 @@ impl Supervisor {
     pub(super) fn take_care(&mut self, out: &mut Out) {
         if let Some((at, missed)) = self.care.screen_seen.filter(|(at, _)| out.now >= *at + SCREEN_SILENT) {
             tracing::warn!(silent_s = (out.now - at).as_secs(), "nothing is seen of the screen");
-            self.care.screen_seen = Some((out.now, true));
+            self.care.screen_seen = Some((out.now, !missed));
             if missed {
                 out.fault(Cause::ScreenHung);
             }

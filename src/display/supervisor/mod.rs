@@ -54,6 +54,7 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+mod recycle;
 pub mod recovery;
 mod retry;
 mod sounds;

@@ -248,7 +248,7 @@ fn a_display_without_a_browser_loop_asks_for_a_new_session_and_then_for_a_reboot
 #[test]
 fn a_page_that_took_too_much_memory_is_loaded_again_and_then_told_in_words() {
     let mut world = World::at("http://a/");
-    let overgrown = || Input::Overgrown(Overgrown { content: true, megabytes: 900, limit: 500 });
+    let overgrown = || Input::Overgrown(Overgrown { content: true, killed: true, megabytes: 900, limit: 500 });
     for _ in 0..2 {
         world.live(3, FULL);
         world.give(overgrown());
@@ -313,6 +313,10 @@ fn a_screen_of_which_nothing_is_seen_any_more_gets_a_new_session_and_a_superviso
     world.live(10, FULL);
     world.now += 600 * S;
     world.give(Input::Due);
+    // Everything waited for it, the browser's answers among it.
+    world.give(Input::Detached { why: "it was taken for hung".into() });
+    world.give(Input::Attached);
+    world.paint();
     world.facts(100, Panel::On);
     world.live(30, FULL);
     assert_eq!(asked(&world), 0);
