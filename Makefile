@@ -3,7 +3,7 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
+.PHONY: help demo drill proof-kills test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
 	bench-provision provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants \
 	proof-autobahn fuzz proof-bad-cards needs python proof-tickets
 
@@ -36,6 +36,13 @@ provision-roots: needs ## Makes whole Debian systems kiosks, bookworm and trixie
 bench-provision: needs ## Measures: provision twice, beside ansible doing the same on the same root (5 minutes)
 	cargo build --release --bin pikiosk
 	@benches/provision.sh
+
+drill: needs ## Makes every fault on a display in memory and measures how long it takes to be right again (5 minutes)
+	cargo build --bin pikiosk
+	@$(PIKIOSK) drill --all --headless $(ARGS)
+
+proof-kills: needs ## 1,000 kills on three displays: none stuck, nothing left, nothing grown (1 hour; `make test` does 20)
+	PIKIOSK_KILLS=1000 PIKIOSK_DISPLAYS=3 cargo test --test kiosk_kills -- --nocapture
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed

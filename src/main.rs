@@ -5,7 +5,7 @@ use pikiosk::commands::cli::{Cli, Command};
 use pikiosk::commands::demo;
 use pikiosk::commands::{self, completions, config, doctor, man};
 #[cfg(feature = "display")]
-use pikiosk::commands::{browser, helper, run, status};
+use pikiosk::commands::{browser, drill, helper, run, status};
 #[cfg(feature = "tools")]
 use pikiosk::commands::{displays, enroll, flash, image, push, ticket};
 
@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         #[cfg(feature = "display")]
         Command::Helper(args) => helper::run(&args),
+        #[cfg(feature = "display")]
+        Command::Drill(args) => drill::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(&args),

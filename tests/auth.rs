@@ -48,7 +48,7 @@ fn as_who(server: &Server, bearer: &str, method: &str, path: &str, body: &Value)
     let bearer = format!("Bearer {bearer}");
     let kind = if path.starts_with("/v1/events") { "application/cloudevents+json" } else { "application/json" };
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
-    http::request(server.address, method, path, &headers, body.to_string().as_bytes(), seconds(20)).unwrap()
+    http::request(server.address, method, path, &headers, body.to_string().as_bytes(), seconds(60)).unwrap()
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn without_firefox_it_says_how_to_get_it_and_serves_until_ctrl_c() {
         let line = said.lines().rfind(|line| line.trim_start().starts_with(name)).unwrap();
         let url = line.rsplit_once("http://").unwrap().1;
         let (address, path) = url.split_once('/').unwrap_or((url, ""));
-        let reply = http::request(address.parse().unwrap(), "GET", &format!("/{path}"), &[], b"", seconds(5)).unwrap();
+        let reply = http::request(address.parse().unwrap(), "GET", &format!("/{path}"), &[], b"", seconds(60)).unwrap();
         (reply.status, reply.text())
     };
     let (status, text) = page("the display's page");

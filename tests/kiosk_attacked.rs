@@ -160,7 +160,7 @@ fn a_page_under_another_name_for_loopback_gets_nothing(kiosk: &mut Kiosk) {
     // The same by hand, with every name that could lead here.
     let ask = |host: &str, path: &str, more: &[(&str, &str)]| {
         let headers: Vec<(&str, &str)> = [("Host", host)].into_iter().chain(more.iter().copied()).collect();
-        http::request(kiosk.page, "GET", path, &headers, b"", seconds(10)).expect("the page answers")
+        http::request(kiosk.page, "GET", path, &headers, b"", seconds(60)).expect("the page answers")
     };
     let own = kiosk.page.to_string();
     for host in [
@@ -290,15 +290,15 @@ fn other_programs_on_the_machine_get_nothing_without_the_secret(kiosk: &mut Kios
         ("/state?since=0", vec![("Cookie", "k=x")]),
     ] {
         let headers: Vec<(&str, &str)> = [("Host", own.as_str())].into_iter().chain(more.clone()).collect();
-        let reply = http::request(kiosk.page, "GET", path, &headers, b"", seconds(10)).expect("the page answers");
+        let reply = http::request(kiosk.page, "GET", path, &headers, b"", seconds(60)).expect("the page answers");
         assert_eq!(reply.status, 403, "{path} {more:?}: {}", reply.text());
     }
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "HEAD"] {
-        let reply = http::request(kiosk.page, method, "/state", &[("Host", &own)], b"{}", seconds(10));
+        let reply = http::request(kiosk.page, method, "/state", &[("Host", &own)], b"{}", seconds(60));
         assert!(reply.is_err() || reply.as_ref().is_ok_and(|reply| reply.status >= 400), "{method}: {reply:?}");
     }
     for path in ["/", "/splash", "/offline", "/blank", "/media"] {
-        let reply = http::request(kiosk.page, "GET", path, &[("Host", &own)], b"", seconds(10)).expect("an answer");
+        let reply = http::request(kiosk.page, "GET", path, &[("Host", &own)], b"", seconds(60)).expect("an answer");
         assert!(!reply.text().contains(DISPLAY), "{path} has no data in it: {}", reply.text());
     }
     // The control socket is a file that only its owner and group may open.

@@ -16,7 +16,9 @@ scenarios![
     a_killed_content_process_is_replaced,
     a_stopped_content_process_is_replaced,
     a_page_that_loops_for_ever_is_replaced,
+    a_page_that_lost_everything_in_it_is_loaded_again,
     a_killed_firefox_is_started_again,
+    a_firefox_that_is_killed_again_and_again_is_back_each_time,
     a_stopped_firefox_is_started_again,
     a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page,
     pushes_during_a_recovery_are_shown_once_it_is_over,
@@ -46,6 +48,19 @@ fn a_page_that_loops_for_ever_is_replaced(kiosk: &mut Kiosk) {
     kiosk.recovers("loops", seconds(15), |kiosk| {
         kiosk.push_is("event", &json!({"name": "freeze"}), "done");
     });
+}
+
+fn a_page_that_lost_everything_in_it_is_loaded_again(kiosk: &mut Kiosk) {
+    kiosk.recovers("white", seconds(15), |kiosk| {
+        kiosk.push_is("event", &json!({"name": "empty"}), "done");
+    });
+}
+
+fn a_firefox_that_is_killed_again_and_again_is_back_each_time(kiosk: &mut Kiosk) {
+    for round in 0..6 {
+        let tag = format!("killed-firefox-{round}");
+        kiosk.recovers(&tag, seconds(8), |kiosk| send(kiosk.firefox(), Signal::SIGKILL));
+    }
 }
 
 fn a_killed_firefox_is_started_again(kiosk: &mut Kiosk) {

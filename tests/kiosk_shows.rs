@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use pikiosk::event::command::REGISTRY;
 use serde_json::{Value, json};
@@ -24,6 +29,8 @@ scenarios![
     reload_loads_again_and_zoom_enlarges,
     a_playlist_shows_its_items_in_turn_until_a_page_is_pushed,
     a_screenshot_is_a_picture_of_the_glass,
+    a_sound_and_a_voice_are_heard_to_their_end_and_the_page_stays,
+    how_loud_it_is_is_set_and_the_receipt_tells_what_was_read_back,
     every_command_of_the_registry_ends_in_one_receipt,
     a_page_with_an_error_status_or_no_answer_is_not_said_to_be_shown,
     a_site_that_is_away_is_explained_on_the_glass_and_comes_back_by_itself,
@@ -70,9 +77,10 @@ fn the_receipt_proves_the_frame_and_equal_frames_have_equal_hashes(kiosk: &mut K
     assert_ne!(first, other, "other pixels");
 }
 
-/// How much of a part of the glass differs between two looks, 0 to 1.
+/// How much of a part of the glass differs between two looks, 0 to 1. In the uppermost line some pixels of our own show
+/// that the glass is alive: they always differ.
 fn changed(before: &Frame, after: &Frame, x: std::ops::Range<usize>, y: std::ops::Range<usize>) -> f64 {
-    let places: Vec<(usize, usize)> = y.flat_map(|y| x.clone().map(move |x| (x, y))).collect();
+    let places: Vec<(usize, usize)> = y.filter(|y| *y > 0).flat_map(|y| x.clone().map(move |x| (x, y))).collect();
     let differ = places.iter().filter(|(x, y)| before.at(*x, *y) != after.at(*x, *y)).count();
     differ as f64 / places.len() as f64
 }
@@ -219,10 +227,111 @@ fn a_screenshot_is_a_picture_of_the_glass(kiosk: &mut Kiosk) {
     assert!(near, "{:?}", small.get_pixel(300, 170));
 }
 
+fn a_sound_and_a_voice_are_heard_to_their_end_and_the_page_stays(kiosk: &mut Kiosk) {
+    // ALSA itself, with a file in place of a loudspeaker. It is read when Firefox plays for the first time.
+    let heard = kiosk.folder().join("heard.raw");
+    let asoundrc =
+        format!("pcm.!default {{ type file slave.pcm \"null\" file \"{}\" format \"raw\" }}\n", heard.display());
+    fs::write(kiosk.folder().join(".asoundrc"), asoundrc).expect("ALSA's settings are written");
+    let loudest = || fs::read(&heard).unwrap_or_default().iter().filter(|byte| **byte != 0).count();
+
+    kiosk.site.put("/gong.wav", "", &gong());
+    kiosk.push_is("navigate", &navigate(&kiosk.site.url("/turn/heard")), "shown");
+    let receipt = kiosk.push_is("sound", &json!({"url": kiosk.site.url("/gong.wav")}), "done");
+    assert_eq!(receipt["result"]["seconds"], 1.028, "{receipt}");
+    assert!(loudest() > 1000, "the loudspeaker had {} bytes that are not silent", loudest());
+    kiosk.site.put("/no-sound.wav", "", "RIFFRAFF");
+    for path in ["/no-sound.wav", "/nothing-here"] {
+        let id = kiosk.push("sound", &json!({"url": kiosk.site.url(path)}));
+        let receipt = kiosk.server.receipt_within(&id, DISPLAY, COLD).0;
+        assert_eq!(receipt["status"], "failed", "{path}: {receipt}");
+        assert!(receipt["error"].as_str().is_some_and(|why| why.contains("no sound")), "{path}: {receipt}");
+    }
+
+    // It is another user's matter whether the machine can speak: one that cannot says what it lacks.
+    let id = kiosk.push("say", &json!({"text": "Table forty-one, please"}));
+    let receipt = kiosk.server.receipt_within(&id, DISPLAY, COLD).0;
+    match receipt["status"].as_str() {
+        Some("done") => {
+            assert!(
+                receipt["result"]["seconds"].as_f64().is_some_and(|seconds| (0.5..6.0).contains(&seconds)),
+                "{receipt}"
+            );
+            assert!(loudest() > 1000);
+        }
+        _ => assert!(receipt["error"].as_str().is_some_and(|why| why.contains("no espeak-ng")), "{receipt}"),
+    }
+    if !has_a_sound_card() {
+        let receipt = kiosk.server.receipt_within(&kiosk.push("volume", &json!({"percent": 30})), DISPLAY, COLD).0;
+        let why = receipt["error"].as_str().unwrap_or_default();
+        assert!(receipt["status"] == "refused" && (why.contains("card") || why.contains("amixer")), "{receipt}");
+    }
+    assert_eq!(kiosk.site.turns("heard"), 1, "the page was never loaded again");
+    kiosk.shows(turn_colour(1), seconds(2));
+    kiosk.home();
+}
+
+fn how_loud_it_is_is_set_and_the_receipt_tells_what_was_read_back(kiosk: &mut Kiosk) {
+    // ALSA's plugin for a sound server is a mixer as that of a card is, in a machine that has none.
+    let plugin = "find /usr/lib -name libasound_module_ctl_pulse.so | grep -q . && command -v pulseaudio amixer";
+    let has_plugin = Command::new("sh").args(["-c", plugin]).stdout(Stdio::null()).status();
+    if has_a_sound_card() || !has_plugin.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: needs pulseaudio, libasound2-plugins and alsa-utils, and a machine without a sound card");
+        return;
+    }
+    let socket = kiosk.folder().join("pulse.sock");
+    let protocol = format!("module-native-protocol-unix socket={} auth-anonymous=1", socket.display());
+    let mut server = Command::new("pulseaudio");
+    server.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-null-sink", "-L", &protocol]);
+    server
+        .env("HOME", kiosk.folder())
+        .env("XDG_RUNTIME_DIR", kiosk.folder())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut server = server.spawn().expect("pulseaudio starts");
+    until("the sound server listens", seconds(20), || socket.exists().then_some(()));
+    let before = fs::read_to_string(kiosk.folder().join(".asoundrc")).unwrap_or_default();
+    let mixer = format!("ctl.!default {{ type pulse server \"unix:{}\" }}\n", socket.display());
+    fs::write(kiosk.folder().join(".asoundrc"), before.clone() + &mixer).expect("ALSA's settings are written");
+
+    for (percent, muted) in [(30, false), (75, true), (100, false)] {
+        let receipt = kiosk.push_is("volume", &json!({"percent": percent, "muted": muted}), "done");
+        let result = &receipt["result"];
+        assert_eq!((&result["percent"], &result["muted"]), (&json!(percent), &json!(muted)), "{receipt}");
+        let judge = Command::new("amixer").args(["sget", "Master"]).env("HOME", kiosk.folder()).output();
+        let words = String::from_utf8(judge.expect("amixer runs").stdout).expect("amixer speaks text");
+        let mark = format!("[{percent}%] [{}]", if muted { "off" } else { "on" });
+        assert!(words.contains(&mark), "{words}");
+    }
+    fs::write(kiosk.folder().join(".asoundrc"), before).expect("ALSA's settings are written");
+    let _ = server.kill();
+    let _ = server.wait();
+}
+
+/// Then `volume` would set that of whoever runs the tests.
+fn has_a_sound_card() -> bool {
+    fs::read_to_string("/proc/asound/cards").is_ok_and(|cards| cards.contains('['))
+}
+
+/// A second of a square wave: 8 kHz, one channel, 8 bits, and no byte of it above 127.
+fn gong() -> String {
+    let mut wav = b"RIFF".to_vec();
+    let samples: u32 = 0x2020;
+    for part in [&(samples + 36).to_le_bytes()[..], b"WAVEfmt ", &16u32.to_le_bytes(), &[1, 0, 1, 0]] {
+        wav.extend(part);
+    }
+    for part in [&8000u32.to_le_bytes()[..], &8000u32.to_le_bytes(), &[1, 0, 8, 0], b"data", &samples.to_le_bytes()] {
+        wav.extend(part);
+    }
+    wav.extend((0..samples).map(|n| if n / 10 % 2 == 0 { 20 } else { 120 }));
+    String::from_utf8(wav).expect("no byte is above 127")
+}
+
 fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
     // `restart_browser` and `restart` are last: what follows them would wait for them.
     let mut names: Vec<&str> = REGISTRY.iter().map(|spec| spec.name).collect();
     names.sort_by_key(|name| name.starts_with("restart"));
+    names.retain(|name| *name != "volume" || !has_a_sound_card());
     let mut ids = Vec::new();
     for name in names {
         let data = match name {
@@ -232,22 +341,28 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             "message" => json!({"text": "each", "seconds": 1}),
             "event" => json!({"name": "each", "data": [1, null, {"deep": "ünï"}]}),
             "logs" => json!({"lines": 5}),
+            "configure" => json!({"toml": "[browser]\nhang_seconds = 9\n"}),
             "power" => json!({"on": true}),
             "schedule" => json!({"rules": []}),
             "rotate" => json!({"degrees": 0}),
             "brightness" => json!({"percent": 100}),
+            "volume" => json!({"percent": 50}),
+            "sound" => json!({"url": kiosk.site.url("/gong.wav")}),
+            "say" => json!({"text": "each"}),
             _ => json!({}),
         };
         let id = kiosk.push(name, &data);
-        if name == "restart" {
+        if matches!(name, "restart" | "configure") {
             // It ends, and whoever keeps it (systemd, on a display) starts it again.
             let code = until("the supervisor ends", seconds(10), || kiosk.run().ended());
             assert!(code.success(), "{code}");
             kiosk.start_run();
         }
         let (receipt, _) = kiosk.server.receipt_within(&id, DISPLAY, COLD);
-        // Xvfb has no panel to switch and no light to dim; and nobody here may take the machine down.
-        let lacks = matches!(name, "power" | "schedule" | "rotate" | "brightness" | "reboot" | "shutdown");
+        // Xvfb has no panel to switch and no light to dim, the machine has no sound card and perhaps no espeak-ng; and
+        // nobody here may take it down.
+        let of_the_screen = ["power", "schedule", "rotate", "brightness"];
+        let lacks = of_the_screen.contains(&name) || ["volume", "say", "reboot", "shutdown"].contains(&name);
         match receipt["status"].as_str() {
             Some("shown" | "done") => {}
             Some("refused") if lacks => assert!(receipt["error"].as_str().is_some_and(|why| why.len() > 10)),

@@ -5,30 +5,15 @@
 
 mod support;
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, Supervisor},
-    screen::Colour,
-    wait::seconds,
+    device::{Device, XServer, sees},
+    screen::{Colour, Frame},
+    wait::{seconds, until},
 };
 
 const GREEN: Colour = [0x22, 0x8b, 0x22];
-
-/// The next facts of which this holds.
-#[track_caller]
-fn sees(supervisor: &mut Supervisor, what: &str, within: u64, mut holds: impl FnMut(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let facts = supervisor.heard("sees", seconds(30));
-        if holds(&facts) {
-            println!("{what}: after {:?}", began.elapsed());
-            return facts;
-        }
-        assert!(began.elapsed() < seconds(within), "not within {within} s: {what}; last seen: {facts}");
-    }
-}
 
 /// As `display/shell/bidi.rs` sends it.
 fn beats(supervisor: &mut Supervisor) {
@@ -111,4 +96,174 @@ fn a_glass_that_stands_still_while_its_browser_sleeps_is_told() {
     sees(&mut supervisor, "it stands still", 30, |facts| facts["frame"]["beat_still_ms"].as_u64() > Some(6000));
     all.iter().for_each(|pid| support::process::send(*pid, nix::sys::signal::Signal::SIGCONT));
     sees(&mut supervisor, "it goes on", 20, |facts| facts["frame"]["beat_still_ms"].as_u64() < Some(3000));
+}
+
+#[test]
+fn power_is_refused_with_the_reason_where_x_cannot_switch_a_screen() {
+    let Some(server) = XServer::xvfb() else { return };
+    let mut device = Device::start(&server, "");
+    let refused = device.order(&json!({ "power": { "on": false } }));
+    assert_eq!(refused["Err"]["lacking"], "this X server cannot switch a screen off: it has no DPMS", "{refused}");
+    let refused = device.order(&json!({ "rotate": { "degrees": 90 } }));
+    let why = "screen cannot be turned by 90 degrees: its driver has no such turn";
+    assert_eq!(refused["Err"]["lacking"], why, "{refused}");
+}
+
+/// The line of xrandr for what is shown.
+fn xrandr(server: &XServer) -> String {
+    let said = server.says("xrandr", &["--query"]);
+    said.lines().find(|line| line.contains(" connected")).expect("something is connected").to_owned()
+}
+
+#[test]
+fn a_picture_is_turned_and_turned_back_and_a_new_screen_server_is_turned_as_the_settings_say() {
+    let Some(outer) = XServer::xvfb() else { return };
+    let Some(server) = XServer::xephyr(&outer) else { return };
+    let mut device = Device::start(&server, "");
+    for (degrees, word, size) in
+        [(90, "right ", "600x800"), (180, "inverted ", "800x600"), (270, "left ", "600x800"), (0, "", "800x600")]
+    {
+        let turned = device.order(&json!({ "rotate": { "degrees": degrees } }));
+        assert_eq!(turned["Ok"]["degrees"], degrees, "{turned}");
+        assert!(xrandr(&server).starts_with(&format!("default connected {size}+0+0 {word}(")), "{}", xrandr(&server));
+        device.sees("the turn", 10, |facts| facts["outputs"][0]["degrees"] == degrees);
+    }
+    drop(device);
+    let mut device = Device::start(&server, "[screen]\nrotate = 90\n");
+    device.sees("the turn of the settings", 10, |facts| facts["outputs"][0]["degrees"] == 90);
+    assert!(xrandr(&server).starts_with("default connected 600x800+0+0 right ("), "{}", xrandr(&server));
+}
+
+#[test]
+fn what_somebody_changed_at_the_picture_is_put_back() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "[screen]\nmode = \"1280x720\"\n");
+    let is_wanted = |facts: &Value| facts["outputs"][0]["picture"]["width"] == 1280;
+    let facts = device.sees("the wanted picture", 20, is_wanted);
+    assert_eq!(facts["outputs"].as_array().map(Vec::len), Some(16), "{facts}");
+    assert!(xrandr(&server).starts_with("DUMMY0 connected primary 1280x720+0+0"), "{}", xrandr(&server));
+    server.says("xrandr", &["--output", "DUMMY0", "--mode", "800x600"]);
+    until("the picture is put back", seconds(10), || xrandr(&server).contains(" 1280x720+0+0").then_some(()));
+    assert!(server.says("xset", &["q"]).contains("prefer blanking:  no"), "it never blanks by itself");
+}
+
+#[test]
+fn fingers_land_where_the_picture_is() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "");
+    device.sees("an X server", 20, |facts| !facts["frame"].is_null());
+    let matrix = || {
+        let said = server.says("xinput", &["list-props", "touch"]);
+        let line = said.lines().find(|line| line.contains("Coordinate Transformation Matrix")).expect("it has one");
+        line.split_once("):")
+            .expect("a value")
+            .1
+            .split(',')
+            .map(|it| it.trim().parse::<f32>().expect("a number"))
+            .collect::<Vec<_>>()
+    };
+    let upright: Vec<f32> = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let astray =
+        ["set-prop", "touch", "Coordinate Transformation Matrix", "0", "1", "0", "-1", "0", "1", "0", "0", "1"];
+    server.says("xinput", &astray);
+    assert_ne!(matrix(), upright);
+    let turned = device.order(&json!({ "rotate": { "degrees": 0 } }));
+    assert_eq!(turned["Ok"]["touch"], json!(["touch"]), "{turned}");
+    assert_eq!(matrix(), upright);
+}
+
+#[test]
+fn a_screen_server_that_hangs_or_ends_costs_orders_and_never_the_loop() {
+    use nix::sys::signal::Signal;
+    let Some(server) = XServer::xvfb() else { return };
+    let mut device = Device::start(&server, "");
+    device.sees("an X server", 20, |facts| !facts["frame"].is_null());
+    server.signal(Signal::SIGSTOP);
+    device.supervisor.order(&json!({ "screen": { "ask": 77, "order": { "power": { "on": true } } } }));
+    device.supervisor.order(&json!({ "kill_content": { "reason": "the loop still takes orders" } }));
+    until("the loop obeys", seconds(10), || device.process.log().contains("content processes killed").then_some(()));
+    server.signal(Signal::SIGCONT);
+    assert_eq!(device.supervisor.heard("screen", seconds(20))["ask"], 77, "answered once it is awake");
+    drop(server);
+    device.sees("that it is gone", 20, |facts| facts["frame"].is_null() && facts["outputs"] == json!([]));
+    let refused = device.order(&json!({ "rotate": { "degrees": 90 } }));
+    let why = refused["Err"]["failed"].as_str().unwrap_or_default().to_owned();
+    assert!(why.starts_with("the X server "), "{refused}");
+    assert!(device.process.ended().is_none());
+}
+
+#[test]
+fn a_panel_is_switched_off_and_on_and_stays_as_it_was_ordered() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    if !server.says("xset", &["q"]).contains("DPMS is") {
+        println!("SKIPPED: Xorg's dummy driver has no DPMS here (tests/support/device.rs says how it gets it)");
+        return;
+    }
+    let is = |word: &str| server.says("xset", &["q"]).contains(&format!("Monitor is {word}"));
+    // As a server that nobody told anything: it would blank after ten minutes.
+    server.says("xset", &["+dpms", "dpms", "600", "600", "600", "s", "600"]);
+    server.says("xset", &["dpms", "force", "off"]);
+    let mut device = Device::start(&server, "");
+    device.sees("a panel that is on", 20, |facts| facts["panel"] == "on");
+    let said = server.says("xset", &["q"]);
+    assert!(said.contains("Standby: 0    Suspend: 0    Off: 0") && said.contains("timeout:  0"), "{said}");
+
+    assert_eq!(device.order(&json!({ "power": { "on": false } }))["Ok"], json!({ "on": false, "by": ["dpms"] }));
+    assert!(is("Off"));
+    let facts = device.sees("a panel that is off", 5, |facts| facts["panel"] == "off");
+    assert_eq!(facts["frame"], Value::Null, "nobody looks at a glass that is dark");
+    assert_eq!(device.order(&json!({ "power": { "on": true } }))["Ok"], json!({ "on": true, "by": ["dpms"] }));
+    assert!(server.says("xset", &["q"]).contains("DPMS is Disabled"), "nothing switches it off by itself");
+    device.sees("a panel that is on again", 5, |facts| facts["panel"] == "on" && !facts["frame"].is_null());
+}
+
+#[test]
+fn a_picture_is_dimmed_by_its_table_of_colours_and_refused_where_there_is_none() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::xorg(folder.path()) else { return };
+    let mut device = Device::start(&server, "");
+    let dimmed = device.order(&json!({ "brightness": { "percent": 40 } }));
+    assert_eq!(dimmed["Ok"], json!({ "percent": 40, "by": "gamma" }), "it says that the light stays as it is");
+    let said = || server.says("xrandr", &["--verbose"]);
+    let is = |percent: &str| said().lines().any(|line| line.trim() == format!("Brightness: {percent}"));
+    assert!(is("0.40"), "{}", said());
+    server.says("xrandr", &["--output", "DUMMY0", "--mode", "800x600"]);
+    until("it is dim again after the picture changed", seconds(10), || is("0.40").then_some(()));
+
+    let Some(outer) = XServer::xvfb() else { return };
+    let Some(server) = XServer::xephyr(&outer) else { return };
+    let mut device = Device::start(&server, "");
+    let refused = device.order(&json!({ "brightness": { "percent": 40 } }));
+    let why = "this screen has no light that can be set, and its driver no table of colours";
+    assert_eq!(refused["Err"]["lacking"], why, "{refused}");
+}
+
+#[test]
+fn a_pointer_is_there_while_a_mouse_moves_and_never_without_one() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let Some(server) = XServer::with_a_pointer(folder.path()) else { return };
+    let frame = || Frame::read(&folder.path().join("Xvfb_screen0"));
+    let is_drawn = || frame().is_some_and(|frame| frame.share([0, 0, 0]) < 1.0);
+    let draw = || server.says("xsetroot", &["-solid", "black", "-cursor_name", "left_ptr"]);
+    draw();
+    until("a pointer", seconds(10), || is_drawn().then_some(()));
+    let device = Device::start(&server, "");
+    until("no pointer", seconds(10), || (!is_drawn()).then_some(()));
+    drop(device);
+    until("a pointer again, without us", seconds(10), || is_drawn().then_some(()));
+
+    let mut device = Device::start(&server, "[screen]\ncursor = true\n");
+    device.sees("a mouse that rests", 20, |facts| facts["idle_ms"].as_u64() > Some(5000));
+    until("no pointer", seconds(10), || (!is_drawn()).then_some(()));
+    let (x11, _) = x11rb::connect(Some(&server.display)).expect("X is there");
+    for place in [100, 200] {
+        use x11rb::{connection::Connection as _, protocol::xtest::ConnectionExt as _};
+        x11.xtest_fake_input(6, 0, 0, x11.setup().roots[0].root, place, place, 0).expect("it takes it");
+        x11.flush().expect("it takes it");
+    }
+    until("a pointer at once", seconds(2), || is_drawn().then_some(()));
+    device.sees("somebody is there", 10, |facts| facts["idle_ms"].as_u64() < Some(5000));
 }

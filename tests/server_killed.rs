@@ -127,7 +127,7 @@ fn publish_until_answered(address: std::net::SocketAddr, key: &str, event: &Valu
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/cloudevents+json")];
     let body = event.to_string();
     until("a publish is answered", seconds(60), || {
-        let reply = http::request(address, "POST", "/v1/events", &headers, body.as_bytes(), seconds(20)).ok()?;
+        let reply = http::request(address, "POST", "/v1/events", &headers, body.as_bytes(), seconds(60)).ok()?;
         match reply.status {
             202 => Some(()),
             429 | 503 => None,

@@ -22,7 +22,7 @@ use support::{
     process,
     server::{Server, event},
     socket::{End, Socket},
-    wait::{seconds, until},
+    wait::{Patience, seconds, until},
 };
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef-of-a-test";
@@ -100,7 +100,7 @@ fn a_deploy_refuses_nobody_and_two_thousand_sockets_come_back_spread() {
 
     // Somebody publishes all the time, each time over a connection of its own.
     let (done, published) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (longest, began, seen) = std::thread::scope(|scope| {
+    let (longest, patience, began, seen) = std::thread::scope(|scope| {
         let (bearer, done, published) = (format!("Bearer {}", server.key), &done, &published);
         let publishing = scope.spawn(move || {
             let mut longest = Duration::ZERO;
@@ -117,12 +117,12 @@ fn a_deploy_refuses_nobody_and_two_thousand_sockets_come_back_spread() {
             longest
         });
         until("a publish", seconds(10), || (published.load(Ordering::Relaxed) > 0).then_some(()));
-        let began = Instant::now();
+        let (patience, began) = (Patience::begin(), Instant::now());
         server.stop(seconds(30));
         server.start_again();
         let seen: Vec<Seen> = runtime.block_on(join_all(clients)).into_iter().map(Result::unwrap).collect();
         done.store(true, Ordering::Relaxed);
-        (publishing.join().unwrap(), began, seen)
+        (publishing.join().unwrap(), patience, began, seen)
     });
 
     let mut backs: Vec<Duration> = seen.iter().map(|seen| seen.back - began).collect();
@@ -143,10 +143,12 @@ fn a_deploy_refuses_nobody_and_two_thousand_sockets_come_back_spread() {
     );
     let first = seen.iter().map(|seen| seen.let_go).min().unwrap();
     let early = seen.iter().filter(|seen| seen.let_go < first + seconds(1)).count();
-    assert!((SOCKETS / 4..=SOCKETS * 3 / 4).contains(&early), "{early} were let go in the first of two seconds");
+    // A machine that is too busy hears of it later than it was said.
+    let fewest = if patience.limit(seconds(1)) > seconds(1) { 1 } else { SOCKETS / 4 };
+    assert!((fewest..=SOCKETS * 3 / 4).contains(&early), "{early} were let go in the first of two seconds");
     // All at once would be all of them.
     assert!(most < SOCKETS / 2, "{most} of {SOCKETS} came back within 250 ms");
-    assert!(longest < seconds(10), "a publisher waited {longest:?}");
+    assert!(longest < patience.limit(seconds(10)), "a publisher waited {longest:?}");
 }
 
 #[test]
@@ -164,10 +166,33 @@ fn whoever_was_let_in_before_the_end_is_answered() {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
     for mut stream in let_in {
-        stream.set_read_timeout(Some(seconds(10))).unwrap();
+        stream.set_read_timeout(Some(seconds(60))).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
     }
+    server.stop(seconds(20));
+}
+
+#[test]
+fn a_publisher_that_asks_nothing_more_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "");
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let body = r#"{"specversion":"1.0","id":"1","source":"test","type":"t","subject":"user/anna"}"#;
+    let request = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/cloudevents+json\r\nContent-Length: {}\r\n\r\n{body}",
+        server.key,
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&answer[..length]));
+    process::send(server.pid(), Signal::SIGTERM);
+    // Less than the time that a next request may take to come.
+    stream.set_read_timeout(Some(seconds(5))).unwrap();
+    assert_eq!(stream.read(&mut answer).unwrap(), 0, "the connection ends");
     server.stop(seconds(20));
 }

@@ -38,9 +38,12 @@
   };
 
   // Pixels of the glass, whatever the page's zoom and the screen's density are.
+  let measured = "";
   const measure = () => {
     const zoom = Number.parseFloat(getComputedStyle(document.documentElement).zoom) || 1;
     const pixel = 1 / (globalThis.devicePixelRatio || 1);
+    if (measured === `${zoom} ${pixel}`) return;
+    measured = `${zoom} ${pixel}`;
     style(host, { zoom: String(1 / zoom), width: `${pixel * SIGN.length}px`, height: `${pixel}px` });
     pixels.forEach((element, at) => style(element, { left: `${pixel * at}px`, width: `${pixel}px` }));
   };
@@ -50,10 +53,8 @@
     if (root === null) return;
     // A page that replaces all that it holds, or was not there yet.
     if (host.parentNode !== root) root.append(host);
-    if (beats % LOOK_EVERY === 0) {
-      measure();
-      under = look();
-    }
+    measure();
+    if (beats % LOOK_EVERY === 0) under = look();
     beats += 1;
     SIGN.forEach(([red, green], at) => {
       const blue = (at + beats) % 2 + 1;

@@ -139,6 +139,8 @@ user_pref("permissions.default.desktop-notification", 2);
 user_pref("permissions.default.local-network", 1);
 user_pref("media.autoplay.default", 0);
 user_pref("media.autoplay.blocking_policy", 0);
+// Sounds by command play in a tab that is never in front: with the default (true) they would wait for that for ever.
+user_pref("media.block-autoplay-until-in-foreground", false);
 user_pref("browser.download.useDownloadDir", true);
 user_pref("browser.download.folderList", 2);
 user_pref("browser.download.panel.shown", true);

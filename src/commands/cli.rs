@@ -16,7 +16,7 @@ use super::server;
 #[cfg(feature = "tools")]
 use super::{audit, displays, enroll, flash, image, keys, push, ticket};
 #[cfg(feature = "display")]
-use super::{browser, helper, run, status};
+use super::{browser, drill, helper, run, status};
 use super::{completions, config, doctor, man, output};
 use crate::io::log_ring::LogRing;
 
@@ -66,6 +66,8 @@ pub enum Command {
     #[cfg(feature = "display")]
     #[command(hide = true)]
     Helper(helper::Args),
+    #[cfg(feature = "display")]
+    Drill(drill::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -86,7 +88,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Make displays", &["flash", "provision", "image"]),
     ("Push to displays", &["push", "displays", "enroll", "ticket", "keys", "audit"]),
     ("The event server", &["server"]),
-    ("On a display", &["run", "browser", "status"]),
+    ("On a display", &["run", "browser", "status", "drill"]),
     ("This machine", &["doctor", "config", "completions", "man"]),
 ];
 
@@ -137,7 +139,7 @@ impl Command {
             #[cfg(feature = "display")]
             Self::Run(_) | Self::Browser(_) | Self::Helper(_) => Usual::Service,
             #[cfg(feature = "display")]
-            Self::Status(_) => Usual::Quiet,
+            Self::Status(_) | Self::Drill(_) => Usual::Quiet,
             Self::Doctor(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Usual::Quiet,
         }
     }

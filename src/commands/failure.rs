@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use super::client::ClientError;
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 use super::demo::DemoError;
+#[cfg(feature = "display")]
+use super::drill::DrillFailure;
 #[cfg(feature = "tools")]
 use super::image::ImageFault;
 #[cfg(any(feature = "display", feature = "tools"))]
@@ -108,6 +110,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
+    #[cfg(feature = "display")]
+    #[error("find this display right again after every fault")]
+    Drill { source: DrillFailure },
     #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
     #[error("show the demo")]
     Demo { source: DemoError },
@@ -254,6 +259,8 @@ impl Failure {
             Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
             #[cfg(feature = "display")]
             Self::Helper { .. } => Exit::Usage,
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
                 ClientError::NoKey | ClientError::KeyFile { .. } | ClientError::Credentials { .. } => {
@@ -330,6 +337,8 @@ impl Failure {
             Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
             #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
+            #[cfg(feature = "display")]
+            Self::Drill { source } => source.hint(),
             #[cfg(feature = "display")]
             Self::Browser { source } => match source {
                 LoopError::Firefox(_) => {

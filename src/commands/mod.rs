@@ -9,6 +9,8 @@
 //! Rejected: `anyhow` and one exit code for every failure. A script cannot tell "wrong key" from "server down", and a
 //! technician gets a stack of causes without a cure.
 
+#[cfg(feature = "display")]
+pub mod actors;
 #[cfg(feature = "tools")]
 pub mod audit;
 #[cfg(feature = "display")]
@@ -23,6 +25,8 @@ pub mod demo;
 #[cfg(feature = "tools")]
 pub mod displays;
 pub mod doctor;
+#[cfg(feature = "display")]
+pub mod drill;
 #[cfg(feature = "tools")]
 pub mod enroll;
 pub mod failure;

@@ -13,6 +13,7 @@ use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
 use super::kiosk_schedule::{self, ScheduleFile, ScheduleSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
+use super::kiosk_sound::{self, SoundFile, SoundSettings};
 use super::kiosk_system::{self, SystemFile, SystemSettings};
 use super::origin::Refusals;
 use super::{Document, layers::Sources};
@@ -28,6 +29,7 @@ pub struct KioskSettings {
     pub browser: BrowserSettings,
     pub screen: ScreenSettings,
     pub schedule: ScheduleSettings,
+    pub sound: SoundSettings,
     pub network: NetworkSettings,
     pub system: SystemSettings,
     /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
@@ -84,6 +86,8 @@ pub struct BrowserSettings {
     pub command: Option<String>,
     /// A page that answers nothing for this long is hung.
     pub hang: Duration,
+    /// What Firefox may take, in MiB; `None`: a share of what the machine has.
+    pub memory_mb: Option<u32>,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
     /// Laid over the preferences that the kiosk sets itself.
@@ -141,6 +145,8 @@ pub struct KioskFile {
     screen: ScreenFile,
     /// When the screen is on. Without a line here, always; a schedule that the server sends takes its place.
     schedule: ScheduleFile,
+    /// How the display is heard.
+    sound: SoundFile,
     /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
     network: NetworkFile,
     /// The Raspberry Pi under the display.
@@ -192,6 +198,10 @@ struct BrowserFile {
     /// Seconds that a page may answer nothing before it is taken for hung and replaced.
     #[schemars(range(min = 2, max = 600))]
     hang_seconds: u32,
+    /// The memory in MiB that Firefox may take with all its pages; a page that takes more is ended and loaded again.
+    /// Without it, 60 % of the machine's, at most 2048.
+    #[schemars(range(min = 256, max = 65536), extend("examples" = [600]))]
+    memory_mb: Option<u32>,
     /// The only sites that may come onto the glass, whoever asks for others: the server, a link, the page itself. Each
     /// is scheme://host, with a path where not all of the site is meant; *.example.org is the site and all below it.
     /// Without a line here, every http and https address.
@@ -204,7 +214,7 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, allow: Vec::new(), prefs: BTreeMap::new() }
+        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), prefs: BTreeMap::new() }
     }
 }
 
@@ -249,11 +259,13 @@ impl Document for KioskSettings {
             browser: BrowserSettings {
                 command: file.browser.command,
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
+                memory_mb: file.browser.memory_mb,
                 allow,
                 prefs: file.browser.prefs,
             },
             screen,
             schedule: kiosk_schedule::settings(file.schedule, refusals),
+            sound: kiosk_sound::settings(file.sound, refusals),
             network: kiosk_network::settings(file.network, refusals),
             system: kiosk_system::settings(file.system, refusals),
             written,

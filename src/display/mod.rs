@@ -12,6 +12,7 @@
 //!   |   helper       what only root may do             |                           |
 //!   |   configured   settings by command, on trial     |                           |
 //!   |   blackbox     why it was last started again     |                           |
+//!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -26,6 +27,7 @@
 pub mod blackbox;
 pub mod browser;
 pub mod configured;
+pub mod drill;
 pub mod helper;
 pub mod journal;
 pub mod link;

@@ -144,6 +144,8 @@ registry! {
     Rotate = "rotate", Kind::State(Slot::Rotate), None, "degrees=90";
     /// Makes the screen brighter or darker.
     Brightness = "brightness", Kind::State(Slot::Brightness), None, "percent=60";
+    /// Sets how loud the display is.
+    Volume = "volume", Kind::State(Slot::Volume), None, "percent=40";
     /// Loads the page on the glass again.
     Reload = "reload", Kind::Action, Some(Duration::from_secs(60)), "ignore_cache=true";
     /// Lays a message over whatever is on the glass.
@@ -154,6 +156,10 @@ registry! {
     Screenshot = "screenshot", Kind::Action, Some(Duration::from_secs(60)), "width=640";
     /// Shows the display's id in large letters, to find it among others.
     Identify = "identify", Kind::Action, Some(Duration::from_secs(60)), "seconds=10";
+    /// Plays a sound; the page on the glass stays.
+    Sound = "sound", Kind::Action, Some(Duration::from_secs(60)), "url=https://example.org/gong.mp3";
+    /// Speaks a text.
+    Say = "say", Kind::Action, Some(Duration::from_secs(60)), "text='Table forty-one, please'";
     /// Clears what web pages have stored on the display.
     ClearData = "clear_data", Kind::Action, Some(Duration::from_secs(24 * 3600)), "cookies=true storage=true cache=false";
     /// Starts Firefox again with a fresh profile.
@@ -258,6 +264,10 @@ mod tests {
             ("schedule", r#"{"rules":[{"days":"mon","on":"25:00","off":"26:00"}]}"#, "rules[0].on"),
             ("rotate", r#"{"degrees":45}"#, "0, 90, 180 or 270"),
             ("brightness", r#"{"percent":101}"#, "0 to 100"),
+            ("volume", r#"{"percent":101}"#, "0 to 100"),
+            ("sound", r#"{"url":"file:///etc/passwd"}"#, "only http"),
+            ("say", r#"{"text":" "}"#, "1 to 500"),
+            ("say", r#"{"text":"a","voice":"--help"}"#, "voice"),
             ("logs", r#"{"unit":"--vacuum-size=1"}"#, "systemd unit"),
             ("event", r#"{"name":"a b"}"#, "letters"),
             ("clear_data", r#"{"cookies":false,"storage":false,"cache":false}"#, "off"),

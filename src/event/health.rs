@@ -25,6 +25,16 @@ pub struct Health {
     pub status: String,
     /// True while the intended page is painted.
     pub showing: bool,
+    /// What is on the glass, in one word: `showing`, `loading`, `away`, `no-browser`, `recovering`, `empty`, `frozen`,
+    /// `off-on-purpose`, `panel-off`, `unplugged`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub glass: String,
+    /// What is wrong, and what was done about it last; none while all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What is known of the screen; none where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<Screen>,
     /// Of the supervisor, in seconds.
     pub uptime_s: u64,
     /// Of the machine, in seconds.
@@ -96,4 +106,39 @@ pub struct Wifi {
     /// Below -75 pages load slowly, below -85 not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal_dbm: Option<i32>,
+}
+
+/// Something is wrong on the display.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Trouble {
+    /// Such as `site`, `network`, `page-hung`, `browser-lost`.
+    pub cause: String,
+    /// What was done last: `navigate`, `replace_content`, `restart_browser`, `plain_profile`, `restart_session`, `reboot`,
+    /// `say_so`.
+    pub rung: String,
+    pub since_s: u64,
+    pub sentence: String,
+}
+
+/// The screen, as the display sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Screen {
+    /// Light comes out of it, as far as it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lit: Option<bool>,
+    /// It is dark because it was told to be.
+    pub off_on_purpose: bool,
+    /// What its EDID calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Such as `1920x1080 60 Hz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+    /// The picture on it stands still though the page answers.
+    pub frozen: bool,
+    /// All of it has one colour, such as `#000000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_colour: Option<String>,
 }

@@ -6,6 +6,8 @@ pub mod aligned;
 pub mod append_log;
 #[cfg(feature = "tools")]
 pub mod block;
+#[cfg(feature = "display")]
+pub mod cec;
 #[cfg(feature = "tools")]
 pub mod direct;
 #[cfg(any(feature = "display", feature = "server", feature = "tools"))]

@@ -80,6 +80,11 @@ impl BrokerError {
         matches!(self.soft(), Some(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::ACCESSREFUSED))
     }
 
+    /// There is no such queue.
+    pub fn is_not_there(&self) -> bool {
+        self.soft() == Some(AMQPSoftError::NOTFOUND)
+    }
+
     /// Another consumer has the queue for itself.
     pub fn is_in_use(&self) -> bool {
         self.soft() == Some(AMQPSoftError::ACCESSREFUSED) && self.to_string().contains("exclusive use")

@@ -30,6 +30,11 @@ static struct side sides[FDS];
 static unsigned char known[FDS]; /* 0 never looked at, 1 ours, 2 not ours */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Redis forks to write its file anew, while another of its threads may be in here: the child must not wait for that one. */
+static void take(void) { pthread_mutex_lock(&lock); }
+static void give(void) { pthread_mutex_unlock(&lock); }
+__attribute__((constructor)) static void begin_process(void) { pthread_atfork(take, give, give); }
+
 #define REAL(type, name, ...) static type (*real)(__VA_ARGS__); if (!real) real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
 
 static ssize_t put(int fd, const void *bytes, size_t length, off_t at)

@@ -81,6 +81,10 @@ impl Power {
         let base = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
         let synced = self.folder.join(name).join(format!("{base}.synced"));
         let waiting = self.folder.join(name).join(format!("{base}.waiting"));
+        // Nothing was ever written into it.
+        if !synced.exists() {
+            return Ok(Cut::default());
+        }
         let sure = fs::metadata(&synced)?.len();
         let length = fs::metadata(file)?.len();
         let end = rng.u64(sure.min(length)..=length);

@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::block_in_place,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -61,11 +61,14 @@ impl Redis {
 
     /// True once it has read its file.
     async fn answers(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(self.address()).await else { return false };
-        let mut answer = [0; 7];
-        stream.write_all(b"PING\r\n").await.is_ok()
-            && stream.read_exact(&mut answer).await.is_ok()
-            && answer == *b"+PONG\r\n"
+        let asking = async {
+            let mut stream = TcpStream::connect(self.address()).await?;
+            let mut answer = [0; 7];
+            stream.write_all(b"PING\r\n").await?;
+            stream.read_exact(&mut answer).await?;
+            Ok::<_, io::Error>(answer == *b"+PONG\r\n")
+        };
+        matches!(timeout(Duration::from_secs(5), asking).await, Ok(Ok(true)))
     }
 
     pub fn kill(&mut self) {
@@ -76,8 +79,16 @@ impl Redis {
 
     /// After a kill: the tail of its file that was not synced may be missing.
     pub fn cut(&self, power: Option<&Power>, rng: &mut Rng) -> io::Result<Cut> {
-        let file = self.folder.join("redis/appendonlydir/appendonly.aof.1.incr.aof");
-        power.map_or(Ok(Cut::default()), |power| power.cut_tail("redis", &file, rng))
+        let files = std::fs::read_dir(self.folder.join("redis/appendonlydir"))?;
+        let number = |path: &PathBuf| -> Option<u32> {
+            path.to_str()?.strip_suffix(".incr.aof")?.rsplit('.').next()?.parse().ok()
+        };
+        // A server has it written anew now and then: the newest is the one that grows.
+        let newest = files.filter_map(|file| Some(file.ok()?.path())).max_by_key(number);
+        match (power, newest) {
+            (Some(power), Some(file)) => power.cut_tail("redis", &file, rng),
+            _ => Ok(Cut::default()),
+        }
     }
 }
 

@@ -39,6 +39,13 @@ def slow(seconds):
     return "slept"
 
 
+@app.task(name="shop.wait")
+def wait():
+    while not os.path.exists(os.environ["NOTES"] + ".go"):
+        time.sleep(0.01)
+    return "went"
+
+
 @app.task(name="shop.note")
 def note(text):
     with open(os.environ["NOTES"], "a", encoding="utf-8") as file:
@@ -52,10 +59,10 @@ def secret():
 
 
 def revoke_waiting(name):
-    """Revokes every task of this name that a worker holds and has not begun; prints how many those were."""
+    """Revokes every task of this name that the one worker holds and has not begun; prints how many those were."""
     found = [
         task["id"]
-        for tasks in (app.control.inspect(timeout=2).reserved() or {}).values()
+        for tasks in (app.control.inspect(timeout=60, limit=1).reserved() or {}).values()
         for task in tasks
         if task["name"] == name
     ]

@@ -61,27 +61,22 @@ impl Browser {
     /// A supervisor that has said nothing yet.
     #[track_caller]
     pub fn meet(&self) -> Supervisor {
-        let (stream, _) = self.listener.accept().expect("the loop connects");
-        let reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in reader.lines().map_while(Result::ok) {
-                let line: Value = serde_json::from_str(&line).expect("the loop speaks JSON");
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Supervisor { stream, lines, next_id: 0, context: String::new(), events: Vec::new() }
+        Supervisor::meets(&self.listener)
     }
 }
 
 #[track_caller]
 fn start_loop(folder: &Path, screen: &Screen) -> Process {
+    start_loop_on(folder, &screen.display, Path::new("/dev/null"))
+}
+
+/// `pikiosk browser` on this X server, with this kiosk.toml.
+#[track_caller]
+pub fn start_loop_on(folder: &Path, display: &str, config: &Path) -> Process {
     let mut command = pikiosk(&["browser", "--runtime"]);
     command.arg(folder).arg("--profile").arg(folder.join("profile"));
-    command.arg("--config").arg("/dev/null");
-    command.env("DISPLAY", &screen.display).env("HOME", folder);
+    command.arg("--config").arg(config);
+    command.env("DISPLAY", display).env("HOME", folder);
     Process::start("browser", folder, &mut command)
 }
 
@@ -97,6 +92,23 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
+    /// The next loop that connects here.
+    #[track_caller]
+    pub fn meets(listener: &UnixListener) -> Supervisor {
+        let (stream, _) = listener.accept().expect("the loop connects");
+        let reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in reader.lines().map_while(Result::ok) {
+                let line: Value = serde_json::from_str(&line).expect("the loop speaks JSON");
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Supervisor { stream, lines, next_id: 0, context: String::new(), events: Vec::new() }
+    }
+
     pub fn order(&mut self, order: &Value) {
         self.stream.write_all(format!("{order}\n").as_bytes()).expect("the loop reads");
     }

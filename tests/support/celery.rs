@@ -5,8 +5,10 @@ use std::{
     process::Command,
 };
 
+use nix::sys::signal::Signal;
+
 use super::{
-    process::Process,
+    process::{Process, send},
     wait::{seconds, until},
 };
 
@@ -44,7 +46,7 @@ impl Worker {
         command.arg(at_a_time.to_string()).args(["--without-gossip", "--without-mingle"]);
         let process = Process::start("worker", folder, &mut command);
         let mut worker = Worker { process, broker: broker.to_owned(), backend: backend.to_owned(), notes };
-        until("the worker is ready", seconds(60), || {
+        until("the worker is ready", seconds(120), || {
             let ended = worker.process.ended();
             assert!(ended.is_none(), "the worker ended: {ended:?}\n{}", worker.process.log());
             worker.process.log().contains(" ready.").then_some(())
@@ -61,6 +63,11 @@ impl Worker {
         std::fs::read_to_string(&self.notes).unwrap_or_default()
     }
 
+    /// Lets every task `shop.wait` end, those that are yet to begin too.
+    pub fn go(&self) {
+        std::fs::write(self.notes.with_extension("go"), "").expect("the folder is ours");
+    }
+
     /// Revokes every task of this name that waits in the worker; returns how many.
     pub fn revoke_waiting(&self, name: &str) -> usize {
         let mut command = python("python", &self.broker, &self.backend, &self.notes);
@@ -68,5 +75,13 @@ impl Worker {
         let output = output.expect("the interpreter starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().parse().expect("it prints a number")
+    }
+}
+
+/// A worker that is told to end waits for its tasks; nobody waits for them here.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        send(-self.process.pid(), Signal::SIGKILL);
+        self.process.kill();
     }
 }

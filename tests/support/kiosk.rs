@@ -193,6 +193,7 @@ impl Kiosk {
     /// Puts a page on the glass that has another colour at each load; does `harm`; waits until a later load is painted
     /// and alive. Returns how long the painting took, from the end of the harm.
     #[track_caller]
+    #[expect(clippy::print_stdout, reason = "how long it took is what these tests are for")]
     pub fn recovers(&mut self, tag: &str, limit: Duration, harm: impl FnOnce(&mut Kiosk)) -> Duration {
         let url = self.site.url(&format!("/turn/{tag}"));
         self.push_is("navigate", &json!({ "url": url }), "shown");
@@ -206,6 +207,7 @@ impl Kiosk {
         });
         self.push_is("event", &json!({"name": "paint-me", "data": {"colour": "#ffffff"}}), "done");
         self.shows([255, 255, 255], seconds(2));
+        println!("    {tag}: painted again after {:.2} s", took.as_secs_f64());
         took
     }
 

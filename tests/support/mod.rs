@@ -9,6 +9,7 @@
 //!                  token          hearer  a user that keeps its positions
 //!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
+//!  device      the same without Firefox, on X servers that have more than Xvfb
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
@@ -17,12 +18,15 @@ pub mod browser;
 pub mod celery;
 #[cfg(feature = "display")]
 pub mod hands;
+#[cfg(feature = "display")]
+pub mod device;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;
 pub mod jwks;
 #[cfg(feature = "display")]
 pub mod kiosk;
+pub mod port;
 pub mod process;
 #[cfg(feature = "server")]
 pub mod rabbit;

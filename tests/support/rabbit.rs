@@ -89,7 +89,7 @@ impl Rabbit {
                 "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none",
             );
         self.broker = Some(Process::start("rabbitmq", folder, &mut broker));
-        until("RabbitMQ takes connections", seconds(90), || {
+        until("RabbitMQ takes connections", seconds(180), || {
             let ended = self.broker.as_mut().and_then(Process::ended);
             assert!(
                 ended.is_none(),
@@ -167,7 +167,7 @@ impl Client {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>((connection, channel))
         };
-        let connected = runtime.block_on(async { tokio::time::timeout(seconds(10), connect).await });
+        let connected = runtime.block_on(async { tokio::time::timeout(seconds(30), connect).await });
         let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no broker answers");
         let (connection, channel) = connected.map_err(|_| lapin::Error::from(silent()))??;
         Ok(Client { runtime, connection, channel })

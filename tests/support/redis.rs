@@ -5,14 +5,19 @@
 #![allow(dead_code, reason = "not every test that includes this file asks for all of it")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "port.rs"]
+mod port;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
 };
+
+pub use port::free_port;
 
 /// What the user of a pikiosk server may do, and no more: as the manual says.
 pub const ACL: &str = include_str!("../../assets/redis.acl");
@@ -83,7 +88,7 @@ impl Redis {
     }
 
     fn is_up(&mut self) -> bool {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
@@ -92,7 +97,7 @@ impl Redis {
             if self.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NO")) {
                 return true;
             }
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         false
     }
@@ -144,7 +149,7 @@ impl Redis {
 
     /// Sends one command and gives the raw answer (RESP): its first line, and the second where the first is a length.
     pub fn command(&self, words: &[&str]) -> std::io::Result<String> {
-        let wait = Duration::from_secs(5);
+        let wait = Duration::from_secs(30);
         let mut socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), wait)?;
         socket.set_read_timeout(Some(wait))?;
         let mut text = format!("*{}\r\n", words.len());
@@ -163,7 +168,7 @@ impl Redis {
 
     /// The same, all of the answer that comes within its first piece, as text.
     pub fn text(&self, words: &[&str]) -> String {
-        let wait = Duration::from_secs(5);
+        let wait = Duration::from_secs(30);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let Ok(mut socket) = TcpStream::connect_timeout(&address, wait) else { return String::new() };
         let mut text = format!("*{}\r\n", words.len());
@@ -206,11 +211,6 @@ impl Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits for a condition of these servers.

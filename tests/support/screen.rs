@@ -80,6 +80,11 @@ impl Screen {
         until("the frame buffer is read", seconds(5), || Frame::read(&self.buffer))
     }
 
+    /// The X server's own process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.server.id()).expect("a pid is small")
+    }
+
     /// Waits until a condition holds for what is on the screen; returns how long that took.
     #[track_caller]
     pub fn until(&self, what: &str, limit: Duration, mut look: impl FnMut(&Frame) -> bool) -> Duration {
@@ -106,7 +111,7 @@ pub struct Frame {
 
 impl Frame {
     /// Reads the XWD file that Xvfb keeps (X11/XWDFile.h, version 7; 32-bit big-endian fields).
-    fn read(path: &Path) -> Option<Frame> {
+    pub fn read(path: &Path) -> Option<Frame> {
         let file = fs::read(path).ok()?;
         let field = |n: usize| -> Option<usize> {
             let bytes = file.get(n * 4..n * 4 + 4)?;

@@ -19,15 +19,10 @@ use super::{
     wait::{seconds, timed, until},
 };
 
+pub use super::port::free_port;
+
 /// The binary that Cargo built for this test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_pikiosk");
-
-/// A port that was free a moment ago.
-#[track_caller]
-pub fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    probe.local_addr().expect("a bound socket has an address").port()
-}
 
 /// The binary with an environment in which nothing of the developer's own settings counts.
 pub fn pikiosk(arguments: &[&str]) -> Command {
@@ -120,7 +115,7 @@ impl Server {
         };
         command.arg(&self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("server", &self.folder, &mut command));
-        until("the server is ready", seconds(20), || {
+        until("the server is ready", seconds(60), || {
             let ended = self.process.as_mut().and_then(Process::ended);
             assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
             (self.request("GET", "/readyz", b"").ok()?.status == 200).then_some(())

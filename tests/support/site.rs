@@ -179,6 +179,7 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
     let kind = match html.get(..4) {
         Some("<svg") => "image/svg+xml",
         Some("/* c") => "text/css",
+        Some("RIFF") => "audio/wav",
         _ => "text/html; charset=utf-8",
     };
     let head = format!(
@@ -220,7 +221,7 @@ fn picture(colour: &str) -> String {
 }
 
 /// The colour is an attribute, which no policy for styles forbids. The page does what DOM events tell it: `freeze`
-/// hangs it for ever, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
+/// hangs it for ever, `empty` takes everything out of it, `hog` allocates 5 GB, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
 fn one_colour(colour: &str) -> String {
     format!(
         r##"<!doctype html><html><head><title>{colour}</title><script>
@@ -231,6 +232,12 @@ const hear = (name, act) => {{
     target.addEventListener(name, event => {{ if (!seen.has(event)) {{ seen.add(event); act(event); }} }});
 }};
 hear("freeze", () => setTimeout(() => {{ for (;;); }}, 200));
+hear("empty", () => setTimeout(() => document.documentElement.replaceChildren(), 100));
+hear("hog", () => setTimeout(() => {{
+  const kept = [];
+  for (let mib = 0; mib < 5120; mib += 64) kept.push(new Uint8Array(64 << 20).fill(1 + mib % 250));
+  globalThis.kept = kept;
+}}, 100));
 hear("paint-me", event => {{ document.body.bgColor = event.detail.colour; }});
 hear("did", event => report("/report/did/" + event.detail.n, ""));
 hear("org.example.order", event => report("/report/heard", event.type + " " + JSON.stringify(event.detail)));

@@ -12,7 +12,6 @@
 //! Rejected: server and display as tasks of this process. It would start faster, and prove less: what is shown here is
 //! what a Pi runs, down to the process groups.
 
-mod actors;
 mod show;
 mod site;
 mod stage;
@@ -24,6 +23,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::actors::ActorError;
 use super::client::ClientError;
 use super::failure::{Exit, Failure};
 use show::Show;
@@ -74,12 +74,8 @@ impl FromStr for Size {
 pub enum DemoError {
     #[error("{} cannot be written", path.display())]
     Folder { path: PathBuf, source: std::io::Error },
-    #[error("{what} does not start")]
-    Start { what: &'static str, source: std::io::Error },
-    #[error("{what} ended by itself ({how}). Its last lines:\n{log}")]
-    Ended { what: &'static str, how: String, log: String },
-    #[error("{what} within {} s. The last lines of {whose}:\n{log}", within.as_secs())]
-    Late { what: &'static str, within: Duration, whose: &'static str, log: String },
+    #[error(transparent)]
+    Actor(#[from] ActorError),
     #[error("the demo's server does not do as it is asked")]
     Server { source: ClientError },
     #[error("the tour needs {missing}, which is not on this machine")]
@@ -95,11 +91,11 @@ impl DemoError {
     pub(super) fn hint(&self) -> String {
         match self {
             Self::Folder { .. } => "name another folder; TMPDIR sets where the demo itself writes".to_owned(),
-            Self::Start { .. } => "is the machine out of memory or of processes?".to_owned(),
+            Self::Actor(ActorError::Start { .. }) => "is the machine out of memory or of processes?".to_owned(),
             Self::NoGlass { packages, .. } => format!("sudo apt install {packages} (or make needs)"),
             Self::Tour { .. } => "the lines above say which, and why".to_owned(),
             Self::Interrupted => "let it run to its end for an answer".to_owned(),
-            Self::Ended { .. } | Self::Late { .. } | Self::Server { .. } => {
+            Self::Actor(_) | Self::Server { .. } => {
                 "pikiosk doctor tells what this machine lacks; a machine with much else to do may be too slow"
                     .to_owned()
             }
@@ -110,9 +106,7 @@ impl DemoError {
         match self {
             Self::NoGlass { .. } => Exit::Pending,
             Self::Tour { .. } | Self::Interrupted => Exit::NotShown,
-            Self::Folder { .. } | Self::Start { .. } | Self::Ended { .. } | Self::Late { .. } | Self::Server { .. } => {
-                Exit::Bug
-            }
+            Self::Folder { .. } | Self::Actor(_) | Self::Server { .. } => Exit::Bug,
         }
     }
 }

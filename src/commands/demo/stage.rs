@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use url::Url;
 
-use super::actors::Actor;
 use super::show::Show;
 use super::site::Site;
 use super::{DemoError, Size};
+use crate::commands::actors::{Actor, ActorError};
 use crate::commands::client::{Client, ClientError};
 use crate::commands::doctor::on_path;
 use crate::display::status::StatusFile;
@@ -115,7 +115,7 @@ impl Stage {
     pub async fn set(show: &Show) -> Result<Self, DemoError> {
         let folder = Folder::make()?;
         let at = folder.0.clone();
-        let site = Site::open().await.map_err(|source| DemoError::Start { what: "web site", source })?;
+        let site = Site::open().await.map_err(|source| ActorError::Start { what: "web site", source })?;
 
         let wait = show.wait("event server");
         let mut command = pikiosk(&["server", "--json", "--listen", "127.0.0.1:0"])?;
@@ -124,18 +124,18 @@ impl Stage {
         let mut server = Actor::start_speaking("server", &at, &mut command)?;
         let line = first_line(&mut server, "the server did not say where it listens").await?;
         let said: Listening = serde_json::from_str(&line)
-            .map_err(|error| DemoError::Start { what: "server", source: io::Error::other(error) })?;
+            .map_err(|error| ActorError::Start { what: "server", source: io::Error::other(error) })?;
         let key = fs::read_to_string(&said.operator_key_file)
-            .map_err(|source| DemoError::Start { what: "server", source })?;
+            .map_err(|source| ActorError::Start { what: "server", source })?;
         let refused = |source: ClientError| DemoError::Server { source };
         let server_url = Url::parse(&said.listening)
-            .map_err(|error| DemoError::Start { what: "server", source: io::Error::other(error) })?;
+            .map_err(|error| ActorError::Start { what: "server", source: io::Error::other(error) })?;
         let client = Client::with_key(server_url.clone(), key.trim().to_owned()).map_err(refused)?;
         wait.done(&said.listening);
 
         let wait = show.wait("supervisor");
         let made: Value = client.post(&["enrollments"], &json!({ "display": DISPLAY })).await.map_err(refused)?;
-        let page = free_port().map_err(|source| DemoError::Start { what: "supervisor", source })?;
+        let page = free_port().map_err(|source| ActorError::Start { what: "supervisor", source })?;
         let kiosk = format!(
             "[display]\nid = \"{DISPLAY}\"\n\n[server]\nurl = \"{}\"\nenrollment = \"{}\"\n\n[page]\nlisten = \"{page}\"\n",
             said.listening,
@@ -263,7 +263,7 @@ impl Stage {
         while !condition(self).await {
             self.check()?;
             if Instant::now() > deadline {
-                return Err(self.browser.as_ref().unwrap_or(&self.supervisor).late(late, within));
+                return Err(self.browser.as_ref().unwrap_or(&self.supervisor).late(late, within).into());
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -305,7 +305,7 @@ impl Stage {
 
 /// This very binary, without the settings that the person's environment has for displays and servers of their own.
 fn pikiosk(args: &[&str]) -> Result<Command, DemoError> {
-    let own = std::env::current_exe().map_err(|source| DemoError::Start { what: "pikiosk", source })?;
+    let own = std::env::current_exe().map_err(|source| ActorError::Start { what: "pikiosk", source })?;
     let mut command = Command::new(own);
     command.args(args);
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(&name.to_string_lossy())) {
@@ -353,7 +353,7 @@ fn free_port() -> io::Result<SocketAddr> {
 /// The line with which an actor says that it is ready.
 async fn first_line(actor: &mut Actor, late: &'static str) -> Result<String, DemoError> {
     let voice = actor.voice().map(tokio::process::ChildStdout::from_std);
-    let Some(Ok(voice)) = voice else { return Err(actor.late(late, Duration::ZERO)) };
+    let Some(Ok(voice)) = voice else { return Err(actor.late(late, Duration::ZERO).into()) };
     let line = tokio::time::timeout(SOON, read_line(voice)).await;
     match line {
         Ok(Ok(line)) if !line.trim().is_empty() => Ok(line),
@@ -364,9 +364,9 @@ async fn first_line(actor: &mut Actor, late: &'static str) -> Result<String, Dem
                 actor.check()?;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            Err(actor.late(late, SOON))
+            Err(actor.late(late, SOON).into())
         }
-        Err(_) => Err(actor.late(late, SOON)),
+        Err(_) => Err(actor.late(late, SOON).into()),
     }
 }
 

@@ -20,12 +20,12 @@ use tokio::time::Instant;
 const LISTENING_WITHIN: Duration = Duration::from_secs(90);
 /// A killed tree is gone within 2 s; after this we kill it again.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
-/// Two starts come at once; then the pause doubles from a second.
-const AT_ONCE: u32 = 2;
+/// So many failed starts in a row are tried again at once; then the pause doubles from a second. A start has failed that
+/// ended before it gave a session: a Firefox that came up and is killed, however often, is back each time at once (and
+/// has cost some seconds of starting, so that nothing spins).
+const AT_ONCE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A Firefox that has had a session for so long was well: the next pause is short again.
-const WELL_AFTER: Duration = Duration::from_secs(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +97,7 @@ enum State {
 enum Session {
     None,
     Opening,
-    Open { since: Instant },
+    Open,
     Closing,
 }
 
@@ -106,6 +106,7 @@ enum Session {
 pub struct Machine {
     state: State,
     generation: u64,
+    /// Starts in a row that gave no session.
     failures: u32,
     supervised: bool,
     stopping: bool,
@@ -162,7 +163,7 @@ impl Machine {
                 }
                 _ => Vec::new(),
             },
-            Input::SessionOpened => self.session_is(Session::Open { since: now }),
+            Input::SessionOpened => self.session_is(Session::Open),
             Input::SessionClosed => self.session_is(Session::None),
             Input::TreeGone => self.tree_gone(now),
             Input::Due => self.due(now),
@@ -179,8 +180,11 @@ impl Machine {
     fn session_is(&mut self, is: Session) -> Vec<Effect> {
         let State::Up { session, .. } = &mut self.state else { return Vec::new() };
         *session = is;
+        if is == Session::Open {
+            self.failures = 0;
+        }
         let mut effects = Vec::new();
-        if matches!(is, Session::Open { .. }) && self.supervised {
+        if is == Session::Open && self.supervised {
             effects.push(Effect::TellAttached { generation: self.generation });
         }
         effects.extend(self.match_session());
@@ -195,7 +199,7 @@ impl Machine {
                 *session = Session::Opening;
                 vec![Effect::OpenSession]
             }
-            (false, Session::Open { .. }) => {
+            (false, Session::Open) => {
                 *session = Session::Closing;
                 vec![Effect::CloseSession]
             }
@@ -205,20 +209,10 @@ impl Machine {
     }
 
     fn end(&mut self, why: String, quick: bool, now: Instant) -> Vec<Effect> {
-        let (since, was_well) = match &self.state {
-            State::Starting { since } => (*since, false),
-            State::Up { since, session } => {
-                let open_for = |session: &Session| match session {
-                    Session::Open { since } => now.saturating_duration_since(*since),
-                    _ => Duration::ZERO,
-                };
-                (*since, open_for(session) >= WELL_AFTER)
-            }
+        let since = match &self.state {
+            State::Starting { since } | State::Up { since, .. } => *since,
             State::Waiting | State::Ending { .. } | State::BackingOff { .. } | State::Stopped => return Vec::new(),
         };
-        if was_well {
-            self.failures = 0;
-        }
         self.state = State::Ending { since, killed: now, why, quick };
         vec![Effect::CloseSession, Effect::KillTree]
     }

@@ -38,24 +38,38 @@ fn a_firefox_that_ends_is_back_once_everything_of_it_is_gone() {
     assert_eq!(machine.step(Input::Due, now + FIRST_PAUSE), [Effect::Start { generation: 2 }]);
 }
 
-#[test]
-fn one_that_keeps_ending_is_started_less_and_less_often_and_one_that_was_well_at_once() {
-    let (mut machine, mut now) = up();
+/// The pause after each of so many ends; `up` says how far each start comes.
+fn pauses(machine: &mut Machine, now: &mut Instant, times: usize, up: &[Input]) -> Vec<Duration> {
     let mut pauses = Vec::new();
-    for _ in 0..12 {
-        machine.step(exited(), now);
-        let told = machine.step(Input::TreeGone, now);
+    for _ in 0..times {
+        machine.step(exited(), *now);
+        let told = machine.step(Input::TreeGone, *now);
         let [Effect::TellExited { pause, .. }] = told[..] else { panic!("{told:?}") };
         pauses.push(pause);
-        now += pause;
-        machine.step(Input::Due, now);
-        machine.step(Input::Listening, now);
-        machine.step(Input::SessionOpened, now);
+        *now += pause;
+        machine.step(Input::Due, *now);
+        for input in up {
+            machine.step(input.clone(), *now);
+        }
     }
-    assert!(pauses[..7].is_sorted(), "{pauses:?}");
+    pauses
+}
+
+#[test]
+fn a_firefox_that_is_killed_again_and_again_is_back_at_once_each_time() {
+    let (mut machine, mut now) = up();
+    let pauses = pauses(&mut machine, &mut now, 1000, &[Input::Listening, Input::SessionOpened]);
+    assert!(pauses.iter().all(|pause| *pause == FIRST_PAUSE), "{pauses:?}");
+}
+
+#[test]
+fn one_that_gives_no_session_is_started_less_and_less_often_and_at_once_after_it_gave_one() {
+    let (mut machine, mut now) = up();
+    let slower = pauses(&mut machine, &mut now, 12, &[Input::Listening]);
+    assert!(slower[..8].is_sorted() && slower[2] == FIRST_PAUSE && slower[3] > FIRST_PAUSE, "{slower:?}");
     let longest = LONGEST_PAUSE.mul_f64(0.8)..=LONGEST_PAUSE;
-    assert!(pauses[8..].iter().all(|pause| longest.contains(pause)), "{pauses:?}");
-    now += WELL_AFTER;
+    assert!(slower[9..].iter().all(|pause| longest.contains(pause)), "{slower:?}");
+    machine.step(Input::SessionOpened, now);
     machine.step(exited(), now);
     assert!(matches!(machine.step(Input::TreeGone, now)[..], [Effect::TellExited { pause: FIRST_PAUSE, .. }]));
 }

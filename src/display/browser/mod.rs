@@ -5,9 +5,12 @@
 //!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
+//!                                               memory.rs    what it takes, and what is too much: pure
 //!                                               profile.rs   a fresh profile at every start
+//!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
 //!                                               screen/      what is on the glass, and what is ordered of it
+//!                                               volume.rs    how loud
 //! ```
 //!
 //! The loop holds the process and the session, the supervisor decides. So a supervisor that is killed finds the page
@@ -18,11 +21,14 @@
 //! and a client that is killed leaves it locked until Firefox itself is restarted.
 
 mod firefox;
+mod harm;
 mod machine;
+mod memory;
 mod profile;
 mod run;
 mod screen;
 mod session;
+mod volume;
 pub mod wire;
 
 pub use firefox::FirefoxError;

@@ -21,14 +21,18 @@ use tokio::{
 
 use super::{
     firefox::{self, FirefoxError},
+    harm,
     machine::{Effect, Input, Machine},
+    memory,
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
+    volume,
     wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
+    display::screen::Order,
     io::process,
 };
 
@@ -98,6 +102,9 @@ struct Loop {
     session: Option<mpsc::Sender<Box<RawValue>>>,
     session_id: u64,
     firefox_version: String,
+    /// The next start is without the preferences of kiosk.toml.
+    plain: bool,
+    memory: memory::Watch,
     quit: bool,
 }
 
@@ -137,9 +144,12 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
         session: None,
         session_id: 0,
         firefox_version: String::new(),
+        plain: false,
+        memory: memory::Watch::default(),
         quit: false,
         settings,
     };
+    let mut look_at = Instant::now();
     while !own.quit {
         let due = own.machine.deadline();
         let input = tokio::select! {
@@ -152,6 +162,12 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
             _ = int.recv() => Some(Input::StopWanted),
             _ = hup.recv() => Some(Input::StopWanted),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Input::Due),
+            () = tokio::time::sleep_until(look_at), if own.pid.is_some() => {
+                let overgrown = own.memory.tend(own.settings.browser.memory_mb);
+                overgrown.into_iter().for_each(|it| own.tell(&FromLoop::Overgrown(it)));
+                look_at = Instant::now() + own.memory.pace();
+                None
+            }
         };
         if let Some(input) = input {
             own.step(input);
@@ -243,13 +259,26 @@ impl Loop {
                 }
                 None
             }
-            ToLoop::Restart { reason } => {
-                tracing::info!(reason, "Firefox is to be restarted");
+            ToLoop::Restart { reason, plain } => {
+                tracing::info!(reason, plain, "Firefox is to be restarted");
+                self.plain = plain;
                 Some(Input::RestartWanted { reason })
             }
             ToLoop::KillContent { reason } => {
                 let killed = self.kill_content();
                 tracing::info!(reason, killed, "content processes killed");
+                None
+            }
+            ToLoop::Harm { ask, harm } => {
+                self.tell(&FromLoop::Harmed { ask, result: harm::do_harm(harm, self.pid) });
+                None
+            }
+            ToLoop::Screen { ask, order: Order::Volume { percent, muted } } => {
+                let facts = self.facts.clone();
+                tokio::task::spawn_blocking(move || {
+                    let told = Told::Answered { ask, result: volume::set(percent, muted) };
+                    let _ = facts.blocking_send(Fact::Screen(told));
+                });
                 None
             }
             ToLoop::Screen { ask, order } => {
@@ -320,9 +349,11 @@ impl Loop {
 
     fn start(&mut self) -> Result<(), String> {
         let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
-        self.profile.rebuild(&self.settings.browser.prefs).map_err(|error| in_full(&error))?;
+        let own = (!std::mem::take(&mut self.plain)).then_some(&self.settings.browser.prefs);
+        self.profile.rebuild(own.into_iter().flatten()).map_err(|error| in_full(&error))?;
         let mut child = firefox::start(&self.program, self.profile.dir(), &url).map_err(|error| in_full(&error))?;
         self.pid = i32::try_from(child.id()).ok();
+        self.memory = memory::Watch::default();
         if let Some(stderr) = child.stderr.take() {
             let (generation, facts) = (self.generation, self.facts.clone());
             let listening = move |url| {
@@ -369,10 +400,7 @@ impl Loop {
     }
 
     fn kill_content(&self) -> usize {
-        let own = nix::unistd::getpid().as_raw();
-        let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
-        let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
-        content.filter(|process| process.signal(Signal::SIGKILL).is_ok()).count()
+        harm::to_content(Signal::SIGKILL)
     }
 
     fn tell(&mut self, what: &FromLoop) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::display::screen;
+use crate::display::{drill::wire::Harm, screen, supervisor::Overgrown};
 
 /// The longest line, in bytes: a screenshot of a large glass travels in one.
 pub const LINE_MAX: usize = 32 * 1024 * 1024;
@@ -37,12 +37,20 @@ pub enum FromLoop {
         uptime_ms: u64,
         next_start_ms: u64,
     },
+    /// A process took more memory than it may. What runs pages is killed at once; Firefox itself is left to the
+    /// supervisor.
+    Overgrown(Overgrown),
     /// What the loop sees of the screen.
     Sees(screen::Facts),
     /// What came of an order to the screen.
     Screen {
         ask: u64,
         result: Result<Value, screen::Refusal>,
+    },
+    /// What came of a drill's fault: what was done, in words.
+    Harmed {
+        ask: u64,
+        result: Result<String, String>,
     },
 }
 
@@ -60,6 +68,9 @@ pub enum ToLoop {
     },
     Restart {
         reason: String,
+        /// Without the preferences that kiosk.toml lays over the kiosk's own: this once.
+        #[serde(default)]
+        plain: bool,
     },
     /// Kill the processes that run pages; Firefox itself stays.
     KillContent {
@@ -69,5 +80,10 @@ pub enum ToLoop {
     Screen {
         ask: u64,
         order: screen::Order,
+    },
+    /// A drill's fault; `ask` comes back with the answer.
+    Harm {
+        ask: u64,
+        harm: Harm,
     },
 }

@@ -40,6 +40,10 @@ pub enum SiteFault {
     Crashed,
     /// The page stopped answering.
     Hung,
+    /// The page took more memory than it may.
+    TooLarge,
+    /// The page answers, and the picture on the glass stands still.
+    GlassFrozen,
     /// Something Firefox has a name for, and we do not.
     Other(String),
 }
@@ -150,6 +154,8 @@ impl SiteFault {
             Self::BadAddress => "bad-address",
             Self::Crashed => "page-crashed",
             Self::Hung => "page-hung",
+            Self::TooLarge => "page-memory",
+            Self::GlassFrozen => "glass-frozen",
             Self::Other(code) => code,
         };
         name.to_owned()
@@ -160,7 +166,7 @@ impl SiteFault {
         match self {
             Self::NameNotFound | Self::TimedOut | Self::NoNetwork | Self::Proxy => Blame::Network,
             Self::NotAllowed | Self::BadAddress => Blame::Setting,
-            Self::Crashed | Self::Hung => Blame::Page,
+            Self::Crashed | Self::Hung | Self::TooLarge | Self::GlassFrozen => Blame::Page,
             Self::Refused
             | Self::Interrupted
             | Self::Certificate

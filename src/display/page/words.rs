@@ -125,6 +125,16 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
             format!("The page of {site} was busy with itself for too long. It is being loaded again."),
             &[NOTHING, CALL_OPERATOR],
         ),
+        SiteFault::TooLarge => (
+            "The page takes too much memory",
+            format!("The page of {site} took more memory than this display has to give, and was ended. It is tried again now and then."),
+            &[NOTHING, CALL_SITE],
+        ),
+        SiteFault::GlassFrozen => (
+            "The picture stood still",
+            format!("The page of {site} was there, and the picture on the screen no longer changed. The display is mending itself."),
+            &[NOTHING, CALL_OPERATOR],
+        ),
         SiteFault::Other(_) => (
             "The site could not be shown",
             format!("The browser could not open {site}, for a reason that has only a technical name. It stands below."),
@@ -239,6 +249,8 @@ mod tests {
             SiteFault::BadAddress,
             SiteFault::Crashed,
             SiteFault::Hung,
+            SiteFault::TooLarge,
+            SiteFault::GlassFrozen,
             SiteFault::Other("NS_ERROR_NEW".into()),
         ];
         faults.extend([400, 401, 403, 404, 418, 429, 500, 502, 503, 599].map(SiteFault::Status));

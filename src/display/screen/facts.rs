@@ -11,6 +11,8 @@ pub struct Facts {
     pub panel: Panel,
     /// None where the glass cannot be read.
     pub frame: Option<Frame>,
+    /// For how long, in milliseconds, nobody has touched a key, a mouse or the glass.
+    pub idle_ms: Option<u64>,
 }
 
 /// One connector.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::{
-    sensors,
+    Shell, chores, sensors,
     server_clock::{self, ServerClock},
 };
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(30);
 /// A clock that is slewed by a time service moves by at most 15 ms in that time.
 const JUMP: Duration = Duration::from_millis(200);
+
+/// 2026-01-01, older than every version of this program: a clock that shows less was never set, whoever keeps it.
+const FLOOR_MS: u64 = 1_767_225_600_000;
 
 /// When it was looked at last, and what it showed.
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl Clock {
         }
         self.by_service = sensors::clock_is_trusted();
         // Set by a time service since the machine started, or as the server's is.
-        let wall = WallClock { unix_ms, trusted: self.by_service || self.server.agrees(unix_ms, now) };
+        let trusted = unix_ms >= FLOOR_MS && (self.by_service || self.server.agrees(unix_ms, now));
+        let wall = WallClock { unix_ms, trusted };
         self.told = Some((wall, now));
         Some(Input::ClockRead(wall))
     }
@@ -86,6 +90,23 @@ pub fn zone(name: Option<&str>) -> TimeZone {
         zone.inspect_err(|error| tracing::error!(name, %error, "the machine does not know this time zone")).ok()
     });
     named.unwrap_or_else(TimeZone::system)
+}
+
+impl Shell {
+    /// The server's clock; ours is set by it where no time service has.
+    pub(super) fn hear_the_time(&mut self, unix_ms: u64) {
+        let Some(server) = &self.server else { return };
+        let now = Instant::now();
+        self.clock.server.said(unix_ms, server.base(), now);
+        self.correct_the_clock(None, now);
+    }
+
+    pub(super) fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
+        if let Some(request) = self.clock.correction(saved_ms, now) {
+            // Nobody waits for it: the next look at the clock tells.
+            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 
@@ -14,8 +14,9 @@ use super::bidi::{self, Call};
 use crate::{
     display::{
         browser::wire::{FromLoop, LINE_MAX, ToLoop},
+        drill::wire as drill,
         screen,
-        supervisor::{Answer, Ask, AskError, AskId, Seen},
+        supervisor::{Answer, Ask, AskError, AskId, Overgrown, Seen},
     },
     event::command::PictureFormat,
 };
@@ -30,6 +31,9 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 /// What the glass told.
 #[derive(Debug)]
 pub enum Told {
+    LoopCame,
+    LoopGone,
+    Overgrown(Overgrown),
     /// The session is set up.
     Attached,
     Detached {
@@ -99,6 +103,10 @@ pub struct Glass {
     pending: HashMap<u64, Pending>,
     /// Orders to the screen that are under way, and until when they are waited for.
     screen_asks: HashMap<AskId, Instant>,
+    /// A drill's faults under way: each waits for its answer for as long as it likes.
+    harms: HashMap<u64, oneshot::Sender<drill::Answer>>,
+    /// The X display of the loop, and its process.
+    keeper: (String, u32),
     context: Option<String>,
     attached: bool,
     zoom_preload: Option<String>,
@@ -130,6 +138,8 @@ impl Glass {
             next_id: 0,
             pending: HashMap::new(),
             screen_asks: HashMap::new(),
+            harms: HashMap::new(),
+            keeper: Default::default(),
             context: None,
             attached: false,
             zoom_preload: None,
@@ -200,8 +210,24 @@ impl Glass {
         self.order(&ToLoop::Screen { ask, order });
     }
 
-    pub fn restart(&mut self, why: &str) {
-        self.order(&ToLoop::Restart { reason: why.to_owned() });
+    /// Where the browser loop is: its X display and its process.
+    pub fn keeper(&self) -> (String, u32) {
+        self.keeper.clone()
+    }
+
+    /// Orders a drill's fault; a dropped sender says that the loop is gone.
+    pub fn harm(&mut self, harm: drill::Harm, answer: oneshot::Sender<drill::Answer>) {
+        self.harms.retain(|_, answer| !answer.is_closed());
+        self.next_id += 1;
+        if self.orders.is_some() {
+            self.harms.insert(self.next_id, answer);
+            self.order(&ToLoop::Harm { ask: self.next_id, harm });
+        }
+    }
+
+    /// `plain`: without the preferences that kiosk.toml lays over the kiosk's own.
+    pub fn restart(&mut self, why: &str, plain: bool) {
+        self.order(&ToLoop::Restart { reason: why.to_owned(), plain });
     }
 
     pub fn kill_content(&mut self, why: &str) {
@@ -213,15 +239,18 @@ impl Glass {
             Arrived::Connected { orders } => {
                 self.detach("the browser loop is another one");
                 self.orders = Some(orders);
+                self.ready.push_back(Told::LoopCame);
                 self.order(&ToLoop::Open { url: self.open.clone() });
                 self.order(&ToLoop::Attach {});
             }
             Arrived::Gone => {
                 self.orders = None;
+                self.harms.clear();
                 for (ask, _) in self.screen_asks.drain() {
                     self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
                 }
                 self.detach("the browser loop is gone");
+                self.ready.push_back(Told::LoopGone);
             }
             Arrived::Line(line) => self.heard(line),
         }
@@ -231,6 +260,7 @@ impl Glass {
         match line {
             FromLoop::Hello { version, pid, display: x11 } => {
                 tracing::info!(version, pid, x11, "the browser loop is there");
+                self.keeper = (x11, pid);
             }
             FromLoop::Started { pid, generation, firefox } => {
                 // Told again once a session knows the version.
@@ -251,7 +281,14 @@ impl Glass {
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }
+            FromLoop::Overgrown(what) => self.ready.push_back(Told::Overgrown(what)),
             FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(facts)),
+            FromLoop::Harmed { ask, result } => {
+                if let Some(answer) = self.harms.remove(&ask) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result.map_or_else(drill::Answer::Refused, drill::Answer::Done));
+                }
+            }
             FromLoop::Screen { ask, result } => {
                 // A late answer to what was given up is dropped.
                 if self.screen_asks.remove(&ask).is_some() {
@@ -309,7 +346,7 @@ impl Glass {
             }
             (Purpose::SetUp(step), Err(error)) => {
                 tracing::error!(step, %error, "the session with Firefox cannot be used");
-                self.restart("its session cannot be used");
+                self.restart("its session cannot be used", false);
             }
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
@@ -338,7 +375,7 @@ impl Glass {
                 self.attached = true;
                 self.ready.push_front(Told::Attached);
             }
-            None => self.restart("it has no window"),
+            None => self.restart("it has no window", false),
         }
     }
 

@@ -18,10 +18,14 @@ mod bidi;
 mod chores;
 mod clock;
 mod configure;
+mod control;
 mod glass;
+mod keeping;
+mod memory;
 mod report;
 mod sensors;
 mod server_clock;
+mod speech;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -35,7 +39,9 @@ use tokio::{
 use self::{
     chores::Outbox,
     clock::Clock,
+    control::Control,
     glass::Glass,
+    memory::Memory,
     report::{Report, Surroundings},
 };
 use crate::{
@@ -44,14 +50,14 @@ use crate::{
         blackbox::Leave,
         browser::wire,
         configured::Configured,
-        helper,
-        journal::{JournalError, JournalFile, Record},
+        drill, helper,
+        journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
     event::DisplayId,
-    io::{http, log_ring::LogRing, notify, random, store},
+    io::{log_ring::LogRing, notify, random, store},
 };
 
 /// Orders to the link: the receipts of a replayed queue. What does not fit is redelivered by the server.
@@ -127,6 +133,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                     None
                 }
             },
+            asked = shell.control.next() => shell.controlled(asked),
             () = sleep_until(next) => Some(Input::Due),
             _ = ending.recv() => {
                 shell.report.leave(Leave::Signal, Instant::now());
@@ -150,6 +157,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
 struct Shell {
     supervisor: Supervisor,
     glass: Glass,
+    control: Control,
     page: Page,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
@@ -163,6 +171,7 @@ struct Shell {
     firefox: Option<String>,
     chores: JoinSet<Input>,
     report: Report,
+    memory: Memory,
     log: LogRing,
     runtime: PathBuf,
     state: PathBuf,
@@ -213,11 +222,14 @@ impl Shell {
             },
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
+            sound: kiosk.sound.clone(),
         };
-        let (supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
+        let memory = Memory::recall(&state, &mut supervisor, now);
         let mut shell = Shell {
             supervisor,
             glass,
+            control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
             journal: Some(file),
             sync_at: None,
@@ -230,6 +242,7 @@ impl Shell {
             firefox: None,
             chores: JoinSet::new(),
             report: Report::new(&runtime, &state, log.clone(), now),
+            memory,
             log,
             runtime,
             state,
@@ -305,6 +318,9 @@ impl Shell {
 
     fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
         Some(match told {
+            glass::Told::LoopCame => Input::LoopCame,
+            glass::Told::LoopGone => Input::LoopGone,
+            glass::Told::Overgrown(what) => Input::Overgrown(what),
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -315,7 +331,7 @@ impl Shell {
                 return None;
             }
             glass::Told::Picture { ask, what, base64 } => {
-                self.chores.spawn(chores::picture(ask, what, base64, self.outbox()));
+                self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), self.state.clone()));
                 return None;
             }
         })
@@ -350,23 +366,9 @@ impl Shell {
         }
     }
 
-    /// The server's clock; ours is set by it where no time service has.
-    fn hear_the_time(&mut self, unix_ms: u64) {
-        let Some(server) = &self.server else { return };
-        let now = Instant::now();
-        self.clock.server.said(unix_ms, server.base(), now);
-        self.correct_the_clock(None, now);
-    }
-
-    fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
-        if let Some(request) = self.clock.correction(saved_ms, now) {
-            // Nobody waits for it: the next look at the clock tells.
-            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
-        }
-    }
-
     /// True if the supervisor is to end and be started again.
     async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        let mut forgot = false;
         for effect in effects {
             match effect {
                 Effect::Keep(records) => self.keep(records).await,
@@ -374,12 +376,17 @@ impl Shell {
                 Effect::Send(receipt) => self.say("kiosk.receipt", serde_json::to_value(receipt).unwrap_or_default()),
                 Effect::Ask { ask, what, within } => self.glass.ask(ask, what, within),
                 Effect::Screen { ask, order, within } => self.glass.screen(ask, order, within),
+                Effect::System { ask, request } if forgot => {
+                    let result = Err(format!("nobody would remember that it was done: {request:?}"));
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::System { ask, request } => {
-                    if let Some(leave) = leave_for(&request, &self.supervisor) {
+                    if let Some(leave) = leave_for(&request, &self.supervisor, Instant::now()) {
                         self.report.leave(leave, Instant::now());
                     }
                     self.chores.spawn(chores::system(ask, request, self.runtime.clone()));
                 }
+                Effect::Speak { ask, text, voice } => drop(self.chores.spawn(speech::speak(ask, text, voice))),
                 Effect::Probe { ask, url } => drop(self.chores.spawn(chores::probe(ask, url))),
                 Effect::Gather { ask, what: Gather::Health } => {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());
@@ -397,55 +404,16 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
-                Effect::RestartBrowser { why } => {
-                    tracing::warn!(why, "starting the browser again");
-                    self.glass.restart(why);
+                Effect::RestartBrowser { why, plain } => {
+                    tracing::warn!(why, plain, "starting the browser again");
+                    self.glass.restart(why, plain);
                 }
                 Effect::Configured { undo } => self.settle_trial(undo),
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }
         false
-    }
-
-    /// On disk when it returns. A card that never answers stops the loop here, and systemd's watchdog ends it.
-    async fn keep(&mut self, records: Vec<Record>) {
-        let Some(mut file) = self.journal.take() else { return };
-        let snapshot = file.is_long().then(|| self.supervisor.journal().snapshot());
-        let written = tokio::task::spawn_blocking(move || {
-            let kept = match &snapshot {
-                Some(snapshot) => file.compact(snapshot),
-                None => file.keep(&records, true),
-            };
-            (file, kept)
-        });
-        match written.await {
-            Ok((file, kept)) => {
-                self.journal = Some(file);
-                self.sync_at = None;
-                if let Err(error) = kept {
-                    self.cure(&error);
-                }
-            }
-            Err(error) => tracing::error!(%error, "the journal is lost"),
-        }
-    }
-
-    fn note(&mut self, records: &[Record]) {
-        let Some(file) = &mut self.journal else { return };
-        match file.keep(records, false) {
-            Ok(()) => self.sync_at = self.sync_at.or(Some(Instant::now() + SYNC_AFTER)),
-            Err(error) => self.cure(&error),
-        }
-    }
-
-    /// A full disk or a failed fsync: a new file may still be written.
-    fn cure(&mut self, error: &JournalError) {
-        let cause = http::root_cause(error);
-        let snapshot = self.supervisor.journal().snapshot();
-        let cured = self.journal.as_mut().is_some_and(|file| file.compact(&snapshot).is_ok());
-        tracing::error!(%error, cause, cured, "the journal could not be written");
-        self.supervisor.journal_works(if cured { None } else { Some(cause) });
     }
 
     fn say(&self, kind: &'static str, data: serde_json::Value) {
@@ -478,12 +446,12 @@ impl Shell {
 }
 
 /// What the black box is told of a request that takes the machine down.
-fn leave_for(request: &helper::Request, supervisor: &Supervisor) -> Option<Leave> {
+fn leave_for(request: &helper::Request, supervisor: &Supervisor, now: Instant) -> Option<Leave> {
     if !matches!(request, helper::Request::Reboot | helper::Request::PowerOff) {
         return None;
     }
     let command = supervisor.journal().leaving().next().map(|(taken, _)| taken.name.clone());
-    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence() }, |name| Leave::Command { name }))
+    Some(command.map_or_else(|| Leave::Recovery { why: supervisor.sentence(now) }, |name| Leave::Command { name }))
 }
 
 /// SIGTERM and SIGINT.

@@ -75,8 +75,11 @@ impl Report {
                 Show::Url(url) => Some(url.clone()),
                 Show::Playlist(_) => supervisor.content().item().map(|(_, url)| url.to_owned()),
             },
-            status: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            status: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
+            glass: supervisor.truth(now).name().to_owned(),
+            trouble: supervisor.trouble(now),
+            screen: supervisor.screen_health(now),
             uptime_s: (now - self.started).as_secs(),
             browser_starts: around.browser_starts,
             frame_sha256: supervisor.frame_sha256().map(str::to_owned),
@@ -97,8 +100,8 @@ impl Report {
             notify::ready();
         }
         let gist = Gist {
-            sentence: sentence(supervisor, around),
-            showing: supervisor.is_showing(),
+            sentence: sentence(supervisor, around, now),
+            showing: supervisor.truth(now).is_right(),
             display: around.display.clone(),
         };
         let is_old = self.written.is_none_or(|at| now >= at + crate::display::status::REFRESH);
@@ -179,8 +182,8 @@ fn phase(link: Option<&link::State>) -> Phase {
     }
 }
 
-fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>) -> String {
-    let glass = supervisor.sentence();
+fn sentence(supervisor: &Supervisor, around: &Surroundings<'_>, now: Instant) -> String {
+    let glass = supervisor.sentence(now);
     let link = match around.link {
         None => "no server is configured".to_owned(),
         Some(link::State::Live { .. }) => "connected to the server".to_owned(),

@@ -47,11 +47,19 @@ impl Supervisor {
     }
 
     pub(super) fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
+        // What is pushed comes before any drill.
+        if matches!(command, Command::Navigate(_) | Command::Playlist(_)) {
+            self.held = None;
+        }
         match command {
             Command::Navigate(navigate) => self.content.want(Show::Url(navigate.url), key, out),
             Command::Playlist(playlist) => self.content.want(Show::Playlist(playlist), key, out),
             Command::Zoom(zoom) => self.overlays.zoom(zoom.percent, key, out),
-            Command::Power(_) | Command::Schedule(_) | Command::Rotate(_) | Command::Brightness(_) => {
+            Command::Power(_)
+            | Command::Schedule(_)
+            | Command::Rotate(_)
+            | Command::Brightness(_)
+            | Command::Volume(_) => {
                 self.devices.want(command, key, out);
             }
             other => tracing::error!(command = other.name(), "is no state command"),
@@ -71,6 +79,8 @@ impl Supervisor {
             Command::Health(_) => self.jobs.health(key, out),
             Command::Logs(logs) => self.jobs.logs(key, &logs, out),
             Command::PageEvent(event) => self.jobs.page_event(key, event.name, event.data, out),
+            Command::Sound(sound) => self.sounds.play(key, sound.url, out),
+            Command::Say(say) => self.sounds.say(key, say.text, say.voice, out),
             Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
             Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
             Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
@@ -86,7 +96,8 @@ impl Supervisor {
             | Command::Power(_)
             | Command::Schedule(_)
             | Command::Rotate(_)
-            | Command::Brightness(_) => self.set(command, Some(key), out),
+            | Command::Brightness(_)
+            | Command::Volume(_) => self.set(command, Some(key), out),
         }
     }
 

@@ -12,18 +12,21 @@ impl Supervisor {
         let stranger = match command {
             Command::Navigate(navigate) => stranger(&self.setting.allow, [navigate.url.as_str()]),
             Command::Playlist(playlist) => stranger(&self.setting.allow, addresses(playlist)),
+            Command::Sound(sound) => stranger(&self.setting.allow, [sound.url.as_str()]),
             _ => None,
         }?;
         let stranger: String = stranger.chars().take(200).collect();
         Some(format!("{stranger} is not among the sites that this display may show (browser.allow in its kiosk.toml)"))
     }
 
-    /// True for a document that may not be on the glass. Our own pages, and the browser's words about a failure, may.
+    /// True for a document that may not be on the glass. Our own pages, the browser's words about a failure and
+    /// a drill's page may.
     pub(super) fn is_stray(&self, url: &str) -> bool {
         !self.setting.allow.is_open()
             && !self.setting.urls.owns(url)
             && !url.starts_with("about:")
             && !self.setting.allow.permits(url)
+            && !self.is_of_the_drill(url)
     }
 }
 

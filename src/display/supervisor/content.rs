@@ -9,7 +9,7 @@
 //!                          Away: the offline page, with reason and countdown
 //! ```
 //!
-//! A page's process that dies is answered by loading again at once, from anywhere; if it dies too often, by `Away`.
+//! A page's process that dies is answered by loading again at once, from anywhere; if it dies as it begins, by recovery.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,14 +19,14 @@ use super::{
     early::Early,
     load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Effect, Painted},
+    port::{Answer, Ask, AskError, AskId, Painted},
     retry::retry_after,
     turns::Turns,
 };
 use crate::{
     display::{
         journal::EventKey,
-        page::{SiteFault, Urls, fault::Blame, words},
+        page::{SiteFault, Urls},
         playlist,
     },
     event::{Status, command},
@@ -34,15 +34,10 @@ use crate::{
 
 /// After so many unanswered probes the browser itself tries: the probe may see another network than it does.
 const TRY_FOR_REAL: u32 = 10;
-/// A page's process may die so often within [`CRASH_WINDOW`] and is loaded again at once.
-const CRASHES_MAX: usize = 3;
-const CRASH_WINDOW: Duration = Duration::from_secs(60);
-
 /// A browser that does not tell by then what it shows is told what to show.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
-/// So often in a row may the local page fail before the browser is restarted.
-const OWN_LOST_MAX: u32 = 2;
+mod lost;
 
 /// What is wanted on the glass.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +90,8 @@ pub struct Content {
     adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// When what is wanted was painted last.
+    painted: Option<Instant>,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -114,6 +111,7 @@ impl Content {
             adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
+            painted: None,
             own_lost: 0,
             paints: 0,
         }
@@ -140,6 +138,11 @@ impl Content {
     /// Whose receipt waits for the paint of the state.
     pub fn forget_due(&mut self, key: &EventKey) {
         self.due.retain(|due| due != key);
+    }
+
+    /// True while a receipt waits for a paint.
+    pub fn is_owed(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Loads what is wanted again, with or without the cache.
@@ -340,39 +343,6 @@ impl Content {
         true
     }
 
-    /// A document came that may not be on this glass: somebody followed a link, or the page led elsewhere by itself.
-    pub fn strayed(&mut self, url: &str, out: &mut Out) {
-        tracing::warn!(site = host(url), "a page that is not allowed on this display is sent away");
-        let too_often = self.is_too_often(out.now);
-        match self.phase {
-            // What was there comes again; a page that leads away again and again is given up for a while.
-            Phase::Shown if !too_often => self.load(out),
-            Phase::Shown | Phase::Loading(_) => self.fail(SiteFault::NotAllowed, out),
-            Phase::Away { .. } => self.show_offline(out),
-            Phase::Dark => {}
-        }
-    }
-
-    /// The process of the page was killed, or is to be taken for dead.
-    pub fn crashed(&mut self, out: &mut Out) {
-        let too_often = self.is_too_often(out.now);
-        match &self.phase {
-            Phase::Dark => {}
-            Phase::Away { .. } => self.show_offline(out),
-            _ if too_often => self.fail(SiteFault::Crashed, out),
-            _ => self.load(out),
-        }
-    }
-
-    /// Counts one more page that was lost; true if there were too many of late to load it again at once.
-    fn is_too_often(&mut self, now: Instant) -> bool {
-        self.crashes.push_back(now);
-        while self.crashes.front().is_some_and(|at| now - *at > CRASH_WINDOW) {
-            self.crashes.pop_front();
-        }
-        self.crashes.len() > CRASHES_MAX
-    }
-
     /// The next moment at which [`due`](Self::due) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let own = match &self.phase {
@@ -448,6 +418,7 @@ impl Content {
             Loaded::Pending => {}
             Loaded::Shown => {
                 self.phase = Phase::Shown;
+                self.painted = Some(out.now);
                 self.own_lost = 0;
                 self.trouble = None;
                 self.paints += 1;
@@ -476,47 +447,6 @@ impl Content {
         }
     }
 
-    /// The local page needs no network and is small: a browser that cannot paint it, twice, has something in its way
-    /// (a dialog of its own, say) that no navigation removes.
-    fn own_page_lost(&mut self, out: &mut Out) {
-        self.own_lost += 1;
-        if self.own_lost >= OWN_LOST_MAX {
-            self.own_lost = 0;
-            out.push(Effect::RestartBrowser { why: "even the local page does not load" });
-        }
-        self.show_offline(out);
-    }
-
-    fn fail(&mut self, fault: SiteFault, out: &mut Out) {
-        if self.turns.is_some() {
-            return self.item_failed(fault, out);
-        }
-        let (_, tries) = self.trouble_so_far(out.now);
-        let at = out.now + retry_after(&fault, tries + 1, &mut self.rng);
-        let again = match fault.blame() {
-            Blame::Site | Blame::Network => Again::ProbeAt(at),
-            Blame::Setting | Blame::Page => Again::LoadAt(at),
-        };
-        self.away(fault, at, again, out);
-    }
-
-    /// Says what is wrong, on the glass and in the receipts.
-    fn away(&mut self, fault: SiteFault, retry_at: Instant, again: Again, out: &mut Out) {
-        let url = self.url();
-        let reason = words::of_fault(&fault, &host(&url)).title;
-        for key in std::mem::take(&mut self.due) {
-            out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
-        }
-        let (since, tries) = self.trouble_so_far(out.now);
-        self.trouble = Some(Trouble { url, fault, since, tries: tries + 1, retry_at: Some(retry_at) });
-        self.phase = Phase::Away { page: None, again };
-        self.show_offline(out);
-    }
-
-    fn trouble_so_far(&self, now: Instant) -> (Instant, u32) {
-        self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.tries))
-    }
-
     /// The playlist's turn to decide.
     fn turn(&mut self, input: playlist::Input, out: &mut Out) {
         let Some(turns) = &mut self.turns else { return };
@@ -538,39 +468,4 @@ impl Content {
             self.show_offline(out);
         }
     }
-
-    fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
-        let item = self.turns.as_mut().and_then(|turns| {
-            turns.failed(fault);
-            turns.item()
-        });
-        // The browser's own error page goes from the glass at once.
-        self.phase = Phase::Away { page: None, again: Again::InTurn };
-        if let Some(item) = item {
-            self.turn(playlist::Input::ItemFailed(item), out);
-        }
-        if let Phase::Away { page: None, .. } = self.phase {
-            self.show_offline(out);
-        }
-    }
-
-    fn show_offline(&mut self, out: &mut Out) {
-        if let Phase::Away { page, .. } = &mut self.phase {
-            // Between two items of a playlist nothing is wrong: a dark page, and the next item.
-            let url = if self.trouble.is_some() { self.urls.offline() } else { self.urls.blank() };
-            let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
-            *page = Some(Load::new(url, ask, out.now));
-        }
-    }
-}
-
-fn host(url: &str) -> String {
-    let parsed = url::Url::parse(url).ok();
-    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "this address".to_owned())
-}
-
-/// Errors are lower-case fragments.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -91,7 +91,7 @@ impl Jobs {
     }
 
     pub fn restart_browser(&mut self, key: EventKey, why: &'static str, out: &mut Out) {
-        out.push(Effect::RestartBrowser { why });
+        out.push(Effect::RestartBrowser { why, plain: false });
         self.push(key, Wait::Browser { was_gone: false }, Vec::new(), BROWSER_WITHIN, out);
     }
 

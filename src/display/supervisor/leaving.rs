@@ -66,6 +66,11 @@ impl Leaving {
         Leaving { machine, going: Vec::new() }
     }
 
+    /// True from the moment the machine was told to go down until it is known that it did not.
+    pub fn is_under_way(&self) -> bool {
+        !self.going.is_empty()
+    }
+
     /// What the last run of the supervisor began.
     pub fn resume(&mut self, journal: &Journal, out: &mut Out) {
         for (taken, before) in

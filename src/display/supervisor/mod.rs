@@ -7,7 +7,9 @@
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
 //!                            devices     power, schedule, rotation, brightness: the screen as a device
-//!                            pulse       do page and browser answer: the first rungs of recovery
+//!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            care        what is wrong (recovery/), and what is done about it
+//!                            truth       what is on the glass, in one word
 //! ```
 //!
 //! Every command that is taken ends in exactly one receipt: each machine that holds one has a deadline for it, and a
@@ -21,7 +23,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::Allowed,
+    config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::Urls,
@@ -35,34 +37,44 @@ use crate::{
 
 mod actions;
 mod allow;
+mod camera;
 mod configure;
+mod care;
 mod content;
 mod devices;
 mod early;
+mod held;
 mod intake;
 mod jobs;
 mod leaving;
 mod load;
+mod look;
 mod out;
 mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+pub mod recovery;
 mod retry;
+mod sounds;
+mod truth;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
 pub use leaving::Machine;
 pub use devices::{PanelWanted, WallClock, Why};
 pub use out::{Out, Outcome};
-pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Painted, Seen};
+pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
+pub use truth::Truth;
 
+use care::Care;
 use devices::Devices;
 use jobs::Jobs;
 use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
+use sounds::Sounds;
 
 /// A frame's hash comes at most so long after its receipt.
 const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
@@ -85,6 +97,7 @@ pub struct Setting {
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
     pub schedule: Option<Timetable>,
+    pub sound: SoundSettings,
 }
 
 /// The machine.
@@ -97,12 +110,17 @@ pub struct Supervisor {
     jobs: Jobs,
     leaving: Leaving,
     configure: configure::Configure,
+    camera: camera::Camera,
     devices: Devices,
+    sounds: Sounds,
     pulse: Pulse,
+    care: Care,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
+    /// The address of a drill's page that has the place of what should be there.
+    held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
     /// When commands of this run were first seen.
@@ -132,13 +150,17 @@ impl Supervisor {
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
             configure: configure::Configure::default(),
-            devices: Devices::new(setting.zone.clone(), setting.schedule.clone()),
+            camera: camera::Camera::default(),
+            sounds: Sounds::new(setting.sound.voice.clone()),
+            devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
+            care: Care::new(now),
             setting,
             journal,
             server_clock: None,
             linked: false,
             attached: false,
+            held: None,
             detached_why: None,
             journal_trouble: None,
             arrived: HashMap::new(),
@@ -197,24 +219,30 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                let taken =
-                    self.leaving.gathered(ask, &result, &mut out) || self.configure.gathered(ask, &result, &mut out);
+                let taken = self.leaving.gathered(ask, &result, &mut out)
+                    || self.configure.gathered(ask, &result, &mut out)
+                    || self.rung_answered(ask, &result);
                 if !taken {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => {
-                self.devices.seen(&facts, &mut out);
-                self.screen = facts;
-            }
+            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
             Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::Held { url } => self.hold(url, &mut out),
+            Input::Released => self.release(&mut out),
+            Input::LoopCame => self.pulse.loop_came(now),
+            Input::LoopGone => self.pulse.loop_gone(now),
+            Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
         if self.content.paints() != paints {
+            self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
         }
         self.look_at_trial(&mut out);
+        self.take_picture(&mut out);
+        self.take_care(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -223,8 +251,10 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
-        let machines = earlier(earlier(machines, self.leaving.deadline()), self.configure.deadline());
+        let machines = earlier(machines, earlier(self.configure.deadline(), self.camera.deadline()));
+        let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
+        let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -256,27 +286,12 @@ impl Supervisor {
     }
 
     /// One plain sentence: what the glass shows, or why not.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, now: Instant) -> String {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        let what = match self.content.show() {
-            Show::Splash => "the start page".to_owned(),
-            Show::Url(url) => self.plain(url),
-            Show::Playlist(_) => match self.content.item() {
-                Some((item, url)) => format!("item {} of the playlist, {url}", item + 1),
-                None => "the playlist".to_owned(),
-            },
-        };
-        match (&self.detached_why, self.content.trouble()) {
-            (Some(why), _) => format!("Waiting for the browser: {why}"),
-            (None, _) if !self.attached => "Waiting for the browser".to_owned(),
-            (None, Some(trouble)) => {
-                format!("{what} is not on the glass ({}), tried {} times", trouble.fault.code(), trouble.tries)
-            }
-            (None, None) if self.content.is_showing() => format!("Showing {what}"),
-            (None, None) => format!("Loading {what}"),
-        }
+        let sentence = self.truth(now).sentence();
+        if self.held.is_some() { format!("A drill is under way: {sentence}") } else { sentence }
     }
 
     /// Of the frame that followed what was shown last.
@@ -329,10 +344,7 @@ impl Supervisor {
     }
 
     fn detached(&mut self, why: String, now: Instant) {
-        // A browser that fails again and again says so again and again: the two minutes run from the first.
-        if self.attached {
-            self.pulse.detached(now);
-        }
+        self.pulse.detached(now);
         self.attached = false;
         self.detached_why = Some(why);
         self.content.detached(now);
@@ -359,13 +371,14 @@ impl Supervisor {
                 self.pulse.heard_page(out.now);
                 self.content.painted(&painted, out);
             }
+            Seen::Opened { context } if self.sounds.expects(&context) => {}
             Seen::Opened { context } => {
                 out.ask(Ask::CloseContext { context }, HASH_WITHIN);
             }
             Seen::Prompted { context } => {
                 out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
             }
-            Seen::Closed => out.push(Effect::RestartBrowser { why: "its window was closed" }),
+            Seen::Closed => out.fault(recovery::Cause::WindowClosed),
             Seen::Alive => self.pulse.heard_browser(out.now),
         }
     }
@@ -381,10 +394,11 @@ impl Supervisor {
             }
             return;
         }
-        let _taken = self.pulse.answered(ask, answer, out.now)
+        let _taken = self.pulse_answered(ask, answer, out)
             || self.content.answered(ask, answer, out)
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
+            || self.sounds.answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -392,6 +406,7 @@ impl Supervisor {
         self.content.due(out);
         self.overlays.due(out);
         self.devices.due(out);
+        self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {

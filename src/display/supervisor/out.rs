@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::port::{Ask, AskId, Effect, Gather};
+use super::{
+    port::{Ask, AskId, Effect, Gather},
+    recovery::Cause,
+};
 use crate::{
     display::{helper, journal::EventKey, screen},
     event::Status,
@@ -42,12 +45,14 @@ pub struct Out {
     pub ended: Vec<(EventKey, Outcome)>,
     /// The supervisor is to end after all else.
     pub restart: bool,
+    /// What was found wrong; what is done about it is decided at the end of the step.
+    pub faults: Vec<Cause>,
     next_ask: AskId,
 }
 
 impl Out {
     pub fn new(now: Instant, next_ask: AskId) -> Self {
-        Out { now, effects: Vec::new(), ended: Vec::new(), restart: false, next_ask }
+        Out { now, effects: Vec::new(), ended: Vec::new(), restart: false, faults: Vec::new(), next_ask }
     }
 
     /// The first number that no question has had.
@@ -79,6 +84,12 @@ impl Out {
         ask
     }
 
+    pub fn speak(&mut self, text: String, voice: String) -> AskId {
+        let ask = self.number();
+        self.push(Effect::Speak { ask, text, voice });
+        ask
+    }
+
     pub fn probe(&mut self, url: String) -> AskId {
         let ask = self.number();
         self.push(Effect::Probe { ask, url });
@@ -89,6 +100,11 @@ impl Out {
         let ask = self.number();
         self.push(Effect::Gather { ask, what });
         ask
+    }
+
+    /// Something is wrong: recovery decides what is done about it.
+    pub fn fault(&mut self, cause: Cause) {
+        self.faults.push(cause);
     }
 
     pub fn end(&mut self, key: EventKey, outcome: Outcome) {

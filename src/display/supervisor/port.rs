@@ -31,6 +31,12 @@ pub enum Input {
     Unlinked,
     /// The server sent an event.
     Delivered(Box<Event>),
+    /// The browser loop is there, or is another one than before: it has no session yet.
+    LoopCame,
+    /// The browser loop is gone, and Firefox with it.
+    LoopGone,
+    /// The browser loop killed what had taken more memory than it may.
+    Overgrown(Overgrown),
     /// A session with the browser is ready: subscribed, preloaded, its one context known.
     Attached,
     /// The browser or its session is gone.
@@ -57,8 +63,23 @@ pub enum Input {
     ScreenSeen(screen::Facts),
     /// This machine's own clock was looked at.
     ClockRead(WallClock),
+    /// A drill wants this page on the glass instead of what should be there.
+    Held {
+        url: String,
+    },
+    /// The drill is over.
+    Released,
     /// The time that [`Supervisor::deadline`](super::Supervisor::deadline) named is here.
     Due,
+}
+
+/// A process of Firefox that took more memory than it may.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Overgrown {
+    /// It ran pages, and was killed; otherwise it is Firefox as a whole, which is to be started again.
+    pub content: bool,
+    pub megabytes: u64,
+    pub limit: u64,
 }
 
 /// What the browser tells by itself, of its one top-level context unless said otherwise.
@@ -128,7 +149,7 @@ pub enum Ask {
         name: String,
         data: Value,
     },
-    /// Does the page's process answer?
+    /// Does the page's process answer, and is there anything in the page?
     Pulse,
     /// Does the browser answer?
     BrowserPulse,
@@ -144,6 +165,13 @@ pub enum Ask {
     ClearCookies,
     /// What the page's own site stored: local storage, databases, caches, service workers.
     ClearStorage,
+    /// A tab behind the glass, where a sound can be played; the page on the glass stays.
+    OpenAside,
+    /// Plays a sound there to its end.
+    Play {
+        context: String,
+        url: String,
+    },
     CloseContext {
         context: String,
     },
@@ -160,14 +188,29 @@ pub enum Answer {
     Navigated {
         navigation: Option<String>,
     },
+    /// The tab that was asked for.
+    Opened {
+        context: String,
+    },
     /// `document.documentURI`.
     Document {
         uri: String,
     },
+    /// What a look into the page found.
+    Looked(Looked),
     /// SHA-256 of the PNG of the glass.
     FrameHash(String),
     /// The data of a receipt's `result`.
     Result(Value),
+}
+
+/// What there is in the page, as far as people could see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Nothing at all, on white.
+    pub empty: bool,
+    /// Something in it may yet fill it: a script, or it is still loading.
+    pub may_fill: bool,
 }
 
 /// Why there is no answer.
@@ -225,6 +268,12 @@ pub enum Effect {
         ask: AskId,
         request: helper::Request,
     },
+    /// Make a text a sound. The answer is an [`Input::Answered`] with a `data:` URL.
+    Speak {
+        ask: AskId,
+        text: String,
+        voice: String,
+    },
     Probe {
         ask: AskId,
         url: String,
@@ -239,11 +288,15 @@ pub enum Effect {
     },
     RestartBrowser {
         why: &'static str,
+        /// Without the preferences that kiosk.toml lays over the kiosk's own.
+        plain: bool,
     },
     /// Settings on trial are kept or, with the reason, taken back at the next start.
     Configured {
         undo: Option<String>,
     },
+    /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
+    Remember(String),
     /// End the supervisor so that it is started again.
     Restart,
 }

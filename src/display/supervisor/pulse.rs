@@ -1,9 +1,11 @@
-//! Does the page's process answer, and does the browser? Pure: the first rungs of recovery.
+//! Does the page's process answer, and does the browser? Pure: what is heard here are causes; what is done about them is
+//! [`recovery`](super::recovery)'s.
 //!
 //! ```text
-//!   every 3 s: two questions ----> page silent for 8 s: kill its processes, load again
-//!                            \     still silent 12 s later: start the browser again
-//!                             \--> browser silent for 10 s: start it again
+//!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
+//!                            \     still silent 12 s later: they do not come back
+//!                             \--> browser silent for 10 s: it is hung
+//!   no session for two minutes: it is lost; no browser loop at all: the X session is
 //! ```
 
 use std::time::Duration;
@@ -12,7 +14,8 @@ use tokio::time::Instant;
 
 use super::{
     out::{Out, earlier},
-    port::{Answer, Ask, AskError, AskId, Effect},
+    port::{Answer, Ask, AskError, AskId},
+    recovery::{Cause, Rung},
 };
 
 const EVERY: Duration = Duration::from_secs(3);
@@ -24,8 +27,10 @@ const AFTER_KILL: Duration = Duration::from_secs(12);
 const CRASH_TOLD: Duration = Duration::from_secs(3);
 /// A browser without a session by then is told to start again (a cold start on a Pi 3 takes most of a minute).
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
+/// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
+const LOOP_WITHIN: Duration = Duration::from_secs(180);
 
-/// What is to be done with the content.
+/// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Fine,
@@ -35,6 +40,10 @@ pub enum Verdict {
 
 #[derive(Debug)]
 enum Stage {
+    /// No browser loop; since when.
+    Alone {
+        since: Instant,
+    },
     /// No session; since when.
     Out {
         since: Instant,
@@ -67,7 +76,18 @@ struct Ear {
 impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
         let ear = || Ear { asked: None, heard: now };
-        Pulse { hang, stage: Stage::Out { since: now }, page: ear(), browser: ear(), next: now }
+        Pulse { hang, stage: Stage::Alone { since: now }, page: ear(), browser: ear(), next: now }
+    }
+
+    /// The browser loop is there; it begins with no session.
+    pub fn loop_came(&mut self, now: Instant) {
+        self.stage = Stage::Out { since: now };
+    }
+
+    pub fn loop_gone(&mut self, now: Instant) {
+        if !matches!(self.stage, Stage::Alone { .. }) {
+            self.stage = Stage::Alone { since: now };
+        }
     }
 
     pub fn attached(&mut self, now: Instant) {
@@ -77,8 +97,11 @@ impl Pulse {
         self.next = now + EVERY;
     }
 
+    /// A browser that fails again and again says so again and again: the two minutes run from the first.
     pub fn detached(&mut self, now: Instant) {
-        self.stage = Stage::Out { since: now };
+        if matches!(self.stage, Stage::Calm | Stage::Killed { .. }) {
+            self.stage = Stage::Out { since: now };
+        }
     }
 
     /// The page's process said something.
@@ -88,6 +111,11 @@ impl Pulse {
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
         }
+    }
+
+    /// When the page's process was heard last.
+    pub fn page_heard(&self) -> Instant {
+        self.page.heard
     }
 
     /// The browser said something.
@@ -100,6 +128,26 @@ impl Pulse {
         self.page.heard = now;
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
+        }
+    }
+
+    /// A rung was taken: what it ends gets its time to come back.
+    pub fn took(&mut self, rung: Rung, now: Instant) {
+        match (&self.stage, rung) {
+            (Stage::Alone { .. }, _) => self.stage = Stage::Alone { since: now },
+            (_, Rung::ReplaceContent) => {
+                self.stage = Stage::Killed { at: now, loaded: false };
+                self.page.asked = None;
+            }
+            (_, Rung::RestartBrowser | Rung::PlainProfile | Rung::RestartSession | Rung::Reboot) => {
+                self.stage = Stage::Out { since: now };
+            }
+            (Stage::Out { .. }, Rung::SaySo | Rung::Navigate) => self.stage = Stage::Out { since: now },
+            // Nothing was done about it: it is told again after another silence.
+            (_, Rung::SaySo | Rung::Navigate) => {
+                self.stage = Stage::Calm;
+                (self.page.heard, self.browser.heard) = (now, now);
+            }
         }
     }
 
@@ -122,6 +170,7 @@ impl Pulse {
 
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
+            Stage::Alone { since } => Some(*since + LOOP_WITHIN),
             Stage::Out { since } => Some(*since + RESTART_WITHIN),
             Stage::Calm => {
                 let silent = (self.page.heard + self.hang).min(self.browser.heard + BROWSER_SILENT);
@@ -134,26 +183,29 @@ impl Pulse {
         }
     }
 
+    /// A fault that is told is answered with [`took`](Self::took).
     pub fn due(&mut self, out: &mut Out) -> Verdict {
         let now = out.now;
         match self.stage {
+            Stage::Alone { since } => {
+                if now >= since + LOOP_WITHIN {
+                    out.fault(Cause::SessionLost);
+                }
+                return Verdict::Fine;
+            }
             Stage::Out { since } => {
                 if now >= since + RESTART_WITHIN {
-                    self.restart("it gave no session for two minutes", out);
+                    out.fault(Cause::BrowserLost);
                 }
                 return Verdict::Fine;
             }
             Stage::Calm | Stage::Killed { .. } if now >= self.browser.heard + BROWSER_SILENT => {
-                self.restart("it does not answer", out);
+                out.fault(Cause::BrowserHung);
                 return Verdict::Fine;
             }
-            Stage::Calm if now >= self.page.heard + self.hang => {
-                out.push(Effect::KillContent { why: "the page does not answer" });
-                self.stage = Stage::Killed { at: now, loaded: false };
-                self.page.asked = None;
-            }
+            Stage::Calm if now >= self.page.heard + self.hang => out.fault(Cause::PageHung),
             Stage::Killed { at, .. } if now >= at + AFTER_KILL => {
-                self.restart("the page does not answer after its processes were killed", out);
+                out.fault(Cause::ContentLost);
                 return Verdict::Fine;
             }
             Stage::Killed { at, loaded: false } if now >= at + CRASH_TOLD => {
@@ -172,10 +224,5 @@ impl Pulse {
             }
         }
         Verdict::Fine
-    }
-
-    fn restart(&mut self, why: &'static str, out: &mut Out) {
-        out.push(Effect::RestartBrowser { why });
-        self.stage = Stage::Out { since: out.now };
     }
 }

@@ -16,6 +16,7 @@ impl Supervisor {
             if self.journal.judge(&key) != Verdict::InHand && !self.arrived.contains_key(&key) {
                 continue;
             }
+            let outcome = self.as_seen(outcome, out.now);
             if outcome.status == Status::Shown {
                 shown.push(key.clone());
             }
@@ -40,6 +41,14 @@ impl Supervisor {
         }
         self.next_ask = out.next_ask();
         out.effects
+    }
+
+    /// What was painted and nobody can see was not shown.
+    fn as_seen(&self, outcome: Outcome, now: Instant) -> Outcome {
+        match self.truth(now).unseen() {
+            Some(why) if outcome.status == Status::Shown => Outcome { error: Some(why), ..Outcome::of(Status::Failed) },
+            _ => outcome,
+        }
     }
 
     pub(super) fn ending(&mut self, key: &EventKey, outcome: Outcome, now: Instant) -> Record {

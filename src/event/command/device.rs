@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Command,
-    data::{CommandData, within},
+    data::{CommandData, check_url, within},
 };
 use crate::event::time::UtcMillis;
 
 /// The longest that an override of the schedule lasts, in seconds: a year.
 const OVERRIDE_MAX: u32 = 366 * 86_400;
+
+/// The longest text that is spoken, in characters: some 40 s, and 2 MB of sound.
+pub const SAY_MAX: usize = 500;
 
 /// Whether the screen is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,4 +118,62 @@ impl CommandData for Brightness {
     fn check(&self) -> Result<(), String> {
         within("percent", self.percent, 0, 100)
     }
+}
+
+/// The data of `volume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: u32,
+    #[serde(default)]
+    pub muted: bool,
+}
+impl CommandData for Volume {
+    fn check(&self) -> Result<(), String> {
+        within("percent", self.percent, 0, 100)
+    }
+}
+
+/// The data of `sound`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sound {
+    /// A sound file that Firefox can play (MP3, Ogg, FLAC, WAV), of at most five minutes.
+    pub url: String,
+}
+impl CommandData for Sound {
+    fn check(&self) -> Result<(), String> {
+        check_url(&self.url)
+    }
+}
+
+/// The data of `say`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Say {
+    #[schemars(length(min = 1, max = 500))]
+    pub text: String,
+    /// A voice of espeak-ng, mostly a language: `en`, `de`, `fr-ch`. Else the display's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
+}
+impl CommandData for Say {
+    fn check(&self) -> Result<(), String> {
+        if self.text.trim().is_empty() || self.text.chars().count() > SAY_MAX {
+            return Err(format!("text has 1 to {SAY_MAX} characters"));
+        }
+        match self.voice.as_deref() {
+            Some(voice) if !is_voice(voice) => {
+                Err("voice is the name of a voice of espeak-ng, such as en or de".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The form of a name; whether there is such a voice, espeak-ng knows.
+pub fn is_voice(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_');
+    (1..=32).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with(['-', '+'])
 }

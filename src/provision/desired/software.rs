@@ -61,6 +61,12 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     if settings.system.timezone.is_some() {
         packages(&["tzdata"], "knows the time zones");
     }
+    if settings.sound.volume.is_some() {
+        packages(&["alsa-utils"], "sets how loud the display is");
+    }
+    if settings.sound.voice.is_some() {
+        packages(&["espeak-ng"], "speaks");
+    }
     if !settings.system.ssh_keys.is_empty() {
         packages(&["openssh-server"], "lets those in whose keys kiosk.toml names");
     }

@@ -1,4 +1,5 @@
-//! One connection: its first request's head is read here, so that a WebSocket never meets hyper.
+//! One connection: its requests' heads are read here, so that a WebSocket never meets hyper and a publish seldom does;
+//! whatever else is asked, hyper answers from there on.
 
 use std::{
     convert::Infallible,
@@ -8,28 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    body::Body,
-    http::{StatusCode, Version, header},
-    response::{IntoResponse, Response},
-};
-use http_body_util::BodyExt;
+use axum::{http::StatusCode, response::IntoResponse};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Peer,
+    Peer, answer,
     head::{HEAD_MAX, Head},
+    publish,
     rewind::Rewind,
 };
 use crate::server::{
@@ -42,8 +34,6 @@ use crate::server::{
 const USUAL_HEAD: usize = 1024;
 /// How long a first head is waited for when the server ends.
 const LAST_HEAD: Duration = Duration::from_secs(1);
-/// How long an answer may take to go out, and how long its reader is waited for.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// What every connection of one server needs.
 #[derive(Debug, Clone)]
@@ -57,28 +47,18 @@ pub struct Host {
 /// Serves a connection until it ends, or until it is a WebSocket, which has a task of its own.
 pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
     let mut bytes = Vec::with_capacity(USUAL_HEAD);
-    let first = {
-        let mut first = pin!(timeout(host.head_wait, read_head(&mut stream, &mut bytes)));
-        tokio::select! {
-            first = &mut first => Some(first),
-            // Whoever was let in just before the end has asked already, or is about to.
-            () = host.stop.cancelled() => timeout(LAST_HEAD, first).await.ok(),
-        }
-    };
-    let Some(first) = first else { return };
-    match first {
+    let Some(mut head) = next_head(&host, &mut stream, &mut bytes, false).await else { return };
+    if let Head::Publish(first, lengths) = head {
+        let kept = publish::Kept { host: &host, stream: &mut stream, read: &mut bytes, peer: &peer };
+        let Some(other) = Box::pin(kept.serve(first, lengths)).await else { return };
+        head = other;
+    }
+    match head {
         // Nothing was asked, or its end came: nobody is there to be answered.
-        Ok(Err(_) | Ok(Head::Partial)) => {}
-        Err(_) if bytes.is_empty() => {}
-        Err(_) => {
-            let late = Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's head took too long to arrive");
-            Box::pin(answer(stream, late.into_response())).await;
-        }
-        Ok(Ok(Head::Bad(status, why))) => {
-            Box::pin(answer(stream, Problem::new(status, why).into_response())).await;
-        }
-        Ok(Ok(Head::Other)) => Box::pin(http(host, Rewind::new(bytes, stream), peer)).await,
-        Ok(Ok(Head::Socket(mut parts, length))) => {
+        Head::Partial | Head::Publish(..) => {}
+        Head::Bad(status, why) => Box::pin(answer::last(&mut stream, Problem::new(status, why).into_response())).await,
+        Head::Other => Box::pin(http(host, Rewind::new(bytes, stream), peer)).await,
+        Head::Socket(mut parts, length) => {
             parts.extensions.insert(peer.clone());
             let began = Instant::now();
             match Box::pin(socket::admit(&host.app, &parts)).await {
@@ -88,9 +68,33 @@ pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
                 }
                 Err(problem) => {
                     observed::refused(&host.app, &parts, began.elapsed(), problem.status);
-                    Box::pin(answer(stream, problem.into_response())).await;
+                    Box::pin(answer::last(&mut stream, problem.into_response())).await;
                 }
             }
+        }
+    }
+}
+
+/// The head of the next request; None where the connection is over. `is_kept`: it is not the first, so that nobody is
+/// waited for at the end of the server who has not begun to ask.
+pub async fn next_head(host: &Host, stream: &mut TcpStream, bytes: &mut Vec<u8>, is_kept: bool) -> Option<Head> {
+    let read = {
+        let mut reading = pin!(timeout(host.head_wait, read_head(stream, bytes)));
+        tokio::select! {
+            biased;
+            read = &mut reading => Some(read),
+            () = host.stop.cancelled() => if is_kept { None } else {
+                // Whoever was let in just before the end has asked already, or is about to.
+                timeout(LAST_HEAD, reading).await.ok()
+            },
+        }
+    };
+    match read? {
+        Ok(head) => head.ok(),
+        Err(_) if bytes.is_empty() => None,
+        Err(_) => {
+            let late = "the request's head took too long to arrive";
+            Some(Head::Bad(StatusCode::REQUEST_TIMEOUT, late.to_owned()))
         }
     }
 }
@@ -98,15 +102,18 @@ pub async fn serve(host: Host, mut stream: TcpStream, peer: Peer) {
 /// Reads until the head is complete or cannot become one; `Partial` if the connection ended first.
 async fn read_head(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<Head> {
     loop {
+        // A client may ask again before it is answered.
+        if !bytes.is_empty() {
+            match Head::read(bytes) {
+                Head::Partial => {}
+                head => return Ok(head),
+            }
+        }
         if bytes.len() == bytes.capacity() {
             bytes.reserve(bytes.len().min(HEAD_MAX));
         }
         if stream.read_buf(bytes).await? == 0 {
             return Ok(Head::Partial);
-        }
-        match Head::read(bytes) {
-            Head::Partial => {}
-            head => return Ok(head),
         }
     }
 }
@@ -144,33 +151,4 @@ async fn http(host: Host, stream: Rewind, peer: Peer) {
             }
         }
     }
-}
-
-/// Answers and ends the connection, so that the answer is read and not lost in a reset.
-async fn answer(mut stream: TcpStream, response: Response<Body>) {
-    let (mut parts, body) = response.into_parts();
-    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else { return };
-    parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
-    parts.headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    let mut out = format!("{:?} {}\r\n", Version::HTTP_11, parts.status).into_bytes();
-    if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
-        out.extend_from_slice(format!("date: {date}\r\n").as_bytes());
-    }
-    for (name, value) in &parts.headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(&body);
-    let said = async {
-        stream.write_all(&out).await?;
-        stream.shutdown().await?;
-        // What it still sends is read, and dropped.
-        let mut dropped = vec![0; 2048];
-        while stream.read(&mut dropped).await? > 0 {}
-        io::Result::Ok(())
-    };
-    let _ = timeout(ANSWER_WAIT, said).await;
 }

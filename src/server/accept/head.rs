@@ -1,10 +1,17 @@
-//! The head of a connection's first request. Pure.
+//! The head of a request, as far as it is read here. Pure.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, request::Parts};
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+};
 use httparse::Status;
 
 /// The largest head, in bytes.
 pub const HEAD_MAX: usize = 32 * 1024;
+/// The largest body of a publish that is read here, in bytes: as much as hyper reads ahead of a request that nobody has
+/// judged yet.
+pub const BODY_MAX: usize = 32 * 1024;
 /// Headers of a request; as many as hyper takes.
 const HEADERS_MAX: usize = 100;
 
@@ -15,10 +22,19 @@ pub enum Head {
     Partial,
     /// `GET /v1/ws` (or `/wsb`) without a body: a WebSocket, or what would like to be one. And the bytes of its head.
     Socket(Box<Parts>, usize),
+    /// `POST /v1/events` as programs send it.
+    Publish(Box<Parts>, Lengths),
     /// Any other request.
     Other,
     /// No request that is understood here: the answer's status, and why.
     Bad(StatusCode, String),
+}
+
+/// Of a request, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    pub head: usize,
+    pub body: usize,
 }
 
 impl Head {
@@ -36,8 +52,11 @@ impl Head {
             }
             Err(error) => return Head::Bad(StatusCode::BAD_REQUEST, format!("this is no HTTP/1.1 request: {error}")),
         };
-        match socket(&request) {
-            Some(parts) => Head::Socket(Box::new(parts), length),
+        if let Some(parts) = socket(&request) {
+            return Head::Socket(Box::new(parts), length);
+        }
+        match publish(&request) {
+            Some((parts, body)) => Head::Publish(Box::new(parts), Lengths { head: length, body }),
             None => Head::Other,
         }
     }
@@ -49,22 +68,41 @@ fn too_large(why: String) -> Head {
 
 /// The request, if it is for a WebSocket and has no body; whatever is unusual about one is left to hyper.
 fn socket(request: &httparse::Request<'_, '_>) -> Option<Parts> {
-    let target = request.path?;
-    let path = target.split('?').next()?;
+    let path = request.path?.split('?').next()?;
     if request.method != Some("GET") || request.version != Some(1) || !matches!(path, "/v1/ws" | "/wsb") {
         return None;
     }
+    let parts = parts(Method::GET, request)?;
+    let has_body = parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
+    (!has_body).then_some(parts)
+}
+
+/// The request, if it publishes and does not wait for receipts, with the length of its body. What has its body in pieces,
+/// wants to be told to send it, or asks anything of the connection is left to hyper.
+fn publish(request: &httparse::Request<'_, '_>) -> Option<(Parts, usize)> {
+    if request.method != Some("POST") || request.version != Some(1) || request.path != Some("/v1/events") {
+        return None;
+    }
+    let parts = parts(Method::POST, request)?;
+    let headers = &parts.headers;
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let length = lengths.next()?.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let length = length.parse().ok().filter(|length| *length <= BODY_MAX)?;
+    let is_plain = lengths.next().is_none()
+        && [TRANSFER_ENCODING, EXPECT, UPGRADE].iter().all(|name| !headers.contains_key(name))
+        && headers.get_all(CONNECTION).into_iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
+    is_plain.then_some((parts, length))
+}
+
+fn parts(method: Method, request: &httparse::Request<'_, '_>) -> Option<Parts> {
     let mut headers = HeaderMap::with_capacity(request.headers.len());
     for header in request.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        if name == "content-length" || name == "transfer-encoding" {
-            return None;
-        }
-        headers.append(name, HeaderValue::from_bytes(header.value).ok()?);
+        headers
+            .append(HeaderName::from_bytes(header.name.as_bytes()).ok()?, HeaderValue::from_bytes(header.value).ok()?);
     }
     let mut built = Request::new(());
-    *built.method_mut() = Method::GET;
-    *built.uri_mut() = target.parse::<Uri>().ok()?;
+    *built.method_mut() = method;
+    *built.uri_mut() = request.path?.parse::<Uri>().ok()?;
     *built.version_mut() = Version::HTTP_11;
     *built.headers_mut() = headers;
     Some(built.into_parts().0)
@@ -96,6 +134,37 @@ mod tests {
         ] {
             let read = Head::read(format!("{other}\r\n\r\n").as_bytes());
             assert!(matches!(read, Head::Other), "{other}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_publish_is_read_here_where_it_is_small_and_asks_nothing_of_the_connection() {
+        let head = |more: &str| format!("POST /v1/events HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+        for usual in ["Content-Length: 2\r\n", "Connection: Keep-Alive\r\nce-id: 1\r\ncontent-length: 2\r\n"] {
+            let bytes = head(usual) + "{}GET / HTTP/1.1\r\n";
+            let Head::Publish(parts, lengths) = Head::read(bytes.as_bytes()) else { panic!("{usual}") };
+            assert_eq!((parts.method, parts.uri.path()), (Method::POST, "/v1/events"));
+            assert_eq!(lengths, Lengths { head: head(usual).len(), body: 2 });
+        }
+        for unusual in [
+            "",
+            "Content-Length: 32769\r\n",
+            "Content-Length: +2\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Content-Length: 2\r\nContent-Length: 2\r\n",
+            "Content-Length: 2, 2\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 2\r\nExpect: 100-continue\r\n",
+            "Content-Length: 2\r\nUpgrade: h2c\r\n",
+            "Content-Length: 2\r\nConnection: close\r\n",
+            "Content-Length: 2\r\nConnection: keep-alive, close\r\n",
+        ] {
+            assert!(matches!(Head::read(head(unusual).as_bytes()), Head::Other), "{unusual}");
+        }
+        for other in ["POST /v1/events?wait=1s", "POST /v1/tickets", "PUT /v1/events", "POST http://a/v1/events"] {
+            let bytes = format!("{other} HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
+            assert!(matches!(Head::read(bytes.as_bytes()), Head::Other), "{other}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  accept -> under the caps? -> connection: first head (10 s) --GET /v1/ws, /wsb--> judged, 101 --> socket::run
+//!                                                |--POST /v1/events, small--> http::publish, and the next head
 //!                                                |--any other request--> hyper, with the bytes already read
 //!                                                '--no HTTP--> problem+json, closed
 //! ```
@@ -11,8 +12,10 @@
 //!
 //! Rejected: a listener of its own for WebSockets. Every proxy before it would need a second rule.
 
+mod answer;
 mod connection;
 pub mod head;
+mod publish;
 mod rewind;
 
 use std::{

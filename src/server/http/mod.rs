@@ -30,15 +30,20 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{Request, State},
     handler::Handler,
     http::{Method, StatusCode, Uri},
     middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
 };
 
-pub use self::problem::Problem;
 use self::{
     observed::{NO_ROUTE, Observed},
     routes::ROUTES,
+};
+pub use self::{
+    problem::Problem,
+    request::{BODY_LATE, BODY_WAIT},
 };
 use super::App;
 
@@ -51,6 +56,12 @@ pub fn router(app: Arc<App>) -> Router {
     let nowhere = nowhere.layer(observed(NO_ROUTE));
     let wrong_method = wrong_method.layer(observed(NO_ROUTE));
     routed.fallback(nowhere).method_not_allowed_fallback(wrong_method).with_state(app)
+}
+
+/// `POST /v1/events`, as the router has it.
+pub async fn publish(app: &Arc<App>, request: Request) -> Response {
+    let post = |request| async { events::post(State(app.clone()), request).await.into_response() };
+    observed::around(app, "/v1/events", request, post).await
 }
 
 async fn nowhere(uri: Uri) -> Problem {

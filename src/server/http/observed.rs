@@ -30,12 +30,22 @@ pub struct Observed {
 }
 
 pub async fn observed(State(Observed { app, route }): State<Observed>, request: Request, next: Next) -> Response {
+    around(&app, route, request, |request| next.run(request)).await
+}
+
+/// Observes what answers a request.
+pub async fn around<F: Future<Output = Response>>(
+    app: &App,
+    route: &'static str,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let asked = app.witness.access.is_on().then(|| Asked::of(&request));
     let (response, who) = match &asked {
-        None => (next.run(request).await, None),
-        Some(_) => noting(next.run(request)).await,
+        None => (answer(request).await, None),
+        Some(_) => noting(answer(request)).await,
     };
     let (status, took) = (response.status(), began.elapsed());
     app.witness.metrics.request(plain(&method), route, status.as_u16(), took);

@@ -17,7 +17,9 @@ use crate::{
 };
 
 /// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(30);
+pub const BODY_WAIT: Duration = Duration::from_secs(30);
+/// What is said of one that takes longer.
+pub const BODY_LATE: &str = "the body took too long to arrive";
 /// How much of a refused body is read and dropped, in bytes, and for how long.
 const DROPPED_MAX: usize = 64 * 1024 * 1024;
 const DROPPED_WAIT: Duration = Duration::from_secs(5);
@@ -33,7 +35,7 @@ pub async fn body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<B
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding"));
     }
     match tokio::time::timeout(BODY_WAIT, Limited::new(&mut body, limit).collect()).await {
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, BODY_LATE)),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(headers, body, limit).await),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete")),

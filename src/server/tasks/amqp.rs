@@ -1,11 +1,14 @@
 //! RabbitMQ as the broker of the workers, and (`rpc://`) as the way their results come back.
+//!
+//! The queue of results outlives a connection that breaks, and a broker that starts again. Where it is gone all the same (a
+//! new disk, another broker), the results in it are gone, and the tasks most likely too: who waits for them is told so.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, Consumer,
-    options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions},
+    BasicProperties, Channel, Connection,
+    options::{BasicAckOptions, BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
 use serde_json::Value;
@@ -19,7 +22,7 @@ use crate::server::{
 };
 
 /// Waits between two attempts to connect.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// A connection that broke is noticed within this where nothing is read from it.
 const LOOK: Duration = Duration::from_millis(500);
 /// The queue of results outlives a broken connection, in ms; one whose server never comes back goes by itself.
@@ -29,6 +32,7 @@ const RESULTS_LIVE_MS: i32 = 600_000;
 #[derive(Debug)]
 pub struct Link {
     queue: String,
+    desk: Arc<Desk>,
     /// The queue that results come to.
     reply_to: Option<String>,
     /// None while the broker is away.
@@ -45,9 +49,10 @@ impl Link {
         stop: CancellationToken,
     ) -> Self {
         let (sender, channel) = watch::channel(None);
-        let keeper = Keeper { rabbit, reply_to: reply_to.clone(), desk, channel: sender, stop };
+        let keeper =
+            Keeper { rabbit, reply_to: reply_to.clone(), declared: false, desk: desk.clone(), channel: sender, stop };
         tasks.spawn(keeper.keep());
-        Self { queue, reply_to, channel }
+        Self { queue, desk, reply_to, channel }
     }
 
     /// Waits for the broker, and until it has the task. For a caller with a deadline.
@@ -56,6 +61,7 @@ impl Link {
         let gone = "the server is going away".to_owned();
         let channel = receiver.wait_for(Option::is_some).await.map_err(|_| gone.clone())?.clone();
         let channel = channel.ok_or(gone)?;
+        self.desk.sent(&task.id);
         let mut properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_content_encoding("utf-8".into())
@@ -85,13 +91,15 @@ impl Link {
 struct Keeper {
     rabbit: Rabbit,
     reply_to: Option<String>,
+    /// The queue of results was there once.
+    declared: bool,
     desk: Arc<Desk>,
     channel: watch::Sender<Option<Channel>>,
     stop: CancellationToken,
 }
 
 impl Keeper {
-    async fn keep(self) {
+    async fn keep(mut self) {
         let mut again = Backoff::new(AGAIN.0, AGAIN.1);
         while let Err(error) = self.once(&mut again).await {
             self.channel.send_replace(None);
@@ -105,7 +113,7 @@ impl Keeper {
     }
 
     /// One connection, to its end. Ok only when the server ends.
-    async fn once(&self, again: &mut Backoff) -> Result<(), BrokerError> {
+    async fn once(&mut self, again: &mut Backoff) -> Result<(), BrokerError> {
         let connection = tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
             connection = self.rabbit.connect("pikiosk calls") => connection?,
@@ -113,7 +121,18 @@ impl Keeper {
         let channel = rabbit::confirming(&connection).await?;
         // Before any task is sent, so that no result comes before there is a place for it.
         let mut results = match &self.reply_to {
-            Some(queue) => Some(consume(&connection, queue).await?),
+            Some(queue) => {
+                let results = within(connection.create_channel()).await?;
+                let lost = self.declared && is_gone(&connection, queue).await?;
+                declare(&results, queue).await?;
+                self.declared = true;
+                if lost {
+                    let calls = self.desk.give_up("the broker lost what it had: whether the task ran is not known");
+                    tracing::warn!(broker = self.rabbit.host(), calls, "calls: the broker lost the queue of results");
+                }
+                let options = BasicConsumeOptions::default();
+                Some(within(results.basic_consume(short(queue), "".into(), options, FieldTable::default())).await?)
+            }
             None => None,
         };
         self.channel.send_replace(Some(channel.clone()));
@@ -134,6 +153,8 @@ impl Keeper {
                     {
                         self.desk.settle(id.as_str(), outcome);
                     }
+                    // Only now: what was under way when a connection broke comes again.
+                    delivery.acker.ack(BasicAckOptions::default()).await?;
                 }
                 () = tokio::time::sleep(LOOK) => {}
             }
@@ -150,15 +171,23 @@ impl Keeper {
     }
 }
 
-async fn consume(connection: &Connection, queue: &str) -> Result<Consumer, BrokerError> {
+/// True if the broker has no such queue any more, or not now: then it cannot be declared again.
+async fn is_gone(connection: &Connection, queue: &str) -> Result<bool, BrokerError> {
     let channel = within(connection.create_channel()).await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match within(channel.queue_declare(short(queue), options, FieldTable::default())).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_there() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+async fn declare(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
     arguments.insert("x-expires".into(), AMQPValue::LongInt(RESULTS_LIVE_MS));
     within(channel.queue_declare(short(queue), options, arguments)).await?;
-    // Nobody but this process waits for them: what it cannot keep is lost to everybody.
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    within(channel.basic_consume(short(queue), "".into(), options, FieldTable::default())).await
+    Ok(())
 }
 
 /// Celery's headers in the types of AMQP.

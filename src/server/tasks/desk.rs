@@ -17,9 +17,17 @@ const OPEN_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub struct Desk {
-    open: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+    open: Mutex<HashMap<String, Open>>,
     /// Calls that ended, in the order of [`STATES`].
     ended: [AtomicU64; 7],
+}
+
+/// A call whose result is waited for.
+#[derive(Debug)]
+struct Open {
+    waits: oneshot::Sender<Outcome>,
+    /// The broker may have its task.
+    sent: bool,
 }
 
 /// Every way in which a call ends, in the words of `kiosk.result`.
@@ -34,27 +42,44 @@ pub struct Seat {
 }
 
 impl Desk {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for the task of this id; None if all are taken.
     pub fn seat(self: &Arc<Self>, id: String) -> Option<Seat> {
-        let (sender, outcome) = oneshot::channel();
+        let (waits, outcome) = oneshot::channel();
         let mut open = self.open();
         if open.len() >= OPEN_MAX {
             return None;
         }
-        open.insert(id.clone(), sender);
+        open.insert(id.clone(), Open { waits, sent: false });
         Some(Seat { id, desk: self.clone(), outcome })
     }
 
     /// A task ended. One that nobody waits for is nobody's.
     pub fn settle(&self, id: &str, outcome: Outcome) {
-        if let Some(waits) = self.open().remove(id) {
+        if let Some(call) = self.open().remove(id) {
             // The caller went away just now.
-            let _ = waits.send(outcome);
+            let _ = call.waits.send(outcome);
         }
+    }
+
+    /// From now on the broker may have the task of this call.
+    pub fn sent(&self, id: &str) {
+        if let Some(call) = self.open().get_mut(id) {
+            call.sent = true;
+        }
+    }
+
+    /// No result will come of the tasks that were sent so far; returns how many those are.
+    pub fn give_up(&self, why: &str) -> usize {
+        let mut given_up = 0;
+        for (_, call) in self.open().extract_if(|_, call| call.sent) {
+            let _ = call.waits.send(Outcome::Unavailable(why.to_owned()));
+            given_up += 1;
+        }
+        given_up
     }
 
     /// The tasks whose result is waited for.
@@ -114,6 +139,12 @@ mod tests {
         assert!(desk.seat("one more".into()).is_none());
         drop(others);
         assert_eq!(desk.count(), 0);
+        let (mut sent, mut waits) = (desk.seat("c".into()).unwrap(), desk.seat("d".into()).unwrap());
+        desk.sent("c");
+        assert_eq!(desk.give_up("lost"), 1);
+        assert_eq!(sent.outcome().await, Outcome::Unavailable("lost".into()));
+        desk.settle("d", Outcome::Success(2.into()));
+        assert_eq!(waits.outcome().await, Outcome::Success(2.into()), "this one waited for the broker");
         desk.note("timeout");
         assert_eq!(desk.ended(), [0, 0, 0, 0, 1, 0, 0]);
     }

@@ -8,7 +8,7 @@
 //!
 //! The result goes to the socket that called, and to nobody else: it is the caller's. A socket that is gone gets none (the
 //! task runs all the same), and a call that is sent again is another call. Everything that does not end with a result ends
-//! with one of `refused`, `timeout`, `unavailable`, `too_large`.
+//! with one of `refused`, `timeout`, `unavailable`, `too_large`, at the latest after `timeout_seconds`.
 //!
 //! The task knows who called it by `self.request.pikiosk_caller`: `user/<name>` or `display/<id>`, checked by this server.
 //!
@@ -43,7 +43,8 @@ use crate::{
 
 /// Open calls of one socket. A page that has more does not wait for its results.
 pub const CALLS_PER_SOCKET: usize = 32;
-/// A broker that has not taken a task within this will not be waited for.
+/// A broker that has not taken a task within this will not be waited for. Longer than any wait between two attempts to
+/// connect ([`amqp::AGAIN`]): a broker that is back is found in time.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// The open calls of one socket; dropped with it.
@@ -210,19 +211,24 @@ impl Office {
             return Outcome::Refused(Some("too many calls are open".to_owned()));
         };
         let ends = Instant::now() + self.timeout;
-        if let Some(watch) = &self.watch {
-            watch.watch(&task.id).await;
-        }
-        let sent = async {
+        let hand_over = async {
+            if let Some(watch) = &self.watch {
+                watch.watch(&task.id).await;
+            }
             match &self.sender {
                 Sender::Amqp(link) => link.send(&task).await,
                 Sender::Redis(queue) => queue.send(&task).await,
             }
         };
-        match timeout(HAND_OVER, sent).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => return self.unavailable(problem),
-            Err(_) => return self.unavailable(format!("no answer within {} s", HAND_OVER.as_secs())),
+        let within = HAND_OVER.min(self.timeout);
+        tokio::select! {
+            // A worker may be done before the broker says that it has the task.
+            outcome = seat.outcome() => return outcome,
+            sent = timeout(within, hand_over) => match sent {
+                Ok(Ok(())) => tracing::debug!(caller, task = call.task, "a call is with the broker"),
+                Ok(Err(problem)) => return self.unavailable(problem),
+                Err(_) => return self.unavailable(format!("no answer within {} s", within.as_secs())),
+            }
         }
         timeout_at(ends, seat.outcome()).await.unwrap_or(Outcome::Timeout)
     }

@@ -23,7 +23,7 @@ pub enum Outcome {
     Refused(Option<String>),
     /// No result in time: whether the task is still at it is not known.
     Timeout,
-    /// The task could not be handed over: whether a worker got it is not known.
+    /// The task could not be handed over, or the broker lost what it had: whether a worker got it is not known.
     Unavailable(String),
     /// It ended, with more than fits one frame.
     TooLarge(usize),

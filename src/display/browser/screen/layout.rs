@@ -106,9 +106,11 @@ fn light(outputs: &Outputs, it: &Connector, wanted: Wanted, taken: &[randr::Crtc
     };
     let crtc = now.map(|lit| lit.crtc).or_else(|| it.crtcs.iter().find(is_free).copied());
     let crtc = crtc.ok_or_else(|| NoPlan::NoCrtc(it.name.clone()))?;
-    let best = || it.preferred.or_else(|| it.modes.first().copied());
+    let as_it_is = now.map(|lit| lit.mode).filter(|mode| it.modes.contains(mode));
+    // One that likes none best is left as it is.
+    let best = || it.preferred.or(as_it_is).or_else(|| it.modes.first().copied());
     let mode = match wanted.picture {
-        Choice::AsItIs => now.map(|lit| lit.mode).filter(|mode| it.modes.contains(mode)).or_else(best),
+        Choice::AsItIs => as_it_is.or_else(best),
         Choice::Best(named) => named.and_then(|named| named_mode(outputs, it, named)).or_else(best),
     };
     let degrees = wanted.degrees.unwrap_or(now.map_or(0, |lit| lit.degrees));

@@ -82,6 +82,12 @@ fn a_picture_that_fell_back_becomes_the_wanted_one_again() {
 }
 
 #[test]
+fn a_screen_that_likes_no_picture_best_keeps_the_one_it_has() {
+    let indifferent = Connector { preferred: None, ..connector(1, Some(lit(11, 0, XGA, 0))) };
+    assert_eq!(plan(&outputs((1024, 768), vec![indifferent]), BEST), Ok(Plan::default()));
+}
+
+#[test]
 fn a_screen_that_was_pulled_out_is_switched_off_and_none_is_no_plan() {
     let gone = Connector { connected: false, modes: vec![], ..connector(1, Some(lit(11, 0, FULL_HD, 0))) };
     let now = outputs((1920, 1080), vec![gone.clone(), connector(2, None)]);

@@ -5,6 +5,8 @@
 //!          <---Told----   |   eyes   outputs.rs (RandR, edid.rs)   power.rs (DPMS)   sample.rs -> watch.rs (pure)
 //!                         |   hands  hands.rs  what is wanted of the screen, and kept so
 //!                         |             power.rs     on, off, never by itself
+//!                         |             cec.rs       the same, said to a television
+//!                         |             brightness.rs, cursor.rs
 //!                         |             arrange.rs   picture and turn; layout.rs (pure); touch.rs goes with it
 //!                         +-- x11.rs the connection
 //! ```
@@ -16,6 +18,9 @@
 //! versions, and none of them can say that a picture stands still.
 
 mod arrange;
+mod brightness;
+mod cec;
+mod cursor;
 mod edid;
 mod hands;
 mod layout;

@@ -65,6 +65,11 @@ impl Outputs {
     pub fn read(x11: &X11) -> Result<Self, XError> {
         let x = &x11.connection;
         let root = x11rb::protocol::xproto::get_geometry(x, x11.root)?.reply()?;
+        // Without looking at the plugs again, which takes a while. A server that has never looked knows of none.
+        let known = x.randr_get_screen_resources_current(x11.root)?.reply()?;
+        if known.outputs.is_empty() {
+            x.randr_get_screen_resources(x11.root)?.reply()?;
+        }
         let resources = x.randr_get_screen_resources_current(x11.root)?.reply()?;
         let primary = x.randr_get_output_primary(x11.root)?.reply()?.output;
         let edid = x11.atom("EDID")?;

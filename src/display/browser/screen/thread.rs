@@ -13,9 +13,9 @@ use x11rb::{connection::Connection as _, protocol::Event};
 
 use super::{
     Request, Told,
+    cursor::Cursor,
     hands::Hands,
     outputs::Outputs,
-    power,
     sample::Sampler,
     watch::{Teller, Watch},
     x11::{X11, XError},
@@ -110,6 +110,7 @@ struct Service<'a, T> {
     hands: &'a mut Hands,
     teller: &'a mut Teller,
     x11: &'a X11,
+    cursor: Cursor,
     /// None where the pixels cannot be read.
     sampler: Option<Sampler>,
     watch: Watch,
@@ -123,10 +124,12 @@ struct Service<'a, T> {
 impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
     fn new(life: &'a Life<T>, hands: &'a mut Hands, teller: &'a mut Teller, x11: &'a X11) -> Result<Self, XError> {
         let now = Instant::now();
+        let cursor = Cursor::new(hands.draws_a_cursor());
         Ok(Service {
             life,
             hands,
             teller,
+            cursor,
             sampler: Sampler::new(x11)?,
             x11,
             watch: Watch::default(),
@@ -141,7 +144,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
     fn run(mut self) -> Result<Over, XError> {
         loop {
             while let Some(event) = self.x11.connection.poll_for_event()? {
-                self.take(&event);
+                self.take(&event)?;
             }
             let mut requests = Vec::new();
             if self.life.requests(|request| requests.push(request)).is_err() {
@@ -173,7 +176,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             let next = self.settle_at.into_iter().fold(self.look_at.min(self.assert_at), Instant::min);
             // What was read ahead while waiting for a reply would not wake the poll.
             if let Some(event) = self.x11.connection.poll_for_event()? {
-                self.take(&event);
+                self.take(&event)?;
                 continue;
             }
             if wait(Some(self.x11), &self.life.wake, next).is_err() {
@@ -182,10 +185,15 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
         }
     }
 
-    fn take(&mut self, event: &Event) {
-        if matches!(event, Event::RandrNotify(_) | Event::RandrScreenChangeNotify(_)) {
-            self.settle_at.get_or_insert(Instant::now() + SETTLE_AFTER);
+    fn take(&mut self, event: &Event) -> Result<(), XError> {
+        match event {
+            Event::RandrNotify(_) | Event::RandrScreenChangeNotify(_) => {
+                self.settle_at.get_or_insert(Instant::now() + SETTLE_AFTER);
+            }
+            Event::XinputRawMotion(_) | Event::XinputRawButtonPress(_) => self.cursor.moved(self.x11)?,
+            _ => {}
         }
+        Ok(())
     }
 
     /// Does what is due, and tells what is new.
@@ -214,7 +222,9 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
     }
 
     fn look(&mut self, now: Instant) -> Result<Facts, XError> {
-        self.panel = power::panel(self.x11)?;
+        self.panel = self.hands.panel(self.x11)?;
+        let idle = kept(self.x11.idle())?.flatten();
+        kept(self.cursor.look(self.x11, idle))?;
         let dark = self.panel == Panel::Off;
         self.look_at = now + if dark { LOOK_IN_THE_DARK } else { LOOK_EVERY };
         let look = match &mut self.sampler {
@@ -225,7 +235,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
         if frame.is_none() {
             self.watch.forget();
         }
-        Ok(Facts { outputs: self.outputs.clone(), panel: self.panel, frame })
+        let idle_ms = idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        Ok(Facts { outputs: self.outputs.clone(), panel: self.panel, frame, idle_ms })
     }
 
     fn read_outputs(&mut self) -> Result<(), XError> {
@@ -244,7 +255,7 @@ fn kept<R>(result: Result<R, XError>) -> Result<Option<R>, XError> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_gone() => Err(error),
         Err(error) => {
-            tracing::debug!(%error, "the screen");
+            tracing::warn!(%error, "the screen is not as it is to be");
             Ok(None)
         }
     }

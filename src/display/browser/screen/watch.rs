@@ -19,6 +19,9 @@ const SIGN: [[u8; 2]; BEAT] = [[1, 2], [2, 1], [1, 1], [2, 2]];
 /// What is only more of the same is told this often: a moving picture would be told each second.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
+/// Whoever touches something after nobody did for so long has come.
+const ALONE_MS: u64 = 5000;
+
 /// A colour: red, green, blue.
 pub type Colour = [u8; 3];
 
@@ -104,7 +107,9 @@ impl Teller {
 
 fn is_other(told: &Facts, facts: &Facts) -> bool {
     let frame = |facts: &Facts| facts.frame.map(|frame| (frame.uniform, frame.beat_still_ms.is_some()));
+    let alone = |facts: &Facts| facts.idle_ms.is_some_and(|idle| idle >= ALONE_MS);
     (&told.outputs, told.panel, frame(told)) != (&facts.outputs, facts.panel, frame(facts))
+        || alone(told) && !alone(facts)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -179,6 +184,9 @@ mod tests {
         assert!(!teller.is_news(&facts(Panel::Off, frame(Some(WHITE), 1)), at(7)));
         assert!(teller.is_news(&facts(Panel::Off, frame(Some(WHITE), 2)), at(8)), "it is still there");
         teller.forget();
-        assert!(teller.is_news(&facts(Panel::Off, frame(Some(WHITE), 3)), at(9)), "to a new supervisor");
+        let alone = |idle_ms| Facts { idle_ms, ..facts(Panel::Off, frame(Some(WHITE), 3)) };
+        assert!(teller.is_news(&alone(Some(60_000)), at(9)), "to a new supervisor");
+        assert!(teller.is_news(&alone(Some(10)), at(10)), "somebody has come");
+        assert!(!teller.is_news(&alone(Some(7000)), at(11)), "and has gone: that may wait");
     }
 }

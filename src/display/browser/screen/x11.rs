@@ -1,9 +1,11 @@
 //! One connection to the X server, and what can go wrong on it.
 
+use std::time::Duration;
+
 use x11rb::{
     connection::{Connection as _, RequestConnection as _},
     errors::{ConnectError, ConnectionError, ReplyError, ReplyOrIdError},
-    protocol::{dpms, randr, xfixes, xinput, xproto},
+    protocol::{dpms, randr, screensaver, xfixes, xinput, xproto},
     rust_connection::RustConnection,
 };
 
@@ -22,6 +24,8 @@ pub struct X11 {
     /// XInput 2.2 or newer: which devices are touch screens.
     pub has_touch: bool,
     pub has_xfixes: bool,
+    /// MIT-SCREEN-SAVER: since when nobody has touched anything.
+    pub has_idle: bool,
 }
 
 /// What went wrong with the X server.
@@ -98,6 +102,7 @@ impl X11 {
             has_dpms: has(dpms::X11_EXTENSION_NAME)?,
             has_touch: has(xinput::X11_EXTENSION_NAME)?,
             has_xfixes: has(xfixes::X11_EXTENSION_NAME)?,
+            has_idle: has(screensaver::X11_EXTENSION_NAME)?,
             connection,
         };
         x11.agree_on_versions()?;
@@ -130,6 +135,15 @@ impl X11 {
             xfixes::query_version(x, 4, 0)?.reply()?;
         }
         Ok(())
+    }
+
+    /// For how long nobody has touched a key, a mouse or the glass.
+    pub fn idle(&self) -> Result<Option<Duration>, XError> {
+        if !self.has_idle {
+            return Ok(None);
+        }
+        let info = screensaver::query_info(&self.connection, self.root)?.reply()?;
+        Ok(Some(Duration::from_millis(info.ms_since_user_input.into())))
     }
 
     pub fn atom(&self, name: &str) -> Result<xproto::Atom, XError> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   power, schedule, [schedule] --+--> power.rs: on or off, why, until when --+
-//!   rotate, brightness -----------|-------------------------------------------+--> knobs: Order --> browser loop
+//!   rotate, brightness, volume ---|-------------------------------------------+--> knobs: Order --> browser loop
 //!   what the loop sees -----------+--> drift and hot-plug: ordered again      |    answer --> receipt
 //! ```
 //!
@@ -14,11 +14,11 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    Setting,
     out::{Out, Outcome, earlier},
     port::{Answer, AskError, AskId},
     to_command,
@@ -30,7 +30,7 @@ use crate::{
     },
     event::{
         Status,
-        command::{Command, Slot, Timetable},
+        command::{Command, Slot},
     },
 };
 
@@ -79,32 +79,34 @@ pub struct Devices {
 const KNOBS: usize = 4;
 const POWER: usize = 0;
 const ROTATE: usize = 1;
+const VOLUME: usize = 3;
 
 fn place(order: &Order) -> usize {
     match order {
         Order::Power { .. } => POWER,
         Order::Rotate { .. } => ROTATE,
         Order::Brightness { .. } => 2,
-        Order::Volume { .. } => 3,
+        Order::Volume { .. } => VOLUME,
     }
 }
 
 impl Devices {
-    /// `configured` is the `[schedule]` of the display itself.
-    pub fn new(zone: TimeZone, configured: Option<Timetable>) -> Self {
+    pub fn new(setting: &Setting) -> Self {
         let mut devices = Devices {
-            power: Power::new(zone, configured),
+            power: Power::new(setting.zone.clone(), setting.schedule.clone()),
             knobs: Default::default(),
             there: false,
             plugged: Vec::new(),
         };
         devices.knobs[POWER].wanted = Some(Order::Power { on: true });
+        let volume = setting.sound.volume.map(|percent| Order::Volume { percent, muted: false });
+        devices.knobs[VOLUME].wanted = volume;
         devices
     }
 
     /// What was wanted before the supervisor was started anew; `owed` tells whose receipt is still to come.
     pub fn restore(&mut self, journal: &Journal, owed: impl Fn(Slot) -> Option<EventKey>, out: &mut Out) {
-        for slot in [Slot::Schedule, Slot::Power, Slot::Rotate, Slot::Brightness] {
+        for slot in [Slot::Schedule, Slot::Power, Slot::Rotate, Slot::Brightness, Slot::Volume] {
             if let Some(command) = journal.state(slot).and_then(to_command) {
                 self.want(command, owed(slot), out);
             }
@@ -121,6 +123,7 @@ impl Devices {
         let order = match command {
             Command::Rotate(rotate) => Order::Rotate { degrees: rotate.degrees },
             Command::Brightness(brightness) => Order::Brightness { percent: brightness.percent },
+            Command::Volume(volume) => Order::Volume { percent: volume.percent, muted: volume.muted },
             Command::Power(power) => match self.power.overridden(&power, out.now) {
                 Ok(order) => order,
                 Err(why) => {
@@ -182,9 +185,11 @@ impl Devices {
         if lights.is_some_and(|lights| lights != self.power.wanted().on) {
             self.drifted(POWER, out);
         }
-        let shown = || facts.outputs.iter().filter(|output| output.picture.is_some());
+        // One of several outputs is turned, and which one the loop knows.
+        let mut shown = facts.outputs.iter().filter(|output| output.picture.is_some()).peekable();
         if let Some(Order::Rotate { degrees }) = self.knobs[ROTATE].wanted
-            && shown().any(|output| output.degrees != degrees)
+            && shown.peek().is_some()
+            && shown.all(|output| output.degrees != degrees)
         {
             self.drifted(ROTATE, out);
         }

@@ -22,7 +22,7 @@ enum Happening {
     Die { power_cut: bool },
 }
 
-const COMMANDS: [(&str, &str); 23] = [
+const COMMANDS: [(&str, &str); 26] = [
     ("playlist", r#"{"items":[{"url":"http://c/","seconds":3},{"image":"http://d/","seconds":3}]}"#),
     ("navigate", r#"{"url":"http://a/"}"#),
     ("navigate", r#"{"url":"http://b/"}"#),
@@ -33,6 +33,9 @@ const COMMANDS: [(&str, &str); 23] = [
     ("schedule", r#"{"rules":[],"holidays":["01-01..12-31"]}"#),
     ("rotate", r#"{"degrees":90}"#),
     ("brightness", r#"{"percent":50}"#),
+    ("volume", r#"{"percent":50}"#),
+    ("sound", r#"{"url":"http://s/gong.mp3"}"#),
+    ("say", r#"{"text":"hello"}"#),
     ("reload", r#"{"ignore_cache":true}"#),
     ("reload", "{}"),
     ("message", r#"{"text":"hi"}"#),
@@ -177,7 +180,7 @@ proptest! {
             let one = receipts.iter().all(|receipt| receipt.status == receipts[0].status);
             prop_assert!(one || cut_power, "{:?} ({n}): {:?}", COMMANDS[*what], receipts);
         }
-        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence());
+        prop_assert!(world.machine.is_showing(), "{}", world.machine.sentence(world.now));
         // At most once on the glass: acting began at most once for each, over all lives.
         for n in delivered.keys() {
             let begins = world.journal.iter().flatten().filter(|record| match record {

@@ -42,7 +42,11 @@ fn a_power_cut_before_the_helper_was_asked_is_a_restart_as_well_and_not_repeated
     world.push(1, "reboot", json!({}));
     world.die(true);
     world.link();
-    world.pass(400 * S);
+    world.give(Input::Attached);
+    for _ in 0..400 {
+        world.pass(S);
+        world.answer_all();
+    }
     assert_eq!(world.status(1), Some(Status::Done));
     assert_eq!(asked(&world), [Request::Reboot], "not by the second life");
 }

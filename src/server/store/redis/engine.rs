@@ -34,6 +34,17 @@ pub struct Place {
     pub tag: String,
 }
 
+/// What Redis does with what it accepts.
+struct Keeps {
+    /// It writes a log.
+    appends: bool,
+    /// And has it on its disk before it answers.
+    safe: bool,
+}
+
+/// The newest shape of the store that is known here.
+const SCHEMA: u64 = 2;
+
 /// What the handle and the reader of the feed share.
 pub struct Engine {
     pub limits: Limits,
@@ -46,6 +57,8 @@ pub struct Engine {
     /// One looks at a time.
     looking: tokio::sync::Mutex<()>,
     warned: AtomicBool,
+    /// It was said that the file is not written anew.
+    pub told_of_rewrite: AtomicBool,
     pub secret: std::sync::OnceLock<[u8; 32]>,
     pub closed: AtomicBool,
     pub events: AtomicU64,
@@ -70,6 +83,7 @@ impl Engine {
             lost: AtomicBool::new(false),
             looking: tokio::sync::Mutex::default(),
             warned: AtomicBool::new(false),
+            told_of_rewrite: AtomicBool::new(false),
             secret: std::sync::OnceLock::new(),
             closed: AtomicBool::new(false),
             events: AtomicU64::new(0),
@@ -149,7 +163,7 @@ impl Engine {
     /// Looks whether this Redis holds what it held, and gives it our scripts. See the module.
     pub async fn attach(&self) -> Result<(), StoreError> {
         let _one = self.looking.lock().await;
-        let safe = self.keeps_what_it_accepts().await?;
+        let Keeps { appends, safe } = self.keeps_what_it_accepts().await?;
         let Place { lineage, seen, tag } = self.place().clone();
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(&ATTACH.text).arg(1).arg(&self.meta).arg(self.random_hex::<8>()).arg(0);
@@ -166,7 +180,7 @@ impl Engine {
             "kept" | "lost" | "behind" => {}
             "newer" => {
                 let found = reply::number(reply::next(&mut answer)?)?;
-                return Err(StoreError::NewerSchema { path: self.meta.clone().into(), found, known: 1 });
+                return Err(StoreError::NewerSchema { path: self.meta.clone().into(), found, known: SCHEMA });
             }
             _ => {
                 return Err(StoreError::Forbidden("it may not ask INFO".to_owned()));
@@ -176,6 +190,7 @@ impl Engine {
         let secret = reply::text(reply::next(&mut answer)?)?;
         let seen = reply::number(reply::next(&mut answer)?)?;
         let tag = reply::text(reply::next(&mut answer)?)?;
+        let is_new_life = reply::number(reply::next(&mut answer)?)? == 1;
         if let Some(secret) = unhex(&secret) {
             // The same for the life of a store; one that was emptied while we run keeps what was handed out.
             let _ = self.secret.set(secret);
@@ -194,17 +209,21 @@ impl Engine {
                 *place = Place { lineage, seen, tag };
             }
         }
+        self.mend().await?;
         for script in scripts::all() {
             let mut cmd = redis::cmd("SCRIPT");
             cmd.arg("LOAD").arg(&script.text);
             let sha = reply::text(self.ask(&cmd).await.map_err(|error| told(&error))?)?;
             debug_assert_eq!(sha, script.sha, "{}", script.name);
         }
+        if is_new_life {
+            self.rewrite(appends).await?;
+        }
         Ok(())
     }
 
     /// Whether what Redis accepts is on its disk before it answers; and says in words what may be lost, once.
-    async fn keeps_what_it_accepts(&self) -> Result<bool, StoreError> {
+    async fn keeps_what_it_accepts(&self) -> Result<Keeps, StoreError> {
         let (mut appends, mut fsync) = (None, None);
         if !self.connector().is_cluster() {
             let setting = async |name: &str| -> Result<Option<String>, StoreError> {
@@ -244,7 +263,7 @@ impl Engine {
                 ),
             }
         }
-        Ok(safe)
+        Ok(Keeps { appends: appends.as_deref() == Some("yes"), safe })
     }
 
     /// A connection of the caller's own.

@@ -18,7 +18,7 @@ macro_rules! scripts {
             Script::new($file, include_str!(concat!("lua/", $file, ".lua")))
         });)+
 
-        /// Those that may be called once a Redis was looked at; `attach` is what looks.
+        /// Those that may be called once a Redis was looked at; `attach` is what looks, and `mend` what mends.
         pub fn all() -> Vec<&'static Script> {
             vec![$(&$constant),+]
         }
@@ -42,6 +42,8 @@ scripts! {
 
 /// Sent with its whole text, so that it runs on a Redis that knows none of the others.
 pub static ATTACH: LazyLock<Script> = LazyLock::new(|| Script::new("attach", include_str!("lua/attach.lua")));
+/// So is this: it runs before the others may.
+pub static MEND: LazyLock<Script> = LazyLock::new(|| Script::new("mend", include_str!("lua/mend.lua")));
 
 impl Script {
     fn new(name: &'static str, text: &str) -> Script {

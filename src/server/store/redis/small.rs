@@ -53,11 +53,12 @@ impl Redis {
     }
 
     pub async fn take_ticket(&self, ticket: &str) -> Result<Option<String>, StoreError> {
-        let mut cmd = redis::cmd("GETDEL");
-        cmd.arg(self.engine.key(&format!("ticket:{ticket}")));
-        match timeout(TICKET_WAIT, self.engine.read(&cmd)).await.unwrap_or(Err(StoreError::Timeout))? {
-            Value::Nil => Ok(None),
-            value => reply::text(value).map(Some),
+        let words: [&[u8]; 2] = [b"take", ticket.as_bytes()];
+        let answer = timeout(TICKET_WAIT, self.engine.call(&SMALL, 0, &words)).await;
+        let mut answer = answer.unwrap_or(Err(StoreError::Timeout))?.into_iter();
+        match reply::text(reply::next(&mut answer)?)?.as_str() {
+            "ok" => reply::text(reply::next(&mut answer)?).map(Some),
+            _ => Ok(None),
         }
     }
 

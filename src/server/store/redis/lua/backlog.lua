@@ -29,20 +29,26 @@ table.sort(state, function(one, other) return one.commit < other.commit end)
 for index, winner in ipairs(state) do state[index] = winner.event end
 
 local actions, ended = {}, {}
+local function end_it(...)
+  note('settle', { display })
+  ended[#ended + 1] = settle_own(...)
+end
 for _, waiting in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
   local commit, expires, queue = string.match(waiting, '^(%d+) (%d+) (.+)$')
   if queue ~= 'action' then
     if winners[queue] and winners[queue].commit > tonumber(commit) then
-      ended[#ended + 1] = supersede(commit, display)
+      end_it(commit, display, 'superseded', WORDS.superseded)
     elseif not reached[call('HGET', P .. 'event:' .. commit, 'place') or 'all'] then
-      ended[#ended + 1] = settle_own(commit, display, 'superseded', WORDS.left)
+      end_it(commit, display, 'superseded', WORDS.left)
     end
   elseif expires == '0' or tonumber(expires) > NOW then
     local event = load(commit)
     if event then
       -- What was given so often and never answered may be what kills the display.
-      if call('HINCRBY', P .. 'given:' .. display, commit, 1) > given_max then
-        ended[#ended + 1] = settle_own(commit, display, 'failed', ARGV[5])
+      local given = tonumber(call('HGET', P .. 'given:' .. display, commit) or '0') + 1
+      call('HSET', P .. 'given:' .. display, commit, given)
+      if given > given_max then
+        end_it(commit, display, 'failed', ARGV[5])
       else
         actions[#actions + 1] = event
       end

@@ -1,6 +1,6 @@
 -- What came into the feed after the last entry that the node saw. ARGV: tag, now, lineage, seen, its tag, most entries.
 -- Answer: 'ok', last seen, its tag, entries: {'e', event with targets}, {'r', commit, display, receipt}, {'c', control},
--- {'l'}; 'torn' where what the node saw is not there: it attaches again; 'gone' and the end of the feed, where what comes
+-- {'l'}, {'g'}; 'torn' where what the node saw is not there: it attaches again; 'gone' and the end of the feed, where what comes
 -- next is forgotten.
 local lineage, seen, seen_tag, most = ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 if call('HGET', META, 'lineage') ~= lineage then return { 'torn' } end
@@ -18,9 +18,9 @@ end
 local found, bytes = {}, 0
 for index = first, #rows do
   local row = rows[index]
-  -- No entry is left out: the numbers have no gap.
-  if row[1] ~= int(seen + 1) .. '-0' then return gone() end
   local fields = row[2]
+  -- No entry is left out: the numbers have no gap but where a new life of Redis says so.
+  if row[1] ~= int(seen + 1) .. '-0' and not is_gap_after(seen, row) then return gone() end
   local kind, commit = fields[3], fields[4]
   if kind == 'e' then
     local event = load(commit)
@@ -45,9 +45,9 @@ for index = first, #rows do
   elseif kind == 'c' then
     found[#found + 1] = { 'c', commit }
   else
-    found[#found + 1] = { 'l' }
+    found[#found + 1] = { kind }
   end
-  seen, seen_tag = seen + 1, fields[2]
+  seen, seen_tag = tonumber(string.match(row[1], '^%d+')), fields[2]
   -- What one answer carries at most.
   if bytes > 1048576 then break end
 end

@@ -35,10 +35,11 @@ for index, row in ipairs(rows) do
   local crowded = tonumber(call('HGET', META, 'events') or '0') > kept_max
   local aged = age >= dedupe_ms
   if not aged and not crowded and age < history_ms then break end
-  local event = call('HMGET', P .. 'event:' .. commit, 'place', 'offset', 'queue', 'id')
+  local event = call('HMGET', P .. 'event:' .. commit, 'place', 'offset', 'queue', 'id', 'entry')
   if event[1] then
     local history = P .. 'history:' .. event[1]
-    local there = call('XRANGE', history, event[2] .. '-0', event[2] .. '-0')[1]
+    local entry = event[5] or event[2] .. '-0'
+    local there = call('XRANGE', history, entry, entry)[1]
     -- A display that was removed and came back has a history of the same name: the number tells.
     local in_history = there and there[2][2] == commit
     if in_history and age >= history_ms then
@@ -63,6 +64,7 @@ end
 
 -- Results of an age at which nobody looks at them.
 for _, result in ipairs(call('ZRANGEBYSCORE', P .. 'all_results', '-inf', int(NOW - result_ms), 'LIMIT', 0, 16)) do
+  note('bytes')
   drop_result(string.match(result, '^(%S+) (%S+)$'))
 end
 return { next_from }

@@ -12,7 +12,34 @@ local ROWS_MAX = 200000
 local TARGETS_MAX = 64
 
 local dedupe, ledgers = P .. 'dedupe', 0
-local all, groups, fresh, plans, waiting, new_addresses = nil, {}, 0, {}, {}, {}
+local all, groups, fresh, plans, waiting = nil, {}, 0, {}, {}
+local meta = call('HMGET', META, 'lineage', 'commit', 'feed', 'life')
+local lineage, life = meta[1], meta[4]
+if not lineage then return { 'no_store' } end
+-- Where each address stands, and of what it and its retained state were before.
+local heads, new_addresses, before, states, has_state = {}, 0, {}, {}, {}
+
+local function head_of(address)
+  local head = heads[address]
+  if not head then
+    local generation, last, row = place(address)
+    head = { generation = generation, last = last, epoch = epoch(lineage, generation, address) }
+    heads[address] = head
+    before[#before + 1] = address
+    before[#before + 1] = row
+    if row == '' then new_addresses = new_addresses + 1 end
+  end
+  return head
+end
+
+local function note_state(address, slot)
+  local which = slot .. ' ' .. address
+  if has_state[which] then return end
+  has_state[which] = true
+  for _, word in ipairs({ address, slot, call('HGET', P .. 'state:' .. address, slot) or '' }) do
+    states[#states + 1] = word
+  end
+end
 
 local function targets_of(address)
   local display = string.match(address, '^display/(.+)$')
@@ -43,9 +70,8 @@ for at = FIRST, #ARGV, FIELDS do
     fresh = fresh + 1
     local display = string.match(address, '^display/(.+)$')
     if display and call('HEXISTS', P .. 'displays', display) == 0 then return { 'not_enrolled', display } end
-    if new_addresses[address] == nil then
-      new_addresses[address] = call('HEXISTS', P .. 'addresses', address) == 0
-    end
+    head_of(address)
+    if queue ~= '' and queue ~= 'action' then note_state(address, queue) end
     local targets, full = {}, {}
     if queue ~= '' then targets = targets_of(address) end
     if queue == 'action' then
@@ -71,11 +97,9 @@ for at = FIRST, #ARGV, FIELDS do
 end
 if fresh > 0 then
   if call('HLEN', dedupe) + fresh > ids_max then return { 'full', 'ids' } end
-  local more = 0
-  for _, is_new in pairs(new_addresses) do
-    if is_new then more = more + 1 end
+  if new_addresses > 0 and call('HLEN', P .. 'addresses') + new_addresses > addresses_max then
+    return { 'full', 'addresses' }
   end
-  if more > 0 and call('HLEN', P .. 'addresses') + more > addresses_max then return { 'full', 'addresses' } end
   if ledgers > ROWS_MAX then return { 'full', 'rows' } end
 end
 
@@ -101,17 +125,16 @@ local function queue_command(commit, queue, expires, plan)
   end
 end
 
-local lineage = call('HGET', META, 'lineage')
-if not lineage then return { 'no_store' } end
 local answer = { 'ok' }
 
 -- What many events have in common is written together: what a publish costs is the number of its commands.
-local commit_number = tonumber(call('HGET', META, 'commit'))
+local commit_number = tonumber(meta[2])
 if fresh > 0 then
+  note('publish', int(commit_number + 1), fresh, meta[3], before, states)
   call('HINCRBY', META, 'commit', fresh)
   call('HINCRBY', META, 'events', fresh)
 end
-local known, heads = {}, {}
+local known = {}
 for _, plan in ipairs(plans) do
   if plan.answer then
     answer[#answer + 1] = plan.answer
@@ -121,20 +144,18 @@ for _, plan in ipairs(plans) do
     local queue, expires, text = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
     commit_number = commit_number + 1
     local commit = int(commit_number)
-    local head = heads[address]
-    if not head then
-      local generation, last = place(address)
-      head = { generation = generation, last = last, epoch = epoch(lineage, generation, address) }
-      heads[address] = head
-    end
+    local head = head_of(address)
     head.last = head.last + 1
     local offset = int(head.last)
+    local entry = life .. '-' .. offset
     text = text .. ',"epoch":"' .. head.epoch .. '","offset":"' .. offset .. '"}'
     call('HSET', P .. 'event:' .. commit, 'text', text, 'queue', queue, 'expires', expires, 'stored', int(NOW),
-      'id', id, 'source', source, 'place', address, 'offset', offset)
-    if call('HSETNX', P .. 'ids', id, commit) == 0 then
+      'id', id, 'source', source, 'place', address, 'offset', offset, 'entry', entry)
+    local same = call('HGET', P .. 'ids', id)
+    if not same then
+      call('HSET', P .. 'ids', id, commit)
+    else
       -- The newest 64 of one id: as many as are looked at for a receipt that names no source.
-      local same = call('HGET', P .. 'ids', id)
       local _, count = string.gsub(same, ' ', ' ')
       if count >= 63 then same = string.gsub(same, '^%d+ ', '') end
       call('HSET', P .. 'ids', id, same .. ' ' .. commit)
@@ -142,7 +163,7 @@ for _, plan in ipairs(plans) do
     known[#known + 1] = hash
     known[#known + 1] = commit .. ' ' .. offset .. ' ' .. head.epoch .. ' ' .. address
     call('XADD', P .. 'ages', commit .. '-0', 's', int(NOW), 'h', hash)
-    call('XADD', P .. 'history:' .. address, 'MAXLEN', history_max, offset .. '-0', 'c', commit)
+    call('XADD', P .. 'history:' .. address, 'MAXLEN', history_max, entry, 'c', commit)
     local named = '*'
     if #plan.targets <= TARGETS_MAX then named = table.concat(plan.targets, ' ') end
     feed('e', commit, 't', named)
@@ -162,7 +183,7 @@ put(dedupe, known)
 local rows = {}
 for address, head in pairs(heads) do
   rows[#rows + 1] = address
-  rows[#rows + 1] = head.generation .. ' ' .. int(head.last)
+  rows[#rows + 1] = head.generation .. ' ' .. int(head.last) .. ' ' .. life
 end
 put(P .. 'addresses', rows)
 return answer

@@ -11,6 +11,20 @@ local function head(address)
   return { epoch(lineage, generation, address), int(last), int(last - kept + 1) }
 end
 
+-- The first entries of a history after an offset, at most so many. Those of this life are found by their names; where
+-- older ones are asked for, they are counted from the end: offsets have no gap.
+local function entries(address, after, most)
+  local key = P .. 'history:' .. address
+  local _, last = place(address)
+  if after >= last then return {} end
+  local rows = call('XRANGE', key, '(' .. call('HGET', META, 'life') .. '-' .. int(after), '+', 'COUNT', most)
+  if rows[1] and offset_of(rows[1][1]) == after + 1 then return rows end
+  local back = call('XREVRANGE', key, '+', '-', 'COUNT', int(last - after))
+  rows = {}
+  for index = #back, math.max(1, #back - most + 1), -1 do rows[#rows + 1] = back[index] end
+  return rows
+end
+
 if what == 'heads' then
   local answer = { 'ok' }
   for at = 4, #ARGV do answer[#answer + 1] = head(ARGV[at]) end
@@ -20,7 +34,7 @@ end
 if what == 'history' then
   local address, after, limit = ARGV[4], ARGV[5], tonumber(ARGV[6])
   local events, bytes, more = {}, 0, 0
-  local rows = call('XRANGE', P .. 'history:' .. address, '(' .. after .. '-0', '+', 'COUNT', limit + 1)
+  local rows = entries(address, tonumber(after), limit + 1)
   for index, row in ipairs(rows) do
     -- About a mebibyte is enough for one answer.
     if index > limit or bytes >= 1048576 then

@@ -9,12 +9,17 @@ else
   for commit in string.gmatch(call('HGET', P .. 'ids', id) or '', '%d+') do table.insert(commits, 1, commit) end
 end
 
+local function take(commit)
+  note('settle', { display })
+  settle(commit, display, receipt)
+end
+
 -- A row that is still owed comes first.
 local settled, kept
 for _, commit in ipairs(commits) do
   local row = call('HGET', P .. 'ledger:' .. commit, display)
   if row == '' then
-    settle(commit, display, receipt)
+    take(commit)
     return { 'first' }
   elseif row and not settled then
     settled, kept = commit, row
@@ -22,7 +27,7 @@ for _, commit in ipairs(commits) do
 end
 if settled then
   if expected ~= '' and expected == kept then
-    settle(settled, display, receipt)
+    take(settled)
     return { 'updated' }
   end
   return { 'kept', settled, kept }
@@ -36,7 +41,7 @@ for _, group in ipairs(cjson.decode(row).groups) do reached['group/' .. group] =
 for _, commit in ipairs(commits) do
   local event = call('HMGET', P .. 'event:' .. commit, 'place', 'queue')
   if event[1] and event[2] ~= '' and reached[event[1]] then
-    settle(commit, display, receipt)
+    take(commit)
     return { 'first' }
   end
 end

@@ -8,6 +8,7 @@ for commit in string.gmatch(call('HGET', P .. 'ids', event) or '', '%d+') do
 end
 if not known then return { 'unknown' } end
 
+note('result', display, name)
 drop_result(display, name)
 local size = string.len(body)
 call('HSET', P .. 'result:' .. display .. ':' .. name, 'event', event, 'media', media, 'taken', int(NOW), 'size', size,

@@ -25,24 +25,31 @@ if what == 'once' then
   return { 'ok' }
 end
 
--- A record: collection, key, value, most. Their names are kept in order beside them.
+-- Takes a ticket.
+if what == 'take' then
+  local value = call('GETDEL', P .. 'ticket:' .. a)
+  if not value then return { 'none' } end
+  return { 'ok', value }
+end
+
+-- A record: collection, key, value, most. Their names are kept in order beside them; a power cut may leave a name alone.
 if what == 'put' then
   local rows = P .. 'records:' .. a
-  if call('HEXISTS', rows, b) == 0 then
-    if call('HLEN', rows) >= tonumber(d) then return { 'full' } end
-    call('ZADD', P .. 'names:' .. a, 0, b)
-  end
+  if call('HEXISTS', rows, b) == 0 and call('HLEN', rows) >= tonumber(d) then return { 'full' } end
+  call('ZADD', P .. 'names:' .. a, 0, b)
   call('HSET', rows, b, c)
   return { 'ok' }
 end
 if what == 'drop' then
+  local there = call('HDEL', P .. 'records:' .. a, b) == 1
   call('ZREM', P .. 'names:' .. a, b)
-  return { call('HDEL', P .. 'records:' .. a, b) == 1 and 'ok' or 'none' }
+  return { there and 'ok' or 'none' }
 end
 if what == 'records' then
   local answer = { 'ok' }
   for _, name in ipairs(call('ZRANGEBYLEX', P .. 'names:' .. a, '(' .. b, '+', 'LIMIT', 0, c)) do
-    answer[#answer + 1] = { name, call('HGET', P .. 'records:' .. a, name) }
+    local record = call('HGET', P .. 'records:' .. a, name)
+    if record then answer[#answer + 1] = { name, record } end
   end
   return answer
 end

@@ -10,6 +10,8 @@ end
 for at = after, #ARGV, 3 do
   if ARGV[at] == '<' and call('HLEN', P .. ARGV[at + 1]) >= tonumber(ARGV[at + 2]) then return { 'full' } end
 end
+-- One row alone is written whole or not at all.
+if count > 1 or #ARGV >= after then note('swap', { unpack(ARGV, 3) }) end
 for index = 0, count - 1 do
   local at = 4 + 4 * index
   if ARGV[at + 3] == '' then

@@ -1,6 +1,6 @@
-//! The processes of the demo: each with its log, each ended and reaped on every way out.
+//! The processes of a display in memory, for demo and drill: each with its log, each ended and reaped on every way out.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::DemoError;
 use crate::io::process;
 
 /// How long a process gets to end by itself after SIGTERM: the browser loop ends Firefox in it.
@@ -17,9 +16,20 @@ const GRACE: Duration = Duration::from_secs(8);
 /// How many lines of its log a failure shows.
 const TOLD: usize = 12;
 
+/// Why a process does not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum ActorError {
+    #[error("{what} does not start")]
+    Start { what: &'static str, source: io::Error },
+    #[error("{what} ended by itself ({how}). Its last lines:\n{log}")]
+    Ended { what: &'static str, how: String, log: String },
+    #[error("{what} within {} s. The last lines of {whose}:\n{log}", within.as_secs())]
+    Late { what: &'static str, within: Duration, whose: &'static str, log: String },
+}
+
 /// One process in a group of its own.
 #[derive(Debug)]
-pub(super) struct Actor {
+pub struct Actor {
     pub what: &'static str,
     child: Child,
     log: PathBuf,
@@ -27,12 +37,12 @@ pub(super) struct Actor {
 
 impl Actor {
     /// Starts it; what it says goes to a file of this folder. The kernel ends it should the demo be killed.
-    pub fn start(what: &'static str, folder: &Path, command: &mut Command) -> Result<Self, DemoError> {
+    pub fn start(what: &'static str, folder: &Path, command: &mut Command) -> Result<Self, ActorError> {
         Self::start_piped(what, folder, command, false)
     }
 
     /// The same; its first line on stdout is for us.
-    pub fn start_speaking(what: &'static str, folder: &Path, command: &mut Command) -> Result<Self, DemoError> {
+    pub fn start_speaking(what: &'static str, folder: &Path, command: &mut Command) -> Result<Self, ActorError> {
         Self::start_piped(what, folder, command, true)
     }
 
@@ -41,10 +51,11 @@ impl Actor {
         folder: &Path,
         command: &mut Command,
         speaking: bool,
-    ) -> Result<Self, DemoError> {
-        let failed = |source| DemoError::Start { what, source };
+    ) -> Result<Self, ActorError> {
+        let failed = |source| ActorError::Start { what, source };
         let log = folder.join(format!("{}.log", what.replace(' ', "-")));
-        let file = File::create(&log).map_err(failed)?;
+        // Added to: an actor that is started again goes on in the same file.
+        let file = OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
         let stdout = if speaking { Stdio::piped() } else { file.try_clone().map_err(failed)?.into() };
         command.stdin(Stdio::null()).stdout(stdout).stderr(file);
         let child = process::spawn_bound(command).map_err(failed)?;
@@ -57,13 +68,13 @@ impl Actor {
     }
 
     /// An error if it has ended by itself.
-    pub fn check(&mut self) -> Result<(), DemoError> {
+    pub fn check(&mut self) -> Result<(), ActorError> {
         let how = match self.child.try_wait() {
             Ok(None) => return Ok(()),
             Ok(Some(status)) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        Err(DemoError::Ended { what: self.what, how, log: self.last_lines() })
+        Err(ActorError::Ended { what: self.what, how, log: self.last_lines() })
     }
 
     /// True once it has ended with exit code 0, as it does when it is asked to.
@@ -71,8 +82,8 @@ impl Actor {
         matches!(self.child.try_wait(), Ok(Some(status)) if status.success())
     }
 
-    pub fn late(&self, what: &'static str, within: Duration) -> DemoError {
-        DemoError::Late { what, within, whose: self.what, log: self.last_lines() }
+    pub fn late(&self, what: &'static str, within: Duration) -> ActorError {
+        ActorError::Late { what, within, whose: self.what, log: self.last_lines() }
     }
 
     fn last_lines(&self) -> String {
@@ -86,6 +97,16 @@ impl Actor {
                 .collect::<Vec<_>>()
                 .join("\n"),
         }
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or_default()
+    }
+
+    /// SIGKILL to it alone; reaped when this returns.
+    pub fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
     }
 
     /// SIGTERM, then SIGKILL to its whole group; reaped when this returns.

@@ -1,0 +1,17 @@
+(url) => new Promise((done, failed) => {
+  // Plays to the end, and says so. A stream has no end, and what is longer than the supervisor waits is none either.
+  const longest = 300;
+  const audio = new Audio();
+  const give_up = (why) => {
+    audio.removeAttribute("src");
+    failed(new Error(why));
+  };
+  const words = ["", "it was stopped", "it could not be loaded", "it cannot be decoded", "there is no such sound, or it is no sound"];
+  audio.onerror = () => give_up(`${words[audio.error?.code] ?? "it cannot be played"} (${audio.error?.message || "no details"})`);
+  audio.ondurationchange = () => {
+    if (audio.duration > longest) give_up(`it lasts longer than ${longest} s`);
+  };
+  audio.onended = () => done(JSON.stringify({ seconds: Math.round(audio.duration * 1000) / 1000 }));
+  audio.src = url;
+  audio.play().catch((error) => give_up(audio.error ? words[audio.error.code] : `${error.name}: ${error.message}`));
+})

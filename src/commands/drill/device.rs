@@ -1,0 +1,101 @@
+//! The display that this machine is: what can be done to it from here, and what cannot.
+
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::signal::Signal;
+
+use super::DrillFailure;
+use crate::{
+    display::{
+        drill::{Around, Client, Eyes, NotHere},
+        status::StatusFile,
+    },
+    io::process::Identity,
+};
+
+/// A display with its supervisor, as it stands.
+#[derive(Debug)]
+pub struct Device {
+    runtime: PathBuf,
+    display: String,
+    keeper: u32,
+}
+
+impl Device {
+    pub async fn of(runtime: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
+        let glass = client.glass().await?;
+        Ok(Device { runtime: runtime.to_owned(), display: glass.display, keeper: glass.keeper })
+    }
+
+    pub fn eyes(&self) -> Eyes {
+        Eyes::open(&self.display)
+    }
+
+    pub fn what(&self) -> String {
+        let status = StatusFile::read(&self.runtime).ok();
+        let name = status.as_ref().and_then(|status| status.display.clone());
+        let firefox = status.and_then(|status| status.health.firefox);
+        format!(
+            "The display `{}`, at X {}, with Firefox {}.",
+            name.unwrap_or_else(|| "without a name".to_owned()),
+            self.display,
+            firefox.unwrap_or_else(|| "of some version".to_owned())
+        )
+    }
+}
+
+impl Around for Device {
+    fn kill_supervisor(&mut self) -> Result<(), NotHere> {
+        let status = StatusFile::read(&self.runtime).map_err(|error| NotHere(error.to_string()))?;
+        restarted_by_systemd(status.pid)?;
+        kill(status.pid)
+    }
+
+    fn kill_session(&mut self) -> Result<(), NotHere> {
+        kill(self.keeper)
+    }
+
+    fn network(&self) -> Result<Ipv4Addr, NotHere> {
+        Err(NotHere("on a display it would cut off whoever looks after it; --headless has a network of its own".into()))
+    }
+
+    fn take_network(&mut self) -> Result<(), NotHere> {
+        self.network().map(drop)
+    }
+
+    fn give_network(&mut self) -> Result<(), NotHere> {
+        self.network().map(drop)
+    }
+
+    fn fill_disk(&mut self) -> Result<(), NotHere> {
+        Err(NotHere("on a display it would fill the card of everything else; --headless has a disk of its own".into()))
+    }
+
+    fn empty_disk(&mut self) {}
+
+    fn unplug_screen(&mut self) -> Result<(), NotHere> {
+        Err(NotHere("nothing here can switch the connector off".into()))
+    }
+
+    fn site_address(&self) -> Ipv4Addr {
+        Ipv4Addr::LOCALHOST
+    }
+}
+
+fn kill(pid: u32) -> Result<(), NotHere> {
+    let process = i32::try_from(pid).ok().and_then(Identity::of);
+    let process = process.ok_or_else(|| NotHere("it does not run".into()))?;
+    process.signal(Signal::SIGKILL).map_err(|error| NotHere(format!("it cannot be killed: {error}")))
+}
+
+/// A supervisor that somebody started by hand would not come back.
+fn restarted_by_systemd(pid: u32) -> Result<(), NotHere> {
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    match cgroup.contains(".service") {
+        true => Ok(()),
+        false => Err(NotHere("nobody would start it again: it is no service of systemd".into())),
+    }
+}

@@ -1,0 +1,199 @@
+//! What is found wrong, and what is done about it: the supervisor's hands on [`recovery`](super::recovery).
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{
+    Answer, AskError, AskId, Effect, Out, Supervisor,
+    look::Look,
+    port::Overgrown,
+    recovery::{Cause, Ledger, Recovery, Rung},
+};
+use crate::display::{helper::Request, page::SiteFault, screen::Panel};
+
+/// The pixel that changes every two seconds has stood still for so long: the glass is frozen, or something lies over it.
+const BEAT_STILL: Duration = Duration::from_secs(15);
+/// What was done about a frozen glass gets so long to show.
+const GLASS_AGAIN: Duration = Duration::from_secs(25);
+/// A page that answered within this time is alive: it is asked every three seconds.
+const ALIVE: Duration = Duration::from_secs(10);
+/// At the top of a ladder Firefox itself is started again so often.
+const BROWSER_AGAIN: Duration = Duration::from_secs(60);
+
+/// What care remembers.
+#[derive(Debug)]
+pub struct Care {
+    pub recovery: Recovery,
+    look: Look,
+    /// The root helper was asked for a rung.
+    asked: Option<(AskId, Rung)>,
+    /// Why the last such request was not granted.
+    refused: Option<String>,
+    /// When Firefox was started again last at the top of a ladder.
+    at_the_top: Option<Instant>,
+    /// No other rung for a frozen glass before this.
+    glass_again: Option<Instant>,
+}
+
+impl Care {
+    pub fn new(now: Instant) -> Self {
+        let recovery = Recovery::new(Ledger::default(), now);
+        Care { recovery, look: Look::default(), asked: None, refused: None, at_the_top: None, glass_again: None }
+    }
+
+    /// A document of ours is on the glass.
+    pub fn painted(&mut self, wanted: String) {
+        self.look.painted(wanted);
+        self.glass_again = None;
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.recovery.deadline()
+    }
+}
+
+impl Supervisor {
+    /// Goes on with what the disk remembers of earlier rungs.
+    pub fn recall(&mut self, ledger: Ledger, now: Instant) {
+        self.care.recovery = Recovery::new(ledger, now);
+    }
+
+    /// Whether what recovery remembers could be written; if not, why.
+    pub fn remembers(&mut self, trouble: Option<String>) {
+        self.care.recovery.remembers(trouble);
+    }
+
+    pub fn recovery(&self) -> &Recovery {
+        &self.care.recovery
+    }
+
+    /// Since when the page on the glass has nothing in it to see.
+    pub fn empty_since(&self) -> Option<Instant> {
+        self.care.look.empty_since().filter(|_| self.is_showing())
+    }
+
+    /// The panel is to be lit: neither a schedule nor `power` says otherwise.
+    pub fn panel_is_wanted(&self) -> bool {
+        self.panel().on
+    }
+
+    /// The page answers, and the glass does not change as it should.
+    pub fn glass_is_frozen(&self, now: Instant) -> bool {
+        let still = self.screen.frame.and_then(|frame| frame.beat_still_ms).map(Duration::from_millis);
+        let lit = self.screen.panel != Panel::Off && self.panel_is_wanted();
+        lit && self.attached && self.page_is_alive(now) && still.is_some_and(|still| still >= BEAT_STILL)
+    }
+
+    pub(super) fn page_is_alive(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.pulse.page_heard()) < ALIVE
+    }
+
+    pub(super) fn pulse_answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
+        if !self.pulse.answered(ask, answer, out.now) {
+            return false;
+        }
+        let ours = self.setting.urls.owns(&self.content.url());
+        if let (Ok(Answer::Looked(looked)), true, false) = (answer, self.content.is_showing(), ours)
+            && self.care.look.looked(*looked, out.now)
+        {
+            out.fault(Cause::PageEmpty);
+        }
+        true
+    }
+
+    pub(super) fn screen_seen(&mut self, facts: crate::display::screen::Facts, out: &mut Out) {
+        self.devices.seen(&facts, out);
+        self.screen = facts;
+        let may = self.care.glass_again.is_none_or(|at| out.now >= at);
+        if may && self.content.is_settled() && self.glass_is_frozen(out.now) {
+            self.care.glass_again = Some(out.now + GLASS_AGAIN);
+            // Our own page stands still as well: it is not the site's page that does it.
+            out.fault(if self.content.is_showing() { Cause::GlassFrozen } else { Cause::NothingPaints });
+        }
+    }
+
+    pub(super) fn overgrown(&mut self, what: &Overgrown, out: &mut Out) {
+        let Overgrown { content, megabytes, limit } = what;
+        tracing::warn!(content, megabytes, limit, "Firefox took more memory than it may");
+        out.fault(if *content { Cause::Memory } else { Cause::BrowserGrown });
+    }
+
+    /// At the end of a step: what was found wrong in it is answered, and what is well is noted.
+    pub(super) fn take_care(&mut self, out: &mut Out) {
+        for cause in std::mem::take(&mut out.faults) {
+            self.fault(cause, out);
+        }
+        let well = self.is_showing() && self.page_is_alive(out.now) && !self.glass_is_frozen(out.now);
+        self.care.recovery.is_well(well && self.empty_since().is_none(), out.now);
+        self.care.recovery.due(out.now);
+    }
+
+    /// The helper's answer to a rung; true if it was one.
+    pub(super) fn rung_answered(&mut self, ask: AskId, result: &Result<Value, String>) -> bool {
+        let Some((_, rung)) = self.care.asked.take_if(|(asked, _)| *asked == ask) else { return false };
+        if let Err(why) = result {
+            tracing::error!(why, "{} was not done", rung.words());
+        }
+        self.care.refused = result.as_ref().err().cloned();
+        true
+    }
+
+    fn fault(&mut self, cause: Cause, out: &mut Out) {
+        // The machine is on its way down: whatever is wrong ends with it.
+        if self.leaving.is_under_way() {
+            return self.pulse.took(Rung::SaySo, out.now);
+        }
+        let rung = self.care.recovery.fault(cause, out.now);
+        tracing::warn!(cause = cause.name(), "{}: {}", cause.words(), rung.words());
+        if !matches!(rung, Rung::Navigate | Rung::SaySo) {
+            out.push(Effect::Remember(self.care.recovery.kept(out.now)));
+        }
+        let took = self.take(rung, cause, out);
+        self.pulse.took(took, out.now);
+    }
+
+    /// Does what a rung says; returns what was really done.
+    fn take(&mut self, rung: Rung, cause: Cause, out: &mut Out) -> Rung {
+        let why = cause.words();
+        match rung {
+            Rung::Navigate => self.content.load_again(out),
+            // The browser loop has killed what grew too large; what runs now is another one.
+            Rung::ReplaceContent if cause == Cause::Memory => {}
+            Rung::ReplaceContent => out.push(Effect::KillContent { why }),
+            Rung::RestartBrowser => out.push(Effect::RestartBrowser { why, plain: false }),
+            Rung::PlainProfile => out.push(Effect::RestartBrowser { why, plain: true }),
+            Rung::RestartSession => self.care.asked = Some((out.system(Request::RestartSession), rung)),
+            Rung::Reboot => self.care.asked = Some((out.system(Request::Reboot), rung)),
+            Rung::SaySo => return self.say_so(cause, out),
+        }
+        rung
+    }
+
+    /// All was done that may be done: a page of ours says what is wrong, and tries go on.
+    fn say_so(&mut self, cause: Cause, out: &mut Out) -> Rung {
+        let why = cause.words();
+        match cause {
+            Cause::PageHung => {
+                out.push(Effect::KillContent { why });
+                self.content.give_up(SiteFault::Hung, out);
+            }
+            Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
+            Cause::Memory => self.content.give_up(SiteFault::TooLarge, out),
+            Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
+            // It may be white on purpose: it stays, and is loaded again less and less often.
+            Cause::PageEmpty => self.content.load_again(out),
+            _ if cause.is_of_the_browser() => {
+                if self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) {
+                    self.care.at_the_top = Some(out.now);
+                    out.push(Effect::RestartBrowser { why, plain: false });
+                    return Rung::RestartBrowser;
+                }
+            }
+            // Content says so by itself, or there is nobody who could.
+            _ => {}
+        }
+        Rung::SaySo
+    }
+}

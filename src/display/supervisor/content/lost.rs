@@ -1,0 +1,161 @@
+//! The page that was lost, and what is on the glass in its place.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Again, Content, Phase, Trouble};
+use crate::display::{
+    page::{SiteFault, fault::Blame, words},
+    playlist,
+    supervisor::{
+        load::{LOAD_WITHIN, Load},
+        out::{Out, Outcome},
+        port::Ask,
+        recovery::Cause,
+        retry::retry_after,
+    },
+};
+
+/// A page may be lost so often within [`LOST_WINDOW`], an item of a playlist or one that leads away; then it is put off.
+const LOST_MAX: usize = 3;
+const LOST_WINDOW: Duration = Duration::from_secs(60);
+/// A page that lived for so long did not die of being loaded: it is loaded again at once, however often.
+const LIVED: Duration = Duration::from_secs(1);
+/// So often in a row may the local page fail before the browser is at fault.
+const OWN_LOST_MAX: u32 = 2;
+
+impl Content {
+    /// A document came that may not be on this glass: somebody followed a link, or the page led elsewhere by itself.
+    pub fn strayed(&mut self, url: &str, out: &mut Out) {
+        tracing::warn!(site = host(url), "a page that is not allowed on this display is sent away");
+        let too_often = self.is_too_often(out.now);
+        match self.phase {
+            // What was there comes again; a page that leads away again and again is given up for a while.
+            Phase::Shown if !too_often => self.load(out),
+            Phase::Shown | Phase::Loading(_) => self.fail(SiteFault::NotAllowed, out),
+            Phase::Away { .. } => self.show_offline(out),
+            Phase::Dark => {}
+        }
+    }
+
+    /// The process of the page was killed, or is to be taken for dead.
+    pub fn crashed(&mut self, out: &mut Out) {
+        let lived = self.painted.take().is_some_and(|at| out.now >= at + LIVED);
+        match &self.phase {
+            Phase::Dark => {}
+            Phase::Away { .. } => self.show_offline(out),
+            _ if lived => self.load(out),
+            _ if self.turns.is_some() => self.item_crashed(out),
+            _ => out.fault(Cause::PageCrashed),
+        }
+    }
+
+    /// Loads again what is wanted or, while that is away, the page that says so.
+    pub fn load_again(&mut self, out: &mut Out) {
+        match self.phase {
+            Phase::Dark => {}
+            Phase::Away { .. } => self.show_offline(out),
+            Phase::Loading(_) | Phase::Shown => self.load(out),
+        }
+    }
+
+    /// All that may be done was done: our own page says so, and tries go on.
+    pub fn give_up(&mut self, fault: SiteFault, out: &mut Out) {
+        if self.phase != Phase::Dark {
+            self.fail(fault, out);
+        }
+    }
+
+    fn item_crashed(&mut self, out: &mut Out) {
+        match self.is_too_often(out.now) {
+            true => self.fail(SiteFault::Crashed, out),
+            false => self.load(out),
+        }
+    }
+
+    /// Counts one more page that was lost; true if there were too many of late to load it again at once.
+    fn is_too_often(&mut self, now: Instant) -> bool {
+        self.crashes.push_back(now);
+        while self.crashes.front().is_some_and(|at| now - *at > LOST_WINDOW) {
+            self.crashes.pop_front();
+        }
+        self.crashes.len() > LOST_MAX
+    }
+
+    /// The local page needs no network and is small: a browser that cannot paint it, twice, has something in its way
+    /// (a dialog of its own, say) that no navigation removes.
+    pub(super) fn own_page_lost(&mut self, out: &mut Out) {
+        self.own_lost += 1;
+        if self.own_lost >= OWN_LOST_MAX {
+            self.own_lost = 0;
+            out.fault(Cause::NothingPaints);
+        }
+        self.show_offline(out);
+    }
+
+    pub(super) fn fail(&mut self, fault: SiteFault, out: &mut Out) {
+        if self.turns.is_some() {
+            return self.item_failed(fault, out);
+        }
+        let (_, tries) = self.trouble_so_far(out.now);
+        let at = out.now + retry_after(&fault, tries + 1, &mut self.rng);
+        let again = match fault.blame() {
+            Blame::Site | Blame::Network => Again::ProbeAt(at),
+            Blame::Setting | Blame::Page => Again::LoadAt(at),
+        };
+        self.away(fault, at, again, out);
+    }
+
+    /// Says what is wrong, on the glass and in the receipts.
+    pub(super) fn away(&mut self, fault: SiteFault, retry_at: Instant, again: Again, out: &mut Out) {
+        let url = self.url();
+        let reason = words::of_fault(&fault, &host(&url)).title;
+        for key in std::mem::take(&mut self.due) {
+            out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
+        }
+        let (since, tries) = self.trouble_so_far(out.now);
+        self.trouble = Some(Trouble { url, fault, since, tries: tries + 1, retry_at: Some(retry_at) });
+        self.phase = Phase::Away { page: None, again };
+        self.show_offline(out);
+    }
+
+    fn trouble_so_far(&self, now: Instant) -> (Instant, u32) {
+        self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.tries))
+    }
+
+    fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
+        let item = self.turns.as_mut().and_then(|turns| {
+            turns.failed(fault);
+            turns.item()
+        });
+        // The browser's own error page goes from the glass at once.
+        self.phase = Phase::Away { page: None, again: Again::InTurn };
+        if let Some(item) = item {
+            self.turn(playlist::Input::ItemFailed(item), out);
+        }
+        if let Phase::Away { page: None, .. } = self.phase {
+            self.show_offline(out);
+        }
+    }
+
+    pub(super) fn show_offline(&mut self, out: &mut Out) {
+        if let Phase::Away { page, .. } = &mut self.phase {
+            // Between two items of a playlist nothing is wrong: a dark page, and the next item.
+            let url = if self.trouble.is_some() { self.urls.offline() } else { self.urls.blank() };
+            let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+            *page = Some(Load::new(url, ask, out.now));
+        }
+    }
+}
+
+fn host(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "this address".to_owned())
+}
+
+/// Errors are lower-case fragments.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

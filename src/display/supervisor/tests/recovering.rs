@@ -1,0 +1,258 @@
+//! What is found wrong, and how far it goes.
+
+use super::*;
+use crate::display::{
+    screen::{Facts, Frame, Panel},
+    supervisor::recovery::{Cause, Rung},
+};
+
+impl World {
+    fn crash(&mut self) {
+        let url = "about:tabcrashed?e=tabcrashed".into();
+        self.give(Input::Seen(Seen::Committed { navigation: None, url }));
+    }
+
+    fn restarts(&self) -> usize {
+        self.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count()
+    }
+
+    /// Lets time pass in which the browser answers, and the page says this of itself.
+    fn live(&mut self, seconds: u32, looked: Looked) {
+        for _ in 0..seconds {
+            self.pass(S);
+            while let Some(at) = self.find(|what| matches!(what, Ask::BrowserPulse | Ask::Pulse)) {
+                let answer = if self.asks[at].1 == Ask::Pulse { Answer::Looked(looked) } else { Answer::Done };
+                self.answer(at, Ok(answer));
+            }
+        }
+    }
+
+    fn at(url: &str) -> Self {
+        let mut world = World::up();
+        world.push(1, "navigate", nav(url));
+        world.paint();
+        world.answer_all();
+        world.effects.clear();
+        world
+    }
+
+    fn facts(&mut self, beat_still_ms: u64, panel: Panel) {
+        let frame = Frame { uniform: None, hash: 1, still_ms: beat_still_ms, beat_still_ms: Some(beat_still_ms) };
+        self.give(Input::ScreenSeen(Facts { frame: Some(frame), panel, ..Facts::default() }));
+    }
+}
+
+const FULL: Looked = Looked { empty: false, may_fill: true };
+const EMPTY: Looked = Looked { empty: true, may_fill: false };
+
+#[test]
+fn a_page_that_is_killed_again_and_again_is_loaded_again_at_once_each_time() {
+    let mut world = World::at("http://a/");
+    for _ in 0..1000 {
+        world.live(2, FULL);
+        world.crash();
+        assert_eq!(world.navigated().pop().as_deref(), Some("http://a/"));
+        world.effects.clear();
+        world.paint();
+    }
+    assert_eq!(world.restarts(), 0);
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_page_that_dies_as_it_begins_is_not_loaded_for_ever() {
+    let mut world = World::at("http://a/");
+    let mut loads = 0;
+    while world.restarts() == 0 {
+        world.crash();
+        loads += 1;
+        assert!(loads <= 30, "it is loaded again and again");
+        world.pass(S / 5);
+    }
+    for _ in 0..2 {
+        world.give(Input::Detached { why: "asked".into() });
+        world.give(Input::Attached);
+        world.crash();
+    }
+    assert_eq!(world.navigated().last(), Some(&urls().offline()));
+    assert_eq!(world.restarts(), 2);
+    let said = world.machine.sentence(world.now);
+    assert!(said.contains("page-crashed"), "{said}");
+    world.paint();
+    world.live(5, FULL);
+    assert_eq!(world.navigated().last().map(String::as_str), Some("http://a/"), "tries go on");
+}
+
+#[test]
+fn a_page_that_hangs_each_time_ends_in_words_and_never_in_a_new_session() {
+    let mut world = World::at("http://a/");
+    for _ in 0..600 {
+        world.pass(S);
+        while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+            world.answer(at, Ok(Answer::Done));
+        }
+        if world.effects.iter().any(|effect| matches!(effect, Effect::KillContent { .. })) {
+            world.effects.retain(|effect| !matches!(effect, Effect::KillContent { .. }));
+            world.asks.retain(|(_, what)| *what != Ask::Pulse);
+            world.crash();
+        }
+        if world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })) {
+            world.effects.retain(|effect| !matches!(effect, Effect::RestartBrowser { .. }));
+            world.asks.clear();
+            world.give(Input::Detached { why: "asked".into() });
+            world.give(Input::Attached);
+        }
+        // It paints, and hangs.
+        world.paint();
+    }
+    let requests = world.effects.iter().filter(|effect| matches!(effect, Effect::System { .. })).count();
+    assert_eq!(requests, 0);
+    assert!(world.navigated().contains(&urls().offline()));
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Remember(_))));
+}
+
+#[test]
+fn a_page_that_lost_everything_in_it_is_loaded_again_within_ten_seconds() {
+    let mut world = World::at("http://a/");
+    world.live(6, FULL);
+    world.effects.clear();
+    world.live(3, EMPTY);
+    assert_eq!(world.navigated(), Vec::<String>::new(), "it may be changing what it shows");
+    assert_eq!(world.machine.truth(world.now).name(), "empty");
+    world.live(7, EMPTY);
+    assert_eq!(world.navigated().first().map(String::as_str), Some("http://a/"));
+    world.paint();
+    world.live(3, FULL);
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_page_that_is_white_on_purpose_stays_and_the_browser_with_it() {
+    let mut world = World::at("http://a/");
+    for _ in 0..1200 {
+        world.live(1, EMPTY);
+        world.paint();
+    }
+    assert_eq!(world.restarts(), 0);
+    assert!(!world.navigated().contains(&urls().offline()));
+    let loads = world.navigated().len();
+    assert!((3..15).contains(&loads), "{loads} loads in twenty minutes");
+}
+
+#[test]
+fn our_own_dark_page_is_no_empty_page() {
+    let mut world = World::up();
+    world.effects.clear();
+    world.live(120, EMPTY);
+    assert_eq!(world.navigated(), Vec::<String>::new());
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_glass_that_stands_still_though_the_page_answers_is_found_and_told() {
+    let mut world = World::at("http://a/");
+    world.live(3, FULL);
+    world.facts(14_000, Panel::Unknown);
+    assert!(world.machine.truth(world.now).is_right());
+    world.facts(15_000, Panel::Unknown);
+    let said = world.machine.sentence(world.now);
+    assert!(said.contains("stands still; loading the page again"), "{said}");
+    assert_eq!(world.navigated(), ["http://a/"]);
+    world.paint();
+    world.facts(200, Panel::Unknown);
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_glass_that_stands_still_whatever_is_done_ends_in_a_new_session_only_when_our_own_page_stands_still_too() {
+    let mut world = World::at("http://a/");
+    let mut seconds = 0;
+    let asked = |world: &World| world.effects.iter().any(|effect| matches!(effect, Effect::System { .. }));
+    while !asked(&world) {
+        world.live(1, FULL);
+        world.facts(60_000, Panel::On);
+        if world.restarts() > 0 {
+            world.effects.retain(|effect| !matches!(effect, Effect::RestartBrowser { .. }));
+            world.give(Input::Detached { why: "asked".into() });
+            world.give(Input::Attached);
+        }
+        if world.effects.iter().any(|effect| matches!(effect, Effect::KillContent { .. })) {
+            world.effects.retain(|effect| !matches!(effect, Effect::KillContent { .. }));
+            world.crash();
+        }
+        world.paint();
+        seconds += 1;
+        assert!(seconds < 1000, "{:?}", world.machine.recovery().incident());
+    }
+    assert!(world.navigated().contains(&urls().offline()), "our own page was tried first");
+    let incident = world.machine.recovery().incident().unwrap();
+    assert_eq!((incident.cause, incident.rung), (Cause::NothingPaints, Rung::RestartSession));
+}
+
+#[test]
+fn a_panel_that_is_off_is_no_frozen_glass_and_no_lie() {
+    let mut world = World::at("http://a/");
+    world.live(3, FULL);
+    world.facts(600_000, Panel::Off);
+    assert_eq!(world.navigated(), Vec::<String>::new());
+    let truth = world.machine.truth(world.now);
+    assert_eq!(truth.sentence(), "The screen is off though it should show http://a/");
+}
+
+#[test]
+fn what_is_painted_behind_a_dark_panel_is_not_called_shown() {
+    let mut world = World::up();
+    world.facts(1000, Panel::Off);
+    world.push(1, "navigate", nav("http://a/"));
+    world.answer_all();
+    let receipt = &world.receipts(1)[0];
+    assert_eq!(receipt.status, Status::Failed);
+    assert_eq!(receipt.error.as_deref(), Some("the screen is off though it should show http://a/"));
+    world.facts(1000, Panel::On);
+    world.push(2, "navigate", nav("http://b/"));
+    world.answer_all();
+    assert_eq!(world.status(2), Some(Status::Shown));
+}
+
+#[test]
+fn a_display_without_a_browser_loop_asks_for_a_new_session_and_then_for_a_reboot_and_not_for_ever() {
+    let mut world = World::new();
+    world.pass(10 * 60 * 60 * S);
+    let asked: Vec<String> = world
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::System { request, .. } => Some(format!("{request:?}")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked[..2], ["RestartSession".to_owned(), "Reboot".to_owned()]);
+    assert!((4..=60).contains(&asked.len()), "{}", asked.len());
+    let remembered = world.effects.iter().filter(|effect| matches!(effect, Effect::Remember(_))).count();
+    assert!(remembered >= asked.len(), "each is on disk before it is done");
+}
+
+#[test]
+fn a_page_that_took_too_much_memory_is_loaded_again_and_then_told_in_words() {
+    let mut world = World::at("http://a/");
+    let overgrown = || Input::Overgrown(Overgrown { content: true, megabytes: 900, limit: 500 });
+    for _ in 0..2 {
+        world.live(3, FULL);
+        world.give(overgrown());
+        world.crash();
+        assert_eq!(world.navigated().last().map(String::as_str), Some("http://a/"));
+        world.paint();
+    }
+    for _ in 0..3 {
+        world.live(3, FULL);
+        world.give(overgrown());
+        world.crash();
+        if world.restarts() > 0 {
+            world.give(Input::Detached { why: "asked".into() });
+            world.give(Input::Attached);
+        }
+        world.paint();
+    }
+    assert!(world.navigated().contains(&urls().offline()));
+    assert_eq!(world.restarts(), 2);
+}
