@@ -341,6 +341,7 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             "message" => json!({"text": "each", "seconds": 1}),
             "event" => json!({"name": "each", "data": [1, null, {"deep": "ünï"}]}),
             "logs" => json!({"lines": 5}),
+            "configure" => json!({"toml": "[browser]\nhang_seconds = 9\n"}),
             "power" => json!({"on": true}),
             "schedule" => json!({"rules": []}),
             "rotate" => json!({"degrees": 0}),
@@ -351,7 +352,7 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             _ => json!({}),
         };
         let id = kiosk.push(name, &data);
-        if name == "restart" {
+        if matches!(name, "restart" | "configure") {
             // It ends, and whoever keeps it (systemd, on a display) starts it again.
             let code = until("the supervisor ends", seconds(10), || kiosk.run().ended());
             assert!(code.success(), "{code}");
