@@ -105,6 +105,10 @@ impl Shell {
                 self.glass.harm(harm, answer);
                 return None;
             }
+            Request::Look {} => {
+                self.glass.look(answer);
+                return None;
+            }
             Request::Release {} | Request::Harm(_) => Answer::Refused("no drill of yours holds this display".into()),
         };
         // A caller that went away needs no answer.
@@ -126,16 +130,13 @@ impl Shell {
 
     fn glass_now(&self, holds: bool) -> Glass {
         let content = self.supervisor.content();
-        let (display, keeper) = self.glass.keeper();
         let truth = self.supervisor.truth(tokio::time::Instant::now());
         Glass {
             showing: self.supervisor.is_showing() && !matches!(truth, Truth::Empty { .. } | Truth::Frozen { .. }),
             offline: self.supervisor.is_attached() && content.is_settled() && content.trouble().is_some(),
             held: holds && self.supervisor.is_held(),
             sentence: truth.sentence(),
-            display,
-            keeper,
-            frame: self.supervisor.screen().frame,
+            display: self.glass.x11().to_owned(),
         }
     }
 }

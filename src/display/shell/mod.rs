@@ -18,6 +18,7 @@ mod bidi;
 mod chores;
 mod clock;
 mod control;
+mod drilling;
 mod glass;
 mod memory;
 mod report;
@@ -398,6 +399,9 @@ impl Shell {
                 Effect::Gather { ask, what: Gather::Logs { event, lines, unit } } => {
                     let (ring, outbox) = (self.log.clone(), self.outbox());
                     self.chores.spawn(chores::logs(ask, event, lines, unit, ring, outbox));
+                }
+                Effect::Gather { ask, what: Gather::Drill { fault } } => {
+                    self.chores.spawn(drilling::drill(ask, fault, self.runtime.clone()));
                 }
                 Effect::KillContent { why } => {
                     tracing::warn!(why, "killing the processes of the page");
