@@ -6,8 +6,16 @@ use serde_json::Value;
 
 use super::WallClock;
 use crate::{
-    display::{helper, journal::Record, page::SiteFault, screen},
-    event::{Address, Event, Position, Receipt, command::{Fault, PictureFormat}},
+    display::{
+        helper,
+        journal::{EventKey, Record},
+        page::SiteFault,
+        screen,
+    },
+    event::{
+        Address, Event, Position, Receipt,
+        command::{Fault, PictureFormat},
+    },
 };
 
 /// Names one question to the browser or the machine, so that its answer finds the one who asked.
@@ -71,8 +79,10 @@ pub enum Input {
 /// A process of Firefox that took more memory than it may.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Overgrown {
-    /// It ran pages, and was killed; otherwise it is Firefox as a whole, which is to be started again.
+    /// It runs pages; otherwise it is Firefox as a whole, which is to be started again.
     pub content: bool,
+    /// It had more than it may, and was killed. Otherwise it has most of what it may have.
+    pub killed: bool,
     pub megabytes: u64,
     pub limit: u64,
 }
@@ -206,6 +216,8 @@ pub struct Looked {
     pub empty: bool,
     /// Something in it may yet fill it: a script, or it is still loading.
     pub may_fill: bool,
+    /// How often our own pixel in it was changed, where it is.
+    pub beats: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -226,6 +238,11 @@ pub enum AskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gather {
     Health,
+    /// Checks these settings and writes them down for the next start. The answer is why not, in words, or null.
+    Configure {
+        key: EventKey,
+        text: String,
+    },
     /// `event` is whose result they are.
     Logs {
         event: String,
@@ -285,6 +302,10 @@ pub enum Effect {
     },
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
+    /// Settings on trial are kept or, with the reason, taken back at the next start.
+    Configured {
+        undo: Option<String>,
+    },
     /// End the supervisor so that it is started again.
     Restart,
 }

@@ -40,7 +40,7 @@ impl World {
     fn sees(&mut self, panel: Panel, name: &str) {
         let picture = Some(Picture { width: 1920, height: 1080, millihertz: 60_000 });
         let output = Output { name: name.into(), connected: true, picture, ..Output::default() };
-        self.give(Input::ScreenSeen(Facts { outputs: vec![output], panel, frame: None }));
+        self.give(Input::ScreenSeen(Facts { outputs: vec![output], panel, ..Facts::default() }));
     }
 
     fn schedule(&mut self, n: u64) {
@@ -192,6 +192,7 @@ fn an_override_goes_over_the_schedule_until_its_end_also_through_a_power_cut() {
     assert_eq!(world.panel(), (false, Why::Command));
     world.attended_pass(1800);
     world.die(true);
+    assert_eq!(world.panel(), (true, Why::NoClock), "nobody knows whether it is over");
     world.clock("2026-05-04T12:30:00Z", true);
     assert_eq!(world.panel(), (false, Why::Command));
     world.attended_pass(1799);
