@@ -73,7 +73,7 @@ impl Around for Device {
     fn empty_disk(&mut self) {}
 
     fn unplug_screen(&mut self) -> Result<(), NotHere> {
-        Err(NotHere("nothing here can switch the connector off".into()))
+        Err(NotHere("pikiosk cannot switch a connector off yet".into()))
     }
 
     fn site_address(&self) -> Ipv4Addr {

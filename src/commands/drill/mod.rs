@@ -44,7 +44,7 @@ pub struct Args {
     /// Do it to a display in memory (Xvfb, matchbox, Firefox) that is made for it and gone afterwards.
     #[arg(long)]
     headless: bool,
-    /// Do it all so often; the table tells the worst.
+    /// Do it all so often.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     times: u32,
     #[command(flatten)]

@@ -242,4 +242,46 @@ mod tests {
         assert!(!may_control(browser, supervisor));
         assert!(!may_control(1000, supervisor), "nor a person without sudo");
     }
+
+    /// A socket, and a supervisor that says yes to everything.
+    fn listening() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut control = Control::listen(&path);
+        tokio::spawn(async move {
+            loop {
+                if let What::Request(_, answer) = control.next().await.what {
+                    let _ = answer.send(Answer::Done("yes".into()));
+                }
+            }
+        });
+        (folder, path)
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_answered_and_a_line_without_an_end_ends_the_conversation() {
+        let (_folder, path) = listening();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "whoever else is in the group may not even knock");
+        let mut stream = BufReader::new(UnixStream::connect(&path).await.unwrap());
+        let mut line = String::new();
+        for (said, heard) in [("nonsense", "no request"), ("{\"fly\":{}}", "no request"), ("{\"glass\":{}}", "yes")] {
+            stream.write_all(format!("{said}\n").as_bytes()).await.unwrap();
+            line.clear();
+            stream.read_line(&mut line).await.unwrap();
+            assert!(line.contains(heard), "{said}: {line}");
+        }
+        let _ = stream.write_all(&vec![b'a'; LINE_MAX + 1]).await;
+        line.clear();
+        assert_eq!(stream.read_line(&mut line).await.unwrap_or(0), 0, "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_drill_that_goes_away_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut control = Control::listen(&path);
+        drop(UnixStream::connect(&path).await.unwrap());
+        assert!(matches!(control.next().await.what, What::Gone));
+    }
 }
