@@ -215,7 +215,7 @@ impl Around for Stage {
         self.start_supervisor().map_err(|error| NotHere(error.to_string()))
     }
 
-    fn kill_session(&mut self) -> Result<(), NotHere> {
+    fn session_killed(&mut self) -> Result<(), NotHere> {
         kill(self.browser.take())?;
         self.start_browser().map_err(|error| NotHere(error.to_string()))
     }

@@ -19,6 +19,7 @@ mod chores;
 mod clock;
 mod configure;
 mod control;
+mod drilling;
 mod glass;
 mod keeping;
 mod memory;
@@ -400,6 +401,9 @@ impl Shell {
                 Effect::Gather { ask, what: Gather::Logs { event, lines, unit } } => {
                     let (ring, outbox) = (self.log.clone(), self.outbox());
                     self.chores.spawn(chores::logs(ask, event, lines, unit, ring, outbox));
+                }
+                Effect::Gather { ask, what: Gather::Drill { fault } } => {
+                    self.chores.spawn(drilling::drill(ask, fault, self.runtime.clone()));
                 }
                 Effect::KillContent { why } => {
                     tracing::warn!(why, "killing the processes of the page");
