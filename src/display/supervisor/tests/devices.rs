@@ -40,7 +40,7 @@ impl World {
     fn sees(&mut self, panel: Panel, name: &str) {
         let picture = Some(Picture { width: 1920, height: 1080, millihertz: 60_000 });
         let output = Output { name: name.into(), connected: true, picture, ..Output::default() };
-        self.give(Input::ScreenSeen(Facts { outputs: vec![output], panel, frame: None }));
+        self.give(Input::ScreenSeen(Facts { outputs: vec![output], panel, ..Facts::default() }));
     }
 
     fn schedule(&mut self, n: u64) {
