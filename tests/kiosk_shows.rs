@@ -77,9 +77,10 @@ fn the_receipt_proves_the_frame_and_equal_frames_have_equal_hashes(kiosk: &mut K
     assert_ne!(first, other, "other pixels");
 }
 
-/// How much of a part of the glass differs between two looks, 0 to 1.
+/// How much of a part of the glass differs between two looks, 0 to 1. In the uppermost line some pixels of our own show
+/// that the glass is alive: they always differ.
 fn changed(before: &Frame, after: &Frame, x: std::ops::Range<usize>, y: std::ops::Range<usize>) -> f64 {
-    let places: Vec<(usize, usize)> = y.flat_map(|y| x.clone().map(move |x| (x, y))).collect();
+    let places: Vec<(usize, usize)> = y.filter(|y| *y > 0).flat_map(|y| x.clone().map(move |x| (x, y))).collect();
     let differ = places.iter().filter(|(x, y)| before.at(*x, *y) != after.at(*x, *y)).count();
     differ as f64 / places.len() as f64
 }

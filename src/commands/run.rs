@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
-use crate::config::{KioskSettings, Sources};
-use crate::display::blackbox;
+use crate::config::Sources;
+use crate::display::{blackbox, configured};
 use crate::display::shell::{self, Ending, RunSetting};
 use crate::io::log_ring::LogRing;
 
@@ -31,9 +31,9 @@ pub struct Args {
 pub fn run(args: Args, log: LogRing) -> Result<Exit, Failure> {
     let sources = Sources::system().with_file(args.config);
     let sources = sources.with_flag("--listen", "page.listen", args.listen.map(|listen| listen.to_string()));
-    let kiosk = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?.settings;
+    let kiosk = configured::load(&sources, &args.state).map_err(|source| Failure::Config { source })?;
     blackbox::watch_for_panics(&args.state);
-    let setting = RunSetting { kiosk, runtime: args.runtime, state: args.state, log };
+    let setting = RunSetting { kiosk, runtime: args.runtime, state: args.state, log, sources };
     match super::block_on(shell::run(setting))? {
         // systemd starts a service with Restart=always again, whatever it ended with.
         Ok(Ending::Asked | Ending::Restart) => Ok(Exit::Done),

@@ -6,6 +6,7 @@ use super::Document;
 use super::fragment::{Fragment, distance};
 use super::kiosk::KioskSettings;
 use super::origin::{ConfigError, Origin, Problem};
+use super::pushed;
 use super::server::ServerSettings;
 use super::shape::Shape;
 
@@ -22,6 +23,8 @@ pub struct Sources {
     pub root: PathBuf,
     /// `--config FILE`: takes the place of all file layers.
     pub file: Option<PathBuf>,
+    /// What came by the command `configure`: over the files, and under everything that a person says at the machine.
+    pub pushed: Option<String>,
     /// The environment's variables.
     pub environment: Vec<(String, String)>,
     pub flags: Vec<Flag>,
@@ -49,7 +52,7 @@ impl Sources {
 
     /// The layers under another root, and an empty environment.
     pub fn under(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), file: None, environment: Vec::new(), flags: Vec::new() }
+        Self { root: root.into(), file: None, pushed: None, environment: Vec::new(), flags: Vec::new() }
     }
 
     /// Only this file, and an empty environment.
@@ -61,6 +64,13 @@ impl Sources {
     #[must_use]
     pub fn with_file(mut self, file: Option<PathBuf>) -> Self {
         self.file = file;
+        self
+    }
+
+    /// The text of a command `configure`, when there was one.
+    #[must_use]
+    pub fn with_pushed(mut self, text: Option<String>) -> Self {
+        self.pushed = text;
         self
     }
 
@@ -95,6 +105,11 @@ pub fn read<S: Document>(
             }
         }
     }
+    if let Some(text) = &sources.pushed {
+        let fragment = Fragment::from_text::<S>(Path::new(pushed::NAME), text, shape, problems);
+        pushed::refuse(&fragment, problems);
+        fragments.push(fragment);
+    }
     fragments.extend(environment(sources, shape, problems));
     let leaves = shape.leaves();
     for Flag { name, key, value } in &sources.flags {
@@ -125,7 +140,7 @@ fn files(document: &str, sources: &Sources) -> Result<Vec<PathBuf>, ConfigError>
     for folder in FOLDERS {
         let folder = sources.root.join(folder);
         let main = folder.join(format!("{document}.toml"));
-        if there(&main)? {
+        if there(&main)? && is_trusted(&main) {
             found.push(main);
         }
         let more = folder.join(format!("{document}.d"));
@@ -137,12 +152,21 @@ fn files(document: &str, sources: &Sources) -> Result<Vec<PathBuf>, ConfigError>
         let mut names = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| ConfigError::Unreadable { path: more.clone(), source })?.path();
-            names.extend(path.extension().is_some_and(|kind| kind == "toml").then_some(path));
+            names.extend((path.extension().is_some_and(|kind| kind == "toml") && is_trusted(&path)).then_some(path));
         }
         names.sort();
         found.extend(names);
     }
     Ok(found)
+}
+
+/// Only root's files and our own count: the browser's user can write in /run/pikiosk, and must not tell root or the
+/// supervisor what to do. Passed over and not refused: nobody shall be kept from starting by such a file.
+fn is_trusted(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = nix::unistd::geteuid().as_raw();
+    // One that cannot be looked at is told when it is read.
+    std::fs::symlink_metadata(path).map_or(true, |about| about.uid() == 0 || about.uid() == own)
 }
 
 fn there(path: &Path) -> Result<bool, ConfigError> {

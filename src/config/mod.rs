@@ -1,7 +1,8 @@
 //! `kiosk.toml` and `server.toml`: what a person wrote, where, and whether it can be used.
 //!
 //! ```text
-//!  /usr/lib/pikiosk  <  /run/pikiosk  <  /etc/pikiosk  <  environment  <  flags      (or --config FILE for the files)
+//!  /usr/lib/pikiosk  <  /run/pikiosk  <  /etc/pikiosk  <  configure  <  environment  <  flags
+//!  (--config FILE takes the place of the folders; configure: what was pushed, see pushed.rs)
 //!        |                  |                |               |             |
 //!        +---------------- fragment: parsed, each key checked against the shape ---+   kiosk*.rs, server.rs: the keys
 //!                                            |                                         shape.rs: read from their schema
@@ -29,6 +30,7 @@ mod kiosk_system;
 mod layers;
 mod merged;
 mod origin;
+pub mod pushed;
 pub mod redis_address;
 mod server;
 mod server_amqp;

@@ -7,9 +7,11 @@
 //!   |   supervisor   what should be on the glass: pure | socket |           BiDi session, relays it    |
 //!   |   journal      what survives a kill: one file    |<------>|  Firefox --> page --> the glass      |
 //!   |   playlist     whose turn it is: pure            |        +------------------|-------------------+
+//!   |   schedule     on or off at this moment: pure    |                           |
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |
+//!   |   configured   settings by command, on trial     |                           |
 //!   |   blackbox     why it was last started again     |                           |
 //!   |   drill        faults on purpose, and the clock  |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
@@ -25,6 +27,7 @@
 
 pub mod blackbox;
 pub mod browser;
+pub mod configured;
 pub mod drill;
 pub mod helper;
 pub mod journal;

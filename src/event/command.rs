@@ -170,6 +170,8 @@ registry! {
     Reboot = "reboot", Kind::Action, Some(Duration::from_secs(300)), "";
     /// Switches the machine off; somebody has to switch it on again.
     Shutdown = "shutdown", Kind::Action, Some(Duration::from_secs(300)), "";
+    /// Changes settings of kiosk.toml, and takes them back if the display is not well with them.
+    Configure = "configure", Kind::Action, Some(Duration::from_secs(3600)), r#"--data '{"toml":"[display]\nurl = \"https://example.org/\""}'"#;
     /// Sends back how the display is: uptime, memory, load, temperature, versions, what is on the glass.
     Health = "health", Kind::Action, Some(Duration::from_secs(60)), "";
     /// Sends back the last log lines.

@@ -102,10 +102,8 @@ mod tests {
 
     #[test]
     fn the_last_restart_is_told_in_words_with_what_was_seen_before() {
-        let entries: Vec<Entry> = (0..12)
-            .rev()
-            .map(|n| entry(1_800_000_000_000 + n * 86_400_000, "It gave no sign of life."))
-            .collect();
+        let entries: Vec<Entry> =
+            (0..12).rev().map(|n| entry(1_800_000_000_000 + n * 86_400_000, "It gave no sign of life.")).collect();
         insta::assert_snapshot!(told(&entries[..2], Path::new("/var/lib/pikiosk/blackbox")), @"
     2027-01-26T08:00:00.000Z  It gave no sign of life. It was back after 3 s.
 

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use super::memory;
 use crate::{
     display::drill::wire::Harm,
     io::process::{self, Identity},
@@ -10,7 +11,7 @@ use crate::{
 /// Signals the processes that run pages; how many.
 pub fn to_content(signal: Signal) -> usize {
     let own = nix::unistd::getpid().as_raw();
-    let is_content = |name: String| name.starts_with("Web Content") || name.starts_with("Isolated Web");
+    let is_content = |name: String| memory::is_content(&name);
     let content = process::descendants(own).into_iter().filter(|it| process::name(it.pid).is_some_and(is_content));
     content.filter(|process| process.signal(signal).is_ok()).count()
 }

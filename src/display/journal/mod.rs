@@ -65,7 +65,7 @@ pub struct Journal {
     positions: BTreeMap<Address, Position>,
     state: BTreeMap<Slot, Taken>,
     actions: VecDeque<Taken>,
-    /// Actions that take the machine down, and the boot in which each began.
+    /// Actions that end in another life: they take the machine down, and the boot in which each began; or the supervisor.
     leaving: BTreeMap<EventKey, String>,
     finals: VecDeque<Final>,
     /// Where a final stands, counted from the first one ever.

@@ -50,7 +50,8 @@ pub enum Record {
     /// An older value that ended before is the one to show again (the display left a group, say).
     Back(Taken),
     Started(EventKey),
-    /// This action takes the machine down, and it was up in this boot when it began.
+    /// This action ends in another life: it takes the machine down, and that was up in this boot when it began; or it
+    /// starts the supervisor with other settings.
     Leaving { key: EventKey, boot: String },
     /// A final receipt, or the same one with its frame's hash filled in. `at_ms` is the server's clock, if known.
     Ended {

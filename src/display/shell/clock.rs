@@ -22,6 +22,9 @@ const EVERY: Duration = Duration::from_secs(30);
 /// A clock that is slewed by a time service moves by at most 15 ms in that time.
 const JUMP: Duration = Duration::from_millis(200);
 
+/// 2026-01-01, older than every version of this program: a clock that shows less was never set, whoever keeps it.
+const FLOOR_MS: u64 = 1_767_225_600_000;
+
 /// When it was looked at last, and what it showed.
 #[derive(Debug)]
 pub struct Clock {
@@ -65,7 +68,7 @@ impl Clock {
         if now < self.due() && !jumped {
             return None;
         }
-        self.by_service = sensors::clock_is_trusted();
+        self.by_service = unix_ms >= FLOOR_MS && sensors::clock_is_trusted();
         // Set by a time service since the machine started, or as the server's is.
         let wall = WallClock { unix_ms, trusted: self.by_service || self.server.agrees(unix_ms, now) };
         self.told = Some((wall, now));

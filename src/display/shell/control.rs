@@ -15,7 +15,7 @@ use tokio::{
 use super::Shell;
 use crate::display::{
     drill::wire::{Answer, Glass, LEASE, LINE_MAX, Request},
-    supervisor::Input,
+    supervisor::{Input, Truth},
 };
 
 /// A person, a drill, a status or two; whoever comes besides waits.
@@ -127,11 +127,12 @@ impl Shell {
     fn glass_now(&self, holds: bool) -> Glass {
         let content = self.supervisor.content();
         let (display, keeper) = self.glass.keeper();
+        let truth = self.supervisor.truth(tokio::time::Instant::now());
         Glass {
-            showing: self.supervisor.is_showing(),
+            showing: self.supervisor.is_showing() && !matches!(truth, Truth::Empty { .. } | Truth::Frozen { .. }),
             offline: self.supervisor.is_attached() && content.is_settled() && content.trouble().is_some(),
             held: holds && self.supervisor.is_held(),
-            sentence: self.supervisor.glass_sentence(tokio::time::Instant::now()),
+            sentence: truth.sentence(),
             display,
             keeper,
             frame: self.supervisor.screen().frame,

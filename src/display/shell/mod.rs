@@ -17,6 +17,7 @@
 mod bidi;
 mod chores;
 mod clock;
+mod configure;
 mod control;
 mod glass;
 mod memory;
@@ -43,10 +44,11 @@ use self::{
     report::{Report, Surroundings},
 };
 use crate::{
-    config::KioskSettings,
+    config::{KioskSettings, Sources},
     display::{
         blackbox::Leave,
         browser::wire,
+        configured::Configured,
         drill, helper,
         journal::{JournalError, JournalFile, Record},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
@@ -81,6 +83,8 @@ pub struct RunSetting {
     /// For ever: the journal, the key.
     pub state: PathBuf,
     pub log: LogRing,
+    /// Where the settings came from: others that shall be tried are laid over it.
+    pub sources: Sources,
 }
 
 /// Why the supervisor cannot run.
@@ -169,6 +173,8 @@ struct Shell {
     memory: Memory,
     log: LogRing,
     runtime: PathBuf,
+    state: PathBuf,
+    sources: Sources,
     clock: Clock,
     health_at: Instant,
     watchdog_at: Instant,
@@ -176,7 +182,7 @@ struct Shell {
 
 impl Shell {
     async fn start(setting: RunSetting) -> Result<Self, RunError> {
-        let RunSetting { kiosk, runtime, state, log } = setting;
+        let RunSetting { kiosk, runtime, state, log, sources } = setting;
         for directory in [&runtime, &state] {
             store::make_dir(directory).map_err(|error| RunError::Directory(directory.clone(), error))?;
         }
@@ -208,8 +214,12 @@ impl Shell {
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
+            login: kiosk.browser.login.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
-            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists() },
+            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists(),
+                server: kiosk.server.is_some(),
+                configured: Configured::read(&state),
+            },
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
@@ -235,6 +245,8 @@ impl Shell {
             memory,
             log,
             runtime,
+            state,
+            sources,
             clock: Clock::new(now),
             health_at: now,
             watchdog_at: now,
@@ -395,6 +407,10 @@ impl Shell {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result: health }));
                 }
+                Effect::Gather { ask, what: Gather::Configure { key, text } } => {
+                    let result = self.try_settings(key, text);
+                    self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));
+                }
                 Effect::Gather { ask, what: Gather::Logs { event, lines, unit } } => {
                     let (ring, outbox) = (self.log.clone(), self.outbox());
                     self.chores.spawn(chores::logs(ask, event, lines, unit, ring, outbox));
@@ -408,6 +424,7 @@ impl Shell {
                     self.glass.restart(why, plain);
                 }
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
+                Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Restart => return true,
             }
         }

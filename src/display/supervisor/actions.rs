@@ -85,6 +85,7 @@ impl Supervisor {
             Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
             Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
             Command::Shutdown(_) => self.leave(helper::Request::PowerOff, key, out),
+            Command::Configure(configure) => self.configure(configure.toml, key, out),
             Command::Restart(_) => {
                 out.end(key, Outcome::of(Status::Done));
                 out.restart = true;
@@ -122,5 +123,6 @@ fn needs_glass(command: &Command) -> bool {
             | Command::RestartBrowser(_)
             | Command::Reboot(_)
             | Command::Shutdown(_)
+            | Command::Configure(_)
     )
 }

@@ -28,14 +28,14 @@ impl Supervisor {
 
     pub(super) fn release(&mut self, out: &mut Out) {
         if self.held.take().is_some() {
-            let show = self.intended_show();
+            let show = self.wanted();
             self.content.want(show, None, out);
         }
     }
 
     /// What a server or the configuration wants on the glass. A list of sites that has become shorter since holds for
     /// what was shown before it.
-    fn intended_show(&self) -> Show {
+    fn wanted(&self) -> Show {
         let kept = self.journal.state(Slot::Content).and_then(to_show);
         let kept = kept.filter(|show| allow::permits(&self.setting.allow, show));
         kept.unwrap_or_else(|| self.setting.url.clone().map_or(Show::Splash, Show::Url))

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     display::{
+        configured::Configured,
         helper::Request,
         journal::{EventKey, Journal, Record},
     },
@@ -31,12 +32,16 @@ use crate::{
 const GONE_WITHIN: Duration = Duration::from_secs(300);
 
 /// What is known of the machine as long as the supervisor runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Machine {
     /// Another one at each start of the machine; none where the kernel names none.
     pub boot: Option<String>,
     /// There is somebody who may do what only root may.
     pub helper: bool,
+    /// There shall be a server.
+    pub server: bool,
+    /// What came by the command `configure`.
+    pub configured: Configured,
 }
 
 /// One command on its way.
@@ -68,7 +73,9 @@ impl Leaving {
 
     /// What the last run of the supervisor began.
     pub fn resume(&mut self, journal: &Journal, out: &mut Out) {
-        for (taken, before) in journal.leaving() {
+        for (taken, before) in
+            journal.leaving().filter(|(taken, _)| matches!(taken.name.as_str(), "reboot" | "shutdown"))
+        {
             let (key, deadline) = (taken.key.clone(), out.now + GONE_WITHIN);
             match &self.machine.boot {
                 Some(boot) if boot != before => {
@@ -118,13 +125,14 @@ impl Leaving {
 impl Supervisor {
     /// Takes the machine down for this command, where somebody may.
     pub(super) fn leave(&mut self, request: Request, key: EventKey, out: &mut Out) {
-        let Machine { boot, helper } = &self.leaving.machine;
+        let Machine { boot, helper, .. } = &self.leaving.machine;
         match boot.clone() {
             _ if !helper => {
                 let why = "nobody on this display may do it: pikiosk provision lays down the service that may";
                 out.end(key, Outcome::refused(why));
             }
-            None => out.end(key, Outcome::refused("this kernel does not name its boots: nobody could tell that it was done")),
+            None => out
+                .end(key, Outcome::refused("this kernel does not name its boots: nobody could tell that it was done")),
             Some(boot) => {
                 self.keep(vec![Record::Leaving { key: key.clone(), boot }], out);
                 self.leaving.begin(request, key, out);

@@ -6,7 +6,8 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
-//!                            devices     power, schedule, rotation, brightness: the screen as a device
+//!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
+//!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
@@ -26,7 +27,7 @@ use crate::{
     config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
-        page::Urls,
+        page::{SiteFault, Urls},
         screen,
     },
     event::{
@@ -38,6 +39,7 @@ use crate::{
 mod actions;
 mod allow;
 mod care;
+mod configure;
 mod content;
 mod devices;
 mod early;
@@ -52,6 +54,7 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+mod recycle;
 pub mod recovery;
 mod retry;
 mod sounds;
@@ -88,6 +91,8 @@ pub struct Setting {
     pub hang: std::time::Duration,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
+    /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
+    pub login: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
@@ -107,6 +112,7 @@ pub struct Supervisor {
     overlays: Overlays,
     jobs: Jobs,
     leaving: Leaving,
+    configure: configure::Configure,
     devices: Devices,
     sounds: Sounds,
     pulse: Pulse,
@@ -115,7 +121,7 @@ pub struct Supervisor {
     server_clock: Option<(u64, Instant)>,
     linked: bool,
     attached: bool,
-    /// A drill's page has the place of what should be there.
+    /// The address of a drill's page that has the place of what should be there.
     held: Option<String>,
     detached_why: Option<String>,
     journal_trouble: Option<String>,
@@ -146,6 +152,7 @@ impl Supervisor {
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
             sounds: Sounds::new(setting.sound.voice.clone()),
+            configure: configure::Configure::default(),
             devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
@@ -169,6 +176,8 @@ impl Supervisor {
         let cut = supervisor.journal.after_restart();
         supervisor.keep(cut, &mut out);
         supervisor.leaving.resume(&supervisor.journal, &mut out);
+        let configured = supervisor.setting.machine.configured.clone();
+        supervisor.configure.resume(&supervisor.journal, |key| configured.fate(key), &mut out);
         let owed = |slot| {
             let taken = supervisor.journal.state(slot)?;
             supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
@@ -211,16 +220,22 @@ impl Supervisor {
                 self.content.probed(ask, result, &mut out);
             }
             Input::Gathered { ask, result } => {
-                if !self.leaving.gathered(ask, &result, &mut out) && !self.rung_answered(ask, &result) {
+                let taken = self.leaving.gathered(ask, &result, &mut out)
+                    || self.configure.gathered(ask, &result, &mut out)
+                    || self.rung_answered(ask, &result);
+                if !taken {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
             Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
-            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::ClockRead(wall) => {
+                self.clock_read(&wall, &mut out);
+                self.devices.wall_clock(wall, &mut out);
+            }
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
-            Input::LoopCame => self.pulse.loop_came(now),
-            Input::LoopGone => self.pulse.loop_gone(now),
+            Input::LoopCame => self.loop_changed(true, now),
+            Input::LoopGone => self.loop_changed(false, now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
@@ -230,6 +245,7 @@ impl Supervisor {
             self.jobs.painted(&mut out);
         }
         self.take_care(&mut out);
+        self.look_at_trial(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -239,6 +255,7 @@ impl Supervisor {
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
         let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
+        let machines = earlier(machines, self.configure.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
@@ -276,15 +293,8 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        if self.is_held() {
-            return format!("A drill is under way: {}", self.glass_sentence(now));
-        }
-        self.glass_sentence(now)
-    }
-
-    /// The same of the glass alone.
-    pub fn glass_sentence(&self, now: Instant) -> String {
-        self.truth(now).sentence()
+        let sentence = self.truth(now).sentence();
+        if self.held.is_some() { format!("A drill is under way: {sentence}") } else { sentence }
     }
 
     /// Of the frame that followed what was shown last.
@@ -348,14 +358,13 @@ impl Supervisor {
     fn seen(&mut self, seen: Seen, out: &mut Out) {
         match seen {
             Seen::Committed { navigation, url } => {
-                if crate::display::page::SiteFault::from_error_document(&url)
-                    == Some(crate::display::page::SiteFault::Crashed)
-                {
+                if SiteFault::from_error_document(&url) == Some(SiteFault::Crashed) {
                     self.pulse.crashed(out.now);
                 }
                 self.pulse.heard_browser(out.now);
                 match self.is_stray(&url) {
                     true => self.content.strayed(&url, out),
+                    false if self.is_sign_in(&url) => self.content.give_up(SiteFault::Login, out),
                     false => self.content.committed(navigation.as_deref(), &url, out),
                 }
             }

@@ -6,7 +6,12 @@ use serde_json::Value;
 
 use super::WallClock;
 use crate::{
-    display::{helper, journal::Record, page::SiteFault, screen},
+    display::{
+        helper,
+        journal::{EventKey, Record},
+        page::SiteFault,
+        screen,
+    },
     event::{Address, Event, Position, Receipt, command::PictureFormat},
 };
 
@@ -71,8 +76,10 @@ pub enum Input {
 /// A process of Firefox that took more memory than it may.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Overgrown {
-    /// It ran pages, and was killed; otherwise it is Firefox as a whole, which is to be started again.
+    /// It runs pages; otherwise it is Firefox as a whole, which is to be started again.
     pub content: bool,
+    /// It had more than it may, and was killed. Otherwise it has most of what it may have.
+    pub killed: bool,
     pub megabytes: u64,
     pub limit: u64,
 }
@@ -206,6 +213,8 @@ pub struct Looked {
     pub empty: bool,
     /// Something in it may yet fill it: a script, or it is still loading.
     pub may_fill: bool,
+    /// How often our own pixel in it was changed, where it is.
+    pub beats: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -226,6 +235,11 @@ pub enum AskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gather {
     Health,
+    /// Checks these settings and writes them down for the next start. The answer is why not, in words, or null.
+    Configure {
+        key: EventKey,
+        text: String,
+    },
     /// `event` is whose result they are.
     Logs {
         event: String,
@@ -283,6 +297,10 @@ pub enum Effect {
     },
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
+    /// Settings on trial are kept or, with the reason, taken back at the next start.
+    Configured {
+        undo: Option<String>,
+    },
     /// End the supervisor so that it is started again.
     Restart,
 }

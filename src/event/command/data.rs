@@ -10,6 +10,8 @@ use super::CommandError;
 pub const MESSAGE_MAX: usize = 2000;
 /// The most items of a playlist.
 pub const PLAYLIST_MAX: usize = 200;
+/// The longest text of settings, in bytes.
+pub const CONFIGURE_MAX: usize = 16 * 1024;
 /// The longest URL, in bytes.
 pub const URL_MAX: usize = 4096;
 
@@ -266,6 +268,23 @@ impl CommandData for Reboot {}
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {}
 impl CommandData for Shutdown {}
+
+/// The data of `configure`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Configure {
+    /// Lines of kiosk.toml, over those of the display: they take the place of all that was configured by a command before.
+    #[schemars(length(max = 16384))]
+    pub toml: String,
+}
+impl CommandData for Configure {
+    fn check(&self) -> Result<(), String> {
+        if self.toml.len() > CONFIGURE_MAX {
+            return Err(format!("toml has at most {CONFIGURE_MAX} bytes"));
+        }
+        Ok(())
+    }
+}
 
 /// The data of `health`: none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -187,9 +187,11 @@ impl Devices {
         if lights.is_some_and(|lights| lights != self.power.wanted().on) {
             self.drifted(POWER, out);
         }
-        let shown = || facts.outputs.iter().filter(|output| output.picture.is_some());
+        // One of several outputs is turned, and which one the loop knows.
+        let mut shown = facts.outputs.iter().filter(|output| output.picture.is_some()).peekable();
         if let Some(Order::Rotate { degrees }) = self.knobs[ROTATE].wanted
-            && shown().any(|output| output.degrees != degrees)
+            && shown.peek().is_some()
+            && shown.all(|output| output.degrees != degrees)
         {
             self.drifted(ROTATE, out);
         }

@@ -18,7 +18,8 @@ fn a_drill_has_the_glass_and_gives_it_back() {
     let mut world = held();
     assert_eq!(world.machine.content().url(), DRILL);
     assert!(world.machine.is_showing() && world.machine.is_held());
-    assert!(world.machine.sentence(world.now).starts_with("A drill is under way: Showing"), "{}", world.machine.sentence(world.now));
+    let sentence = world.machine.sentence(world.now);
+    assert!(sentence.starts_with("A drill is under way: Showing"), "{sentence}");
     world.give(Input::Released);
     assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()));
     world.answer_all();

@@ -88,7 +88,7 @@ fn a_shutdown_is_told_while_it_can_be() {
 #[test]
 fn a_machine_without_the_helper_refuses_with_the_cure() {
     let mut world = World::up();
-    world.machine.leaving = Leaving::new(Machine { helper: false, boot: Some("boot-0".into()) });
+    world.machine.leaving = Leaving::new(Machine { boot: Some("boot-0".into()), ..Machine::default() });
     world.push(1, "reboot", json!({}));
     assert_eq!(world.receipts(1)[0].status, Status::Refused);
     assert!(world.receipts(1)[0].error.as_deref().unwrap().contains("pikiosk provision"));

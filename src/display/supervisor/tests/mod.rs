@@ -6,14 +6,18 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    display::page::{Secret, SiteFault},
+    display::{
+        configured::Configured,
+        page::{Secret, SiteFault},
+    },
     event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
 };
 
 mod allowed;
 mod any_order;
-mod held;
+mod configure;
 mod devices;
+mod held;
 mod leaving;
 mod recovering;
 mod sounds;
@@ -24,6 +28,10 @@ const SERVER_MS: u64 = 1_800_000_000_000;
 
 fn urls() -> Urls {
     Urls::new("127.0.0.1:8080".parse().unwrap(), &Secret::new([1; 16]))
+}
+
+fn sign_in() -> Allowed {
+    crate::config::KioskSettings::from_text("[browser]\nlogin = [\"https://sso.example/*\"]\n").unwrap().browser.login
 }
 
 fn event(n: u64, name: &str, data: serde_json::Value) -> Event {
@@ -55,12 +63,14 @@ struct World {
     linked: bool,
     navigations: u64,
     boots: u64,
+    /// What the next life finds of settings that were tried.
+    configured: Configured,
 }
 
 impl World {
     fn new() -> Self {
         let now = Instant::now();
-        let (machine, effects) = Self::open(&[], 0, now);
+        let (machine, effects) = Self::open(&[], Self::machine(0, Configured::default()), now);
         let mut world = World {
             now,
             machine,
@@ -76,6 +86,7 @@ impl World {
             linked: false,
             navigations: 0,
             boots: 0,
+            configured: Configured::default(),
         };
         world.take(effects);
         world
@@ -91,15 +102,19 @@ impl World {
         world
     }
 
-    fn open(lines: &[Vec<Record>], boot: u64, now: Instant) -> (Supervisor, Vec<Effect>) {
-        Self::open_in(boot, Allowed::default(), lines, now)
+    fn open(lines: &[Vec<Record>], machine: Machine, now: Instant) -> (Supervisor, Vec<Effect>) {
+        Self::open_in(machine, Allowed::default(), lines, now)
     }
 
     fn open_with(allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
-        Self::open_in(0, allow, lines, now)
+        Self::open_in(Self::machine(0, Configured::default()), allow, lines, now)
     }
 
-    fn open_in(boot: u64, allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
+    fn machine(boot: u64, configured: Configured) -> Machine {
+        Machine { boot: Some(format!("boot-{boot}")), helper: true, server: true, configured }
+    }
+
+    fn open_in(machine: Machine, allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
         let setting = Setting {
@@ -108,8 +123,9 @@ impl World {
             urls: urls(),
             hang: 8 * S,
             allow,
+            login: sign_in(),
             identify_lines: vec!["192.0.2.7".into()],
-            machine: Machine { boot: Some(format!("boot-{boot}")), helper: true },
+            machine,
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
             sound: crate::config::SoundSettings::default(),
@@ -139,7 +155,11 @@ impl World {
                 Effect::Gather { ask, .. } | Effect::System { ask, .. } => self.gathers.push(*ask),
                 Effect::Screen { ask, order, .. } => self.orders.push((*ask, order.clone())),
                 Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
-                Effect::RestartBrowser { .. } | Effect::KillContent { .. } | Effect::Restart | Effect::Remember(_) => {}
+                Effect::RestartBrowser { .. }
+                | Effect::KillContent { .. }
+                | Effect::Configured { .. }
+                | Effect::Restart
+                | Effect::Remember(_) => {}
             }
         }
         self.effects.extend(effects);
@@ -249,7 +269,8 @@ impl World {
         self.linked = false;
         (self.asks, self.probes, self.gathers, self.orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         self.speeches.clear();
-        let (machine, effects) = Self::open(&self.journal, self.boots, self.now);
+        let machine = Self::machine(self.boots, self.configured.clone());
+        let (machine, effects) = Self::open(&self.journal, machine, self.now);
         self.machine = machine;
         self.take(effects);
     }

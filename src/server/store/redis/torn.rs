@@ -70,6 +70,10 @@ struct Torn {
 
 impl Torn {
     async fn by(rewrites: Rewrites, call: impl AsyncFnOnce(&Store)) -> Torn {
+        Torn::after(async |_: &Store| {}, rewrites, call).await
+    }
+
+    async fn after(more: impl AsyncFnOnce(&Store), rewrites: Rewrites, call: impl AsyncFnOnce(&Store)) -> Torn {
         let mut server = Server::start_with(&rewrites.arguments());
         let limits = Limits { pending_states: 2, pending_actions: 4, ..Limits::default() };
         let setup =
@@ -88,6 +92,7 @@ impl Torn {
         publish(&store, "s-three", "display/three", "kiosk.navigate").await;
         publish(&store, "plain", "user/anna", "org.example").await;
         store.put_result(&id("one"), "a1", "image/png", vec![1; 100].into(), T0).await.unwrap();
+        more(&store).await;
         let newest = |server: &Server| {
             let names = fs::read_dir(server.dir().join("appendonlydir")).unwrap().map(|file| file.unwrap().path());
             names.filter(|name| name.to_string_lossy().ends_with(".incr.aof")).max().unwrap()
@@ -229,58 +234,57 @@ async fn a_cut_publish(rewrites: Rewrites, between: usize, every: usize) {
     })
     .await;
     for (number, place) in torn.places(between).into_iter().enumerate().step_by(every) {
-        for again in [false, true] {
-            let when = format!("{rewrites:?}, place {number} ({place}), published again: {again}");
-            let (store, mut feed) = torn.cut(place).await;
-            whole(&store, &format!("{when}, first life")).await;
-            assert!(store.event("b-all", Some("test")).await.unwrap().is_none(), "{when}: nobody was answered");
-            if rewrites == Rewrites::Done {
-                torn.rewrite_is_done();
-            }
-            let mut accepted = Vec::new();
-            if again {
-                accepted.extend(store.publish(batch(), T0 + 900).await.unwrap());
-            }
-            let later = ["l-all all kiosk.message", "l-zoom group/hall kiosk.zoom", "l-anna user/anna org.example"];
-            for line in later.into_iter().chain(["l-otto user/otto org.example", "l-one display/one kiosk.navigate"]) {
-                let [id, to, kind] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-                accepted.extend(store.publish(vec![item(id, to, kind)], T0 + 1_000).await.unwrap());
-            }
-            assert_eq!(settle(&store, "one", "a0", Status::Done).await, ReceiptOutcome::First, "{when}");
-            let before = whole(&store, &when).await;
-            if rewrites == Rewrites::UnderWay {
-                let info = torn.server.text(&["INFO", "persistence"]);
-                assert!(info.contains("aof_rewrite_in_progress:1"), "{when}: {info}");
-            }
-
-            torn.server.kill();
-            torn.server.start_again();
-            let (two, _feed) = Store::open_redis(torn.setup.clone(), random::fill).await.unwrap();
-            let after = whole(&two, &format!("{when}, second life")).await;
-            assert_eq!(difference(&before, &after), Vec::<&String>::new(), "{when}");
-            for one in &accepted {
-                let kept =
-                    two.event(&one.id, Some("test")).await.unwrap().unwrap_or_else(|| panic!("{when}: {}", one.id));
-                assert_eq!((&kept.event.address, &kept.event.position), (&one.address, &one.position), "{when}");
-                assert!(two.event(&one.id, None).await.unwrap().is_some(), "{when}: {}", one.id);
-            }
-            assert_eq!(two.event("b-all", Some("test")).await.unwrap().is_some(), again, "{when}");
-            let end = publish(&two, "end", "user/anna", "org.example").await;
-            let of_anna: Vec<&str> = match again {
-                true => vec!["plain", "b-anna", "b-anna-2", "l-anna", "end"],
-                false => vec!["plain", "l-anna", "end"],
-            };
-            let expected: Vec<(u64, String)> = (1..).zip(of_anna.iter().map(|id| (*id).to_owned())).collect();
-            assert_eq!(all_of(&two, &address("user/anna")).await, expected, "{when}");
-            assert_eq!(end.position.offset, expected.len() as u64, "{when}");
-            let mut ids: Vec<&str> = accepted.iter().filter(|one| one.fresh).map(|one| one.id.as_str()).collect();
-            ids.push("end");
-            assert_eq!(ids_of_feed(&mut feed, "end").await, ids, "{when}: who was there all the time");
-            assert!(!two.publish(batch(), T0).await.unwrap()[8].fresh, "{when}: repeats are known");
-            torn.server.kill();
-            store.close().await;
-            two.close().await;
+        // Both at every place take twice the time, and neighbours are much alike.
+        let again = (number / every) % 2 == 1;
+        let when = format!("{rewrites:?}, place {number} ({place}), published again: {again}");
+        let (store, mut feed) = torn.cut(place).await;
+        whole(&store, &format!("{when}, first life")).await;
+        assert!(store.event("b-all", Some("test")).await.unwrap().is_none(), "{when}: nobody was answered");
+        if rewrites == Rewrites::Done {
+            torn.rewrite_is_done();
         }
+        let mut accepted = Vec::new();
+        if again {
+            accepted.extend(store.publish(batch(), T0 + 900).await.unwrap());
+        }
+        let later = ["l-all all kiosk.message", "l-zoom group/hall kiosk.zoom", "l-anna user/anna org.example"];
+        for line in later.into_iter().chain(["l-otto user/otto org.example", "l-one display/one kiosk.navigate"]) {
+            let [id, to, kind] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            accepted.extend(store.publish(vec![item(id, to, kind)], T0 + 1_000).await.unwrap());
+        }
+        assert_eq!(settle(&store, "one", "a0", Status::Done).await, ReceiptOutcome::First, "{when}");
+        let before = whole(&store, &when).await;
+        if rewrites == Rewrites::UnderWay {
+            let info = torn.server.text(&["INFO", "persistence"]);
+            assert!(info.contains("aof_rewrite_in_progress:1"), "{when}: {info}");
+        }
+
+        torn.server.kill();
+        torn.server.start_again();
+        let (two, _feed) = Store::open_redis(torn.setup.clone(), random::fill).await.unwrap();
+        let after = whole(&two, &format!("{when}, second life")).await;
+        assert_eq!(difference(&before, &after), Vec::<&String>::new(), "{when}");
+        for one in &accepted {
+            let kept = two.event(&one.id, Some("test")).await.unwrap().unwrap_or_else(|| panic!("{when}: {}", one.id));
+            assert_eq!((&kept.event.address, &kept.event.position), (&one.address, &one.position), "{when}");
+            assert!(two.event(&one.id, None).await.unwrap().is_some(), "{when}: {}", one.id);
+        }
+        assert_eq!(two.event("b-all", Some("test")).await.unwrap().is_some(), again, "{when}");
+        let end = publish(&two, "end", "user/anna", "org.example").await;
+        let of_anna: Vec<&str> = match again {
+            true => vec!["plain", "b-anna", "b-anna-2", "l-anna", "end"],
+            false => vec!["plain", "l-anna", "end"],
+        };
+        let expected: Vec<(u64, String)> = (1..).zip(of_anna.iter().map(|id| (*id).to_owned())).collect();
+        assert_eq!(all_of(&two, &address("user/anna")).await, expected, "{when}");
+        assert_eq!(end.position.offset, expected.len() as u64, "{when}");
+        let mut ids: Vec<&str> = accepted.iter().filter(|one| one.fresh).map(|one| one.id.as_str()).collect();
+        ids.push("end");
+        assert_eq!(ids_of_feed(&mut feed, "end").await, ids, "{when}: who was there all the time");
+        assert!(!two.publish(batch(), T0).await.unwrap()[8].fresh, "{when}: repeats are known");
+        torn.server.kill();
+        store.close().await;
+        two.close().await;
     }
 }
 
@@ -303,31 +307,31 @@ async fn half_a_publish_does_no_harm_where_the_power_is_cut_while_the_file_is_wr
 async fn a_cut_call(name: &str, call: impl AsyncFn(&Store), again: impl AsyncFn(&Store, &str)) {
     let mut torn = Torn::by(Rewrites::Forbidden, async |store| call(store).await).await;
     for (number, place) in torn.places(50).into_iter().enumerate() {
-        for repeated in [false, true] {
-            let when = format!("{name}, place {number} ({place}), repeated in the first life: {repeated}");
-            let (store, mut feed) = torn.cut(place).await;
-            whole(&store, &format!("{when}, first life")).await;
-            if repeated {
-                call(&store).await;
-            }
-            store.publish(vec![item("later", "all", "kiosk.zoom")], T0 + 1_000).await.unwrap();
-            let before = whole(&store, &when).await;
-            torn.server.kill();
-            torn.server.start_again();
-            let (two, _feed) = Store::open_redis(torn.setup.clone(), random::fill).await.unwrap();
-            let after = whole(&two, &format!("{when}, second life")).await;
-            if repeated {
-                assert_eq!(difference(&before, &after), Vec::<&String>::new(), "{when}");
-            }
-            again(&two, &when).await;
-            whole(&two, &format!("{when}, after it came again")).await;
-            publish(&two, "end", "all", "kiosk.zoom").await;
-            let fed = ids_of_feed(&mut feed, "end").await;
-            assert_eq!(fed, ["later", "end"], "{when}");
-            torn.server.kill();
-            store.close().await;
-            two.close().await;
+        // As above.
+        let repeated = number % 2 == 1;
+        let when = format!("{name}, place {number} ({place}), repeated in the first life: {repeated}");
+        let (store, mut feed) = torn.cut(place).await;
+        whole(&store, &format!("{when}, first life")).await;
+        if repeated {
+            call(&store).await;
         }
+        store.publish(vec![item("later", "all", "kiosk.zoom")], T0 + 1_000).await.unwrap();
+        let before = whole(&store, &when).await;
+        torn.server.kill();
+        torn.server.start_again();
+        let (two, _feed) = Store::open_redis(torn.setup.clone(), random::fill).await.unwrap();
+        let after = whole(&two, &format!("{when}, second life")).await;
+        if repeated {
+            assert_eq!(difference(&before, &after), Vec::<&String>::new(), "{when}");
+        }
+        again(&two, &when).await;
+        whole(&two, &format!("{when}, after it came again")).await;
+        publish(&two, "end", "all", "kiosk.zoom").await;
+        let fed = ids_of_feed(&mut feed, "end").await;
+        assert_eq!(fed, ["later", "end"], "{when}");
+        torn.server.kill();
+        store.close().await;
+        two.close().await;
     }
 }
 
@@ -423,4 +427,46 @@ async fn what_is_cut_when_a_display_connects_ends_once() {
         assert_eq!(receipt.status, Status::Failed, "{when}");
     })
     .await;
+}
+
+/// More displays than one call of the mender sees to.
+#[tokio::test]
+async fn half_a_call_about_many_displays_is_mended_piece_by_piece() {
+    let publishing = async |store: &Store| {
+        store.publish(batch(), T0).await.unwrap();
+    };
+    let expiring = async |store: &Store| {
+        store.expire(T0 + 120_000, std::collections::HashSet::new()).await.unwrap();
+    };
+    for is_publish in [true, false] {
+        let many = async |store: &Store| {
+            for number in 0..150 {
+                enroll(store, &format!("d{number}"), &["hall"]).await;
+            }
+            publish(store, "many", "all", "kiosk.message").await;
+        };
+        let mut torn = match is_publish {
+            true => Torn::after(many, Rewrites::Forbidden, publishing).await,
+            false => Torn::after(many, Rewrites::Forbidden, expiring).await,
+        };
+        // Everything but the EXEC.
+        let (from, to) = *torn.commands.last().unwrap();
+        let end = (from + to) / 2;
+        let (store, _feed) = torn.cut(end).await;
+        publish(&store, "later", "all", "org.example").await;
+        let before = whole(&store, "first life").await;
+        torn.server.kill();
+        torn.server.start_again();
+        let (two, _feed) = Store::open_redis(torn.setup.clone(), random::fill).await.unwrap();
+        let after = whole(&two, "second life").await;
+        if is_publish {
+            assert_eq!(difference(&before, &after), Vec::<&String>::new());
+        } else {
+            assert_eq!(two.expire(T0 + 120_000, std::collections::HashSet::new()).await.unwrap().len(), 0);
+            assert_eq!(two.event("many", Some("test")).await.unwrap().unwrap().receipts.len(), 153);
+        }
+        torn.server.kill();
+        store.close().await;
+        two.close().await;
+    }
 }

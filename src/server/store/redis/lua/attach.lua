@@ -62,7 +62,7 @@ if fresh then
   call('HSET', META, 'checked', which, 'lineage', lineage, 'secret', call('HGET', META, 'secret'), 'feed', int(gap),
     'commit', int(math.max(tonumber(kept[1]), top_of('ages')) + JUMP), 'events', kept[2] or 0, 'result_bytes',
     kept[3] or 0, 'life', int(tonumber(life) + 1))
-  call('XADD', P .. 'feed', 'MAXLEN', '~', FEED_MAX, int(gap) .. '-0', 'tag', TAG, 'g', int(last))
+  call('XADD', P .. 'feed', int(gap) .. '-0', 'tag', TAG, 'g', int(last))
 end
 if outcome == 'lost' then
   lineage = new

@@ -18,9 +18,15 @@ local FIRST_LIFE = 1000000000000
 -- Numbers stay below 2^53; Lua would write the long ones as 1.7e+12.
 local function int(number) return string.format('%.0f', number) end
 
+-- It is cut short now and then, and not by `~`: of that Redis' file keeps how long the feed was, and what a power cut left of
+-- a call would push older entries out.
 local function feed(...)
-  local seq = int(call('HINCRBY', META, 'feed', 1))
-  call('XADD', P .. 'feed', 'MAXLEN', '~', FEED_MAX, seq .. '-0', 'tag', TAG, ...)
+  local seq = call('HINCRBY', META, 'feed', 1)
+  if seq % 100 == 0 then
+    call('XADD', P .. 'feed', 'MAXLEN', FEED_MAX, int(seq) .. '-0', 'tag', TAG, ...)
+  else
+    call('XADD', P .. 'feed', int(seq) .. '-0', 'tag', TAG, ...)
+  end
 end
 
 -- A new life begins with an entry that tells the number which was the last one before it.

@@ -9,13 +9,14 @@ local present = tonumber(call('HGET', META, 'life'))
 local names = call('HKEYS', P .. 'calls')
 table.sort(names)
 for _, name in ipairs(names) do
-  if not string.find(name, ' ', 1, true) and tonumber(name) < present - 1 then
-    local its = cjson.decode(call('HGET', P .. 'calls', name))
-    if its[1] ~= call('HGET', P .. 'calls', name .. ' last') then
-      life, said = name, its
+  local its_life = string.match(name, '^%d+')
+  if tonumber(its_life) < present - 1 then
+    local newest, last = unpack(call('HMGET', P .. 'calls', its_life, its_life .. ' last'))
+    if newest and cjson.decode(newest)[1] ~= last then
+      life, said = its_life, cjson.decode(newest)
       break
     end
-    call('HDEL', P .. 'calls', name, name .. ' last')
+    call('HDEL', P .. 'calls', its_life, its_life .. ' last')
   end
 end
 if not said then return { 'whole' } end
