@@ -72,6 +72,13 @@ pub struct XServer {
 impl XServer {
     /// None, said in words, where this server is not installed or may not run here.
     pub fn start(command: &mut Command, what: &str) -> Option<XServer> {
+        for judge in ["xrandr", "xset", "xsetroot", "xinput"] {
+            let asked = Command::new(judge).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            if asked.is_err() {
+                println!("SKIPPED: {judge} is not installed (apt install x11-xserver-utils xinput)");
+                return None;
+            }
+        }
         let started = command.args(["-displayfd", "1", "-noreset", "-nolisten", "tcp"]);
         let started = started.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut server) = started else {
