@@ -1,5 +1,7 @@
 //! What is pushed is on the glass: a real Firefox on a real screen, and its pixels.
 
+#![expect(clippy::print_stderr, reason = "what cannot be tried on this machine is said, and loudly")]
+
 mod support;
 
 use std::{

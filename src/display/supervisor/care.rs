@@ -271,12 +271,12 @@ impl Supervisor {
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.
             Cause::PageEmpty => self.content.load_again(out),
-            _ if cause.is_of_the_browser() => {
-                if self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) {
-                    self.care.at_the_top = Some(out.now);
-                    out.push(Effect::RestartBrowser { why, plain: false });
-                    return Rung::RestartBrowser;
-                }
+            _ if cause.is_of_the_browser()
+                && self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) =>
+            {
+                self.care.at_the_top = Some(out.now);
+                out.push(Effect::RestartBrowser { why, plain: false });
+                return Rung::RestartBrowser;
             }
             // Content says so by itself, or there is nobody who could.
             _ => {}
