@@ -134,7 +134,7 @@ impl Size {
     /// Whether Redis' file may be written anew. Where it may not, what a power cut left stays in it: the servers must do
     /// with both. At the full size such a file takes a minute to read at each start.
     pub fn may_rewrite(&self, seed: u64) -> bool {
-        seed % 2 == 0 || self.commands > 20_000
+        seed.is_multiple_of(2) || self.commands > 20_000
     }
 
     pub fn groups(&self) -> usize {
