@@ -17,6 +17,7 @@ scenarios![
     a_stopped_content_process_is_replaced,
     a_page_that_loops_for_ever_is_replaced,
     a_page_that_lost_everything_in_it_is_loaded_again,
+    a_page_that_allocates_five_gigabytes_is_replaced_and_the_supervisor_is_the_same,
     a_killed_firefox_is_started_again,
     a_firefox_that_is_killed_again_and_again_is_back_each_time,
     a_stopped_firefox_is_started_again,
@@ -54,6 +55,17 @@ fn a_page_that_lost_everything_in_it_is_loaded_again(kiosk: &mut Kiosk) {
     kiosk.recovers("white", seconds(15), |kiosk| {
         kiosk.push_is("event", &json!({"name": "empty"}), "done");
     });
+}
+
+fn a_page_that_allocates_five_gigabytes_is_replaced_and_the_supervisor_is_the_same(kiosk: &mut Kiosk) {
+    let (supervisor, firefox) = (kiosk.run().pid(), kiosk.firefox());
+    kiosk.recovers("hog", seconds(30), |kiosk| {
+        kiosk.push_is("event", &json!({"name": "hog"}), "done");
+    });
+    assert_eq!((kiosk.run().pid(), kiosk.firefox()), (supervisor, firefox), "neither of them was ended for it");
+    let log = kiosk.browser().log();
+    assert!(log.contains("a page took too much memory"), "it was ended for its size, not only for its silence: {log}");
+    assert!(process::seen(supervisor).is_some_and(|seen| seen.state != 'Z'));
 }
 
 fn a_firefox_that_is_killed_again_and_again_is_back_each_time(kiosk: &mut Kiosk) {

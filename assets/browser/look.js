@@ -1,5 +1,6 @@
 // Is there anything in this document that people could see? "full", or "empty", or "filling" where it may yet come.
-// It stops at the first thing it finds, and after so many nodes it takes the page for full.
+// It stops at the first thing it finds, and after so many nodes it takes the page for full. After the word stands how
+// often the beat (beat.js) has changed its pixel, where it runs.
 () => {
   const NODES_MAX = 3000;
   const THINGS = new Set([
@@ -7,7 +8,8 @@
     "textarea", "progress", "meter", "hr", "math",
   ]);
   const root = document.documentElement;
-  if (root !== null && root.localName !== "html") return "full";
+  const told = (word) => `${word} ${globalThis.pikioskBeat?.beats() ?? ""}`;
+  if (root !== null && root.localName !== "html") return told("full");
 
   const area = (element) => {
     const box = element.getBoundingClientRect();
@@ -33,8 +35,8 @@
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
     let left = NODES_MAX;
     for (let node = walker.currentNode; node !== null; node = walker.nextNode()) {
-      if (left-- === 0 || seen(node)) return "full";
+      if (left-- === 0 || seen(node)) return told("full");
     }
   }
-  return document.readyState !== "complete" || document.scripts.length > 0 ? "filling" : "empty";
+  return told(document.readyState !== "complete" || document.scripts.length > 0 ? "filling" : "empty");
 }

@@ -9,7 +9,10 @@ use super::cli::Json;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::display::status::{STALE, StatusFile};
-use crate::event::{health::troubles, time::UtcMillis};
+use crate::event::{
+    health::{Screen, Trouble, troubles},
+    time::UtcMillis,
+};
 
 /// Tells what this display shows and how it is, in words.
 #[derive(Debug, clap::Args)]
@@ -70,6 +73,8 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
     };
     line("display", status.display.clone());
     line("on the glass", health.url.clone());
+    line("trouble", health.trouble.as_ref().map(in_words));
+    line("screen", health.screen.as_ref().map(screen_in_words).filter(|words| !words.is_empty()));
     line("up for", Some(super::roughly(health.uptime_s)));
     line("Firefox", health.firefox.as_ref().map(|version| format!("{version}, {} starts", health.browser_starts)));
     line("memory free", health.memory_available_kb.map(|kb| format!("{} MiB", kb / 1024)));
@@ -82,6 +87,23 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
 }
 
 mod last;
+
+/// The sentence above says what; this says why, what was done last, and since when.
+fn in_words(trouble: &Trouble) -> String {
+    format!("{}, for {}; done last: {}", trouble.cause, super::roughly(trouble.since_s), trouble.rung.replace('_', " "))
+}
+
+fn screen_in_words(screen: &Screen) -> String {
+    let light = match (screen.lit, screen.off_on_purpose) {
+        (Some(true), _) => Some("on".to_owned()),
+        (Some(false), true) => Some("off on purpose".to_owned()),
+        (Some(false), false) => Some("off".to_owned()),
+        (None, _) => None,
+    };
+    let still = screen.frozen.then(|| "the picture stands still".to_owned());
+    let words = [screen.name.clone(), screen.picture.clone(), light, still];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +136,26 @@ mod tests {
     memory free    400 MiB
     pikiosk        0.1.0
     ");
+    }
+
+    #[test]
+    fn trouble_and_screen_are_told_in_words() {
+        let mut status = status();
+        status.health.trouble = Some(Trouble {
+            cause: "page-hung".into(),
+            rung: "replace_content".into(),
+            since_s: 90,
+            ..Trouble::default()
+        });
+        status.health.screen = Some(Screen {
+            lit: Some(false),
+            off_on_purpose: true,
+            picture: Some("1920x1080 60 Hz".into()),
+            ..Screen::default()
+        });
+        let text = told(&status, Duration::from_secs(2), true);
+        assert!(text.contains("trouble        page-hung, for 90 s; done last: replace content\n"), "{text}");
+        assert!(text.contains("screen         1920x1080 60 Hz, off on purpose\n"), "{text}");
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct BrowserSettings {
     pub memory_mb: Option<u32>,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
+    /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
+    pub login: Allowed,
     /// Laid over the preferences that the kiosk sets itself.
     pub prefs: BTreeMap<String, Pref>,
 }
@@ -207,6 +209,10 @@ struct BrowserFile {
     /// Without a line here, every http and https address.
     #[schemars(extend("examples" = [["https://example.org", "https://*.example.org/menu/*"]]))]
     allow: Vec<String>,
+    /// Where your sites send a display whose sign-in has run out, written as for allow. Such a page is never left on the
+    /// glass: the display says so, and tries the page it should show again and again.
+    #[schemars(extend("examples" = [["https://sso.example.org/*"]]))]
+    login: Vec<String>,
     /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
     #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
     prefs: BTreeMap<String, Pref>,
@@ -214,7 +220,7 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), prefs: BTreeMap::new() }
+        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), login: Vec::new(), prefs: BTreeMap::new() }
     }
 }
 
@@ -243,7 +249,7 @@ impl Document for KioskSettings {
         if file.browser.command.as_deref().is_some_and(|command| command.trim().is_empty()) {
             refusals.refuse("browser.command", "the command is empty", "write firefox-esr, or take the line out");
         }
-        let allow = kiosk_allow::settings(&file.browser.allow, refusals);
+        let allow = kiosk_allow::settings("browser.allow", &file.browser.allow, refusals);
         if let Some(url) = page_url.as_ref().filter(|url| !allow.permits(url.as_str())) {
             let cure = "add its site to browser.allow, or show another page";
             refusals.refuse("display.url", format!("{url} is not among the sites of browser.allow"), cure);
@@ -261,6 +267,7 @@ impl Document for KioskSettings {
                 hang: Duration::from_secs(file.browser.hang_seconds.into()),
                 memory_mb: file.browser.memory_mb,
                 allow,
+                login: kiosk_allow::settings("browser.login", &file.browser.login, refusals),
                 prefs: file.browser.prefs,
             },
             screen,

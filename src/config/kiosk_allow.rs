@@ -76,10 +76,11 @@ impl Pattern {
     }
 }
 
-pub(super) fn settings(patterns: &[String], refusals: &mut Refusals<'_>) -> Allowed {
+/// `key` is where they stand: browser.allow or browser.login.
+pub(super) fn settings(key: &'static str, patterns: &[String], refusals: &mut Refusals<'_>) -> Allowed {
     if patterns.len() > PATTERNS_MAX {
         let cure = format!("at most {PATTERNS_MAX}: write https://*.example.org for a site and all below it");
-        refusals.refuse("browser.allow", format!("{} patterns", patterns.len()), cure);
+        refusals.refuse(key, format!("{} patterns", patterns.len()), cure);
     }
     let mut allowed = Vec::new();
     for text in patterns {
@@ -88,7 +89,7 @@ pub(super) fn settings(patterns: &[String], refusals: &mut Refusals<'_>) -> Allo
             None => {
                 let cure = "write scheme://host, such as https://example.org, https://*.example.org or \
                             http://192.168.1.20:8123/screen/*";
-                refusals.refuse("browser.allow", format!("{text:?} is no pattern of an address"), cure);
+                refusals.refuse(key, format!("{text:?} is no pattern of an address"), cure);
             }
         }
     }

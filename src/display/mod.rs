@@ -7,6 +7,7 @@
 //!   |   supervisor   what should be on the glass: pure | socket |           BiDi session, relays it    |
 //!   |   journal      what survives a kill: one file    |<------>|  Firefox --> page --> the glass      |
 //!   |   playlist     whose turn it is: pure            |        +------------------|-------------------+
+//!   |   schedule     on or off at this moment: pure    |                           |
 //!   |   link         the socket to the server          |                           | http, loopback
 //!   |   screen       what is ordered of it and true    |                           |
 //!   |   helper       what only root may do             |                           |

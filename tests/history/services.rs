@@ -27,13 +27,15 @@ use super::{
 pub struct Redis {
     folder: PathBuf,
     port: u16,
+    /// Its user may have its file written anew.
+    rewrites: bool,
     process: Option<Process>,
 }
 
 impl Redis {
-    pub async fn start(folder: &Path, power: Option<&Power>) -> Redis {
+    pub async fn start(folder: &Path, rewrites: bool, power: Option<&Power>) -> Redis {
         std::fs::create_dir_all(folder.join("redis")).expect("a folder is made");
-        let mut redis = Redis { folder: folder.to_owned(), port: free_port(), process: None };
+        let mut redis = Redis { folder: folder.to_owned(), port: free_port(), rewrites, process: None };
         redis.start_again(power).await;
         redis
     }
@@ -49,6 +51,9 @@ impl Redis {
         command.arg("--dir").arg(self.folder.join("redis"));
         if let Some(power) = power {
             power.load("redis", ".incr.aof", &mut command);
+        }
+        if !self.rewrites {
+            command.args(["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-bgrewriteaof"]);
         }
         self.process = Some(Process::start("redis", &self.folder, &mut command));
         let end = Instant::now() + Duration::from_secs(30);

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "port.rs"]
+#[allow(clippy::duplicate_mod, reason = "`support` has it too, not all have `support`")]
 mod port;
 
 use std::{

@@ -4,7 +4,11 @@
 //! even what is to help. So its process is ended by the loop itself, which needs nobody's answer for it; the supervisor
 //! hears of it and decides what follows.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 
@@ -24,6 +28,11 @@ const LIMIT_MIN_KB: u64 = 300 * 1024;
 const LOW: u64 = 6;
 /// A page smaller than this share, in hundredths, is not what took it.
 const LARGE: u64 = 25;
+
+/// A page with more than this share of the limit, in hundredths, is loaded anew at a quiet moment.
+const MOST: u64 = 70;
+/// That is told so often.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// At rest, and while something grows fast.
 const EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +63,8 @@ enum Verdict {
     Fine,
     /// This process runs pages and goes at once.
     Kill(Taken),
+    /// This process runs pages and has most of what it may have.
+    Large(Taken),
     /// Firefox as a whole is too large, by itself.
     Grown {
         kb: u64,
@@ -74,6 +85,7 @@ fn judge(taken: &[Taken], machine: Machine, limit_kb: u64) -> Verdict {
         Some(page) if page.kb > limit_kb || (all > limit_kb && page.kb > all / 2) => Verdict::Kill(*page),
         Some(page) if is_low && page.kb > machine.total_kb * LARGE / 100 => Verdict::Kill(*page),
         _ if all > limit_kb => Verdict::Grown { kb: all },
+        Some(page) if page.kb > limit_kb * MOST / 100 => Verdict::Large(*page),
         _ => Verdict::Fine,
     }
 }
@@ -88,6 +100,7 @@ pub struct Watch {
     pace: Duration,
     /// The supervisor was told of Firefox as a whole: once for each start.
     told: bool,
+    told_large: Option<Instant>,
 }
 
 impl Watch {
@@ -100,15 +113,20 @@ impl Watch {
     pub fn tend(&mut self, configured_mb: Option<u32>) -> Option<Overgrown> {
         let machine = machine();
         let limit = limit_kb(configured_mb, machine.total_kb);
-        let told = |content, kb: u64| Some(Overgrown { content, megabytes: kb / 1024, limit: limit / 1024 });
+        let told =
+            |content, killed, kb: u64| Some(Overgrown { content, killed, megabytes: kb / 1024, limit: limit / 1024 });
         match judge(&self.look(limit), machine, limit) {
             Verdict::Kill(page) => {
                 let _ = page.process.signal(Signal::SIGKILL);
                 tracing::warn!(pid = page.process.pid, kb = page.kb, limit, "a page took too much memory: killed");
-                told(true, page.kb)
+                told(true, true, page.kb)
             }
-            Verdict::Grown { kb } if !std::mem::replace(&mut self.told, true) => told(false, kb),
-            Verdict::Grown { .. } | Verdict::Fine => None,
+            Verdict::Grown { kb } if !std::mem::replace(&mut self.told, true) => told(false, false, kb),
+            Verdict::Large(page) if self.told_large.is_none_or(|at| at.elapsed() >= TOLD_EVERY) => {
+                self.told_large = Some(Instant::now());
+                told(true, false, page.kb)
+            }
+            Verdict::Large(_) | Verdict::Grown { .. } | Verdict::Fine => None,
         }
     }
 
@@ -135,8 +153,9 @@ impl Watch {
             kb.is_some()
         });
         let largest = taken.iter().filter(|it| it.content).map(|it| it.kb).max().unwrap_or(0);
-        let grows_fast = largest > self.largest_kb + limit_kb / 16 && self.largest_kb > 0;
-        self.pace = if grows_fast || largest > limit_kb / 2 { EVERY_WHILE_GROWING } else { EVERY };
+        // A page that is large and rests is looked at once a second like any other.
+        let grows_fast = largest > self.largest_kb + limit_kb / 100 && self.largest_kb > 0;
+        self.pace = if grows_fast { EVERY_WHILE_GROWING } else { EVERY };
         self.largest_kb = largest;
         taken
     }
@@ -195,6 +214,7 @@ mod tests {
         assert_eq!(judge(&taken(&[40, 60], 180), PI, limit), Verdict::Fine);
         assert_eq!(killed(judge(&taken(&[40, 600], 180), PI, limit)), Some(3));
         assert_eq!(killed(judge(&taken(&[400, 40], 180), PI, limit)), Some(2), "together they are too large");
+        assert!(matches!(judge(&taken(&[400], 100), PI, limit), Verdict::Large(_)));
         assert!(matches!(judge(&taken(&[60], 600), PI, limit), Verdict::Grown { .. }));
     }
 

@@ -40,6 +40,8 @@ pub enum SiteFault {
     Crashed,
     /// The page stopped answering.
     Hung,
+    /// The site sent this display to its sign-in.
+    Login,
     /// The page took more memory than it may.
     TooLarge,
     /// The page answers, and the picture on the glass stands still.
@@ -154,6 +156,7 @@ impl SiteFault {
             Self::BadAddress => "bad-address",
             Self::Crashed => "page-crashed",
             Self::Hung => "page-hung",
+            Self::Login => "login",
             Self::TooLarge => "page-memory",
             Self::GlassFrozen => "glass-frozen",
             Self::Other(code) => code,
@@ -165,7 +168,8 @@ impl SiteFault {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NameNotFound | Self::TimedOut | Self::NoNetwork | Self::Proxy => Blame::Network,
-            Self::NotAllowed | Self::BadAddress => Blame::Setting,
+            // Nobody signs in by being asked every few seconds.
+            Self::NotAllowed | Self::BadAddress | Self::Login => Blame::Setting,
             Self::Crashed | Self::Hung | Self::TooLarge | Self::GlassFrozen => Blame::Page,
             Self::Refused
             | Self::Interrupted

@@ -64,6 +64,8 @@ pub struct Outage {
     pub tries: u32,
     /// When the next try starts; none while one is under way or none is planned.
     pub retry_at: Option<Instant>,
+    /// What this display's own clock says, where that is why the site's certificate is not valid.
+    pub clock: Option<String>,
 }
 
 /// `GET /state`, as the page's script reads it. All words are made here, so the script has none to choose.
@@ -135,7 +137,10 @@ impl PageState {
 impl Outage {
     fn view(&self, now: Instant) -> OutageView {
         let site = host_of(&self.url);
-        let words = words::of_fault(&self.fault, &site);
+        let words = match &self.clock {
+            Some(date) => words::of_clock(date, &site),
+            None => words::of_fault(&self.fault, &site),
+        };
         OutageView {
             title: words.title,
             text: words.text,
@@ -192,6 +197,7 @@ mod tests {
                 since: now,
                 tries: 4,
                 retry_at: Some(now + Duration::from_secs(12)),
+                clock: None,
             }),
             ..PageState::default()
         };

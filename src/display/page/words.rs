@@ -125,6 +125,11 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
             format!("The page of {site} was busy with itself for too long. It is being loaded again."),
             &[NOTHING, CALL_OPERATOR],
         ),
+        SiteFault::Login => (
+            "The site wants a sign-in",
+            format!("{site} sent this display to its sign-in page: its own sign-in has run out, or was never made."),
+            &[CALL_OPERATOR],
+        ),
         SiteFault::TooLarge => (
             "The page takes too much memory",
             format!("The page of {site} took more memory than this display has to give, and was ended. It is tried again now and then."),
@@ -142,6 +147,15 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
         ),
     };
     FaultWords { title: title.to_owned(), text, advice: advice.to_vec() }
+}
+
+/// The words for a certificate that this display's own clock makes invalid; `date` is what the clock says.
+pub fn of_clock(date: &str, site: &str) -> FaultWords {
+    FaultWords {
+        title: "The clock of this display is wrong".to_owned(),
+        text: format!("It says {date}, and nobody has set it yet. By that date the certificate of {site} is not valid, so the page stays closed."),
+        advice: vec![CABLE, "Let this network pass the time service (NTP, UDP port 123).", CALL_OPERATOR],
+    }
 }
 
 fn of_status(status: u16, site: &str) -> FaultWords {
@@ -249,6 +263,7 @@ mod tests {
             SiteFault::BadAddress,
             SiteFault::Crashed,
             SiteFault::Hung,
+            SiteFault::Login,
             SiteFault::TooLarge,
             SiteFault::GlassFrozen,
             SiteFault::Other("NS_ERROR_NEW".into()),
@@ -271,6 +286,13 @@ mod tests {
                 assert!(!text.contains("NS_ERROR") && !text.contains("exception") && !text.contains("null"), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_with_its_date_and_not_as_the_sites_fault() {
+        let words = of_clock("1970-01-01", "menu.example.org");
+        assert!(words.title.contains("clock") && words.text.starts_with("It says 1970-01-01"));
+        assert!(words.text.chars().count() <= 170 && !words.advice.contains(&CALL_SITE));
     }
 
     #[test]

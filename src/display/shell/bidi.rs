@@ -153,11 +153,16 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
         Ask::Adopt { .. } => {
             Answer::Document { uri: result["result"]["value"].as_str().unwrap_or_default().to_owned() }
         }
-        Ask::Pulse => match result["result"]["value"].as_str() {
-            Some("empty") => Answer::Looked(Looked { empty: true, may_fill: false }),
-            Some("filling") => Answer::Looked(Looked { empty: true, may_fill: true }),
-            _ => Answer::Looked(Looked::default()),
-        },
+        Ask::Pulse => {
+            let mut words = result["result"]["value"].as_str().unwrap_or_default().split_whitespace();
+            let word = words.next();
+            let beats = words.next().and_then(|count| count.parse().ok());
+            Answer::Looked(Looked {
+                empty: matches!(word, Some("empty" | "filling")),
+                may_fill: word == Some("filling"),
+                beats,
+            })
+        }
         _ => Answer::Done,
     })
 }

@@ -71,7 +71,9 @@ fn fault_of(error: &reqwest::Error) -> SiteFault {
     }
     let cause = http::root_cause(error);
     let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
-    if says(&["certificate", "UnknownIssuer", "CertExpired", "NotValidForName"]) {
+    if says(&["expired", "Expired", "not valid yet", "NotValidYet"]) {
+        SiteFault::CertificateDates
+    } else if says(&["certificate", "UnknownIssuer", "CertExpired", "NotValidForName"]) {
         SiteFault::Certificate
     } else if says(&["HandshakeFailure", "handshake", "TLS"]) {
         SiteFault::Tls

@@ -68,10 +68,9 @@ impl Clock {
         if now < self.due() && !jumped {
             return None;
         }
-        self.by_service = sensors::clock_is_trusted();
+        self.by_service = unix_ms >= FLOOR_MS && sensors::clock_is_trusted();
         // Set by a time service since the machine started, or as the server's is.
-        let trusted = unix_ms >= FLOOR_MS && (self.by_service || self.server.agrees(unix_ms, now));
-        let wall = WallClock { unix_ms, trusted };
+        let wall = WallClock { unix_ms, trusted: self.by_service || self.server.agrees(unix_ms, now) };
         self.told = Some((wall, now));
         Some(Input::ClockRead(wall))
     }

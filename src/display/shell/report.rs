@@ -162,6 +162,7 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
             since: trouble.since,
             tries: trouble.tries,
             retry_at: trouble.retry_at,
+            clock: supervisor.wrong_clock(),
         });
     });
 }

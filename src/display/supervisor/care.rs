@@ -6,10 +6,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Answer, AskError, AskId, Effect, Out, Supervisor,
+    Answer, AskError, AskId, Effect, Out, Supervisor, WallClock,
     look::Look,
+    out::earlier,
     port::Overgrown,
     recovery::{Cause, Ledger, Recovery, Rung},
+    recycle::Recycle,
 };
 use crate::display::{helper::Request, page::SiteFault, screen::Panel};
 
@@ -19,6 +21,11 @@ const BEAT_STILL: Duration = Duration::from_secs(15);
 const GLASS_AGAIN: Duration = Duration::from_secs(25);
 /// A page that answered within this time is alive: it is asked every three seconds.
 const ALIVE: Duration = Duration::from_secs(10);
+/// The screen is told of every ten seconds at least; the X server that is silent for so long, twice, is hung. (Twice: it
+/// may have been this supervisor that stood still.)
+const SCREEN_SILENT: Duration = Duration::from_secs(45);
+/// A clock that goes so far from where it was has been set.
+const CLOCK_SET_MS: u64 = 60_000;
 /// At the top of a ladder Firefox itself is started again so often.
 const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 
@@ -27,6 +34,7 @@ const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 pub struct Care {
     pub recovery: Recovery,
     look: Look,
+    recycle: Recycle,
     /// The root helper was asked for a rung.
     asked: Option<(AskId, Rung)>,
     /// Why the last such request was not granted.
@@ -35,12 +43,28 @@ pub struct Care {
     at_the_top: Option<Instant>,
     /// No other rung for a frozen glass before this.
     glass_again: Option<Instant>,
+    /// When something was seen of the screen last, or was missed; and whether it was missed once.
+    screen_seen: Option<(Instant, bool)>,
+    wall: Option<(WallClock, Instant)>,
+    /// The page's own count of its beats, and when it was last another one.
+    beats: Option<(u64, Instant)>,
 }
 
 impl Care {
     pub fn new(now: Instant) -> Self {
         let recovery = Recovery::new(Ledger::default(), now);
-        Care { recovery, look: Look::default(), asked: None, refused: None, at_the_top: None, glass_again: None }
+        Care {
+            recovery,
+            look: Look::default(),
+            recycle: Recycle::default(),
+            asked: None,
+            refused: None,
+            at_the_top: None,
+            glass_again: None,
+            screen_seen: None,
+            wall: None,
+            beats: None,
+        }
     }
 
     /// A document of ours is on the glass.
@@ -50,7 +74,8 @@ impl Care {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.recovery.deadline()
+        let silent = self.screen_seen.map(|(at, _)| at + SCREEN_SILENT);
+        earlier(self.recovery.deadline(), silent)
     }
 }
 
@@ -58,6 +83,7 @@ impl Supervisor {
     /// Goes on with what the disk remembers of earlier rungs.
     pub fn recall(&mut self, ledger: Ledger, now: Instant) {
         self.care.recovery = Recovery::new(ledger, now);
+        self.care.recovery.has_helper(self.setting.machine.helper);
     }
 
     /// Whether what recovery remembers could be written; if not, why.
@@ -83,7 +109,9 @@ impl Supervisor {
     pub fn glass_is_frozen(&self, now: Instant) -> bool {
         let still = self.screen.frame.and_then(|frame| frame.beat_still_ms).map(Duration::from_millis);
         let lit = self.screen.panel != Panel::Off && self.panel_is_wanted();
-        lit && self.attached && self.page_is_alive(now) && still.is_some_and(|still| still >= BEAT_STILL)
+        // A page may stop every timer in it, ours among them: then the pixel says nothing of the glass.
+        let beats = self.care.beats.is_none_or(|(_, at)| now.saturating_duration_since(at) < ALIVE);
+        lit && beats && self.attached && self.page_is_alive(now) && still.is_some_and(|still| still >= BEAT_STILL)
     }
 
     pub(super) fn page_is_alive(&self, now: Instant) -> bool {
@@ -93,6 +121,14 @@ impl Supervisor {
     pub(super) fn pulse_answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
         if !self.pulse.answered(ask, answer, out.now) {
             return false;
+        }
+        if let Ok(Answer::Looked(looked)) = answer {
+            let before = self.care.beats;
+            let beats = looked.beats.map(|count| match before {
+                Some((same, at)) if same == count => (same, at),
+                _ => (count, out.now),
+            });
+            self.care.beats = beats;
         }
         let ours = self.setting.urls.owns(&self.content.url());
         if let (Ok(Answer::Looked(looked)), true, false) = (answer, self.content.is_showing(), ours)
@@ -106,6 +142,12 @@ impl Supervisor {
     pub(super) fn screen_seen(&mut self, facts: crate::display::screen::Facts, out: &mut Out) {
         self.devices.seen(&facts, out);
         self.screen = facts;
+        self.care.screen_seen = Some((out.now, false));
+        let shows = self.is_showing() && !self.is_held();
+        if self.care.recycle.now(&self.screen, shows, out.now) {
+            out.push(Effect::KillContent { why: "the page has grown large, and this is a quiet moment" });
+            self.pulse.took(Rung::ReplaceContent, out.now);
+        }
         let may = self.care.glass_again.is_none_or(|at| out.now >= at);
         if may && self.content.is_settled() && self.glass_is_frozen(out.now) {
             self.care.glass_again = Some(out.now + GLASS_AGAIN);
@@ -115,19 +157,64 @@ impl Supervisor {
     }
 
     pub(super) fn overgrown(&mut self, what: &Overgrown, out: &mut Out) {
-        let Overgrown { content, megabytes, limit } = what;
+        let Overgrown { content, killed, megabytes, limit } = what;
+        if *content && !killed {
+            tracing::info!(megabytes, limit, "the page has grown large: it is loaded anew at a quiet moment");
+            return self.care.recycle.large(out.now);
+        }
         tracing::warn!(content, megabytes, limit, "Firefox took more memory than it may");
         out.fault(if *content { Cause::Memory } else { Cause::BrowserGrown });
     }
 
     /// At the end of a step: what was found wrong in it is answered, and what is well is noted.
     pub(super) fn take_care(&mut self, out: &mut Out) {
+        if let Some((at, missed)) = self.care.screen_seen.filter(|(at, _)| out.now >= *at + SCREEN_SILENT) {
+            tracing::warn!(silent_s = (out.now - at).as_secs(), "nothing is seen of the screen");
+            self.care.screen_seen = Some((out.now, !missed));
+            if missed {
+                out.fault(Cause::ScreenHung);
+            }
+        }
         for cause in std::mem::take(&mut out.faults) {
             self.fault(cause, out);
         }
         let well = self.is_showing() && self.page_is_alive(out.now) && !self.glass_is_frozen(out.now);
         self.care.recovery.is_well(well && self.empty_since().is_none(), out.now);
         self.care.recovery.due(out.now);
+    }
+
+    pub(super) fn loop_changed(&mut self, came: bool, now: Instant) {
+        self.care.screen_seen = None;
+        match came {
+            true => self.pulse.loop_came(now),
+            false => self.pulse.loop_gone(now),
+        }
+    }
+
+    /// A clock that was set may be what a certificate waited for.
+    pub(super) fn clock_read(&mut self, wall: &WallClock, out: &mut Out) {
+        let before = self.care.wall.replace((*wall, out.now));
+        let was_set = before.is_some_and(|(before, at)| {
+            let passed = u64::try_from((out.now - at).as_millis()).unwrap_or(u64::MAX);
+            before.trusted != wall.trusted || (before.unix_ms + passed).abs_diff(wall.unix_ms) > CLOCK_SET_MS
+        });
+        if was_set && self.content.trouble().is_some_and(|trouble| is_of_certificates(&trouble.fault)) {
+            self.content.try_now(out);
+        }
+    }
+
+    /// The date that this display's clock shows, where nobody has set it and a certificate is refused for it.
+    pub fn wrong_clock(&self) -> Option<String> {
+        let (wall, _) = self.care.wall.filter(|(wall, _)| !wall.trusted)?;
+        let fault = &self.content.trouble()?.fault;
+        let at = jiff::Timestamp::from_millisecond(i64::try_from(wall.unix_ms).ok()?).ok()?;
+        is_of_certificates(fault).then(|| at.strftime("%Y-%m-%d").to_string())
+    }
+
+    /// Where a site sends those who have to sign in, and not what was wanted.
+    pub(super) fn is_sign_in(&self, url: &str) -> bool {
+        let login = &self.setting.login;
+        !login.is_open() && login.permits(url) && !login.permits(&self.content.url())
     }
 
     /// The helper's answer to a rung; true if it was one.
@@ -196,4 +283,9 @@ impl Supervisor {
         }
         Rung::SaySo
     }
+}
+
+/// A wrong clock makes good certificates bad.
+fn is_of_certificates(fault: &SiteFault) -> bool {
+    matches!(fault, SiteFault::Certificate | SiteFault::CertificateDates | SiteFault::Tls)
 }

@@ -72,9 +72,9 @@ mod tests {
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
-    const FULL: Looked = Looked { empty: false, may_fill: true };
-    const EMPTY: Looked = Looked { empty: true, may_fill: false };
-    const FILLING: Looked = Looked { empty: true, may_fill: true };
+    const FULL: Looked = Looked { empty: false, may_fill: true, beats: None };
+    const EMPTY: Looked = Looked { empty: true, may_fill: false, beats: None };
+    const FILLING: Looked = Looked { empty: true, may_fill: true, beats: None };
 
     /// After how many seconds of looks, one every three seconds, it is at fault.
     fn faults(look: &mut Look, looked: Looked, now: &mut Instant) -> u64 {

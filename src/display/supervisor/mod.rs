@@ -6,7 +6,8 @@
 //!                            content     the page: load.rs is one load of it
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
-//!                            devices     power, schedule, rotation, brightness: the screen as a device
+//!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
+//!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
@@ -26,7 +27,7 @@ use crate::{
     config::{Allowed, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
-        page::Urls,
+        page::{SiteFault, Urls},
         screen,
     },
     event::{
@@ -54,6 +55,7 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
+mod recycle;
 pub mod recovery;
 mod retry;
 mod sounds;
@@ -90,6 +92,8 @@ pub struct Setting {
     pub hang: std::time::Duration,
     /// The sites that may come onto the glass.
     pub allow: Allowed,
+    /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
+    pub login: Allowed,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
@@ -227,11 +231,14 @@ impl Supervisor {
                 }
             }
             Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
-            Input::ClockRead(wall) => self.devices.wall_clock(wall, &mut out),
+            Input::ClockRead(wall) => {
+                self.clock_read(&wall, &mut out);
+                self.devices.wall_clock(wall, &mut out);
+            }
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
-            Input::LoopCame => self.pulse.loop_came(now),
-            Input::LoopGone => self.pulse.loop_gone(now),
+            Input::LoopCame => self.loop_changed(true, now),
+            Input::LoopGone => self.loop_changed(false, now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
@@ -355,14 +362,13 @@ impl Supervisor {
     fn seen(&mut self, seen: Seen, out: &mut Out) {
         match seen {
             Seen::Committed { navigation, url } => {
-                if crate::display::page::SiteFault::from_error_document(&url)
-                    == Some(crate::display::page::SiteFault::Crashed)
-                {
+                if SiteFault::from_error_document(&url) == Some(SiteFault::Crashed) {
                     self.pulse.crashed(out.now);
                 }
                 self.pulse.heard_browser(out.now);
                 match self.is_stray(&url) {
                     true => self.content.strayed(&url, out),
+                    false if self.is_sign_in(&url) => self.content.give_up(SiteFault::Login, out),
                     false => self.content.committed(navigation.as_deref(), &url, out),
                 }
             }

@@ -76,8 +76,10 @@ pub enum Input {
 /// A process of Firefox that took more memory than it may.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Overgrown {
-    /// It ran pages, and was killed; otherwise it is Firefox as a whole, which is to be started again.
+    /// It runs pages; otherwise it is Firefox as a whole, which is to be started again.
     pub content: bool,
+    /// It had more than it may, and was killed. Otherwise it has most of what it may have.
+    pub killed: bool,
     pub megabytes: u64,
     pub limit: u64,
 }
@@ -211,6 +213,8 @@ pub struct Looked {
     pub empty: bool,
     /// Something in it may yet fill it: a script, or it is still loading.
     pub may_fill: bool,
+    /// How often our own pixel in it was changed, where it is.
+    pub beats: Option<u64>,
 }
 
 /// Why there is no answer.

@@ -34,6 +34,8 @@ pub enum Truth {
         what: String,
         fault: SiteFault,
         tries: u32,
+        /// What this display's clock says, where that may be why.
+        clock: Option<String>,
     },
     /// Something is wrong on this display, and this was done about it last.
     Recovering {
@@ -93,8 +95,10 @@ impl Truth {
             Truth::Loading { what } => format!("Loading {what}"),
             Truth::NoBrowser { why: Some(why) } => format!("Waiting for the browser: {why}"),
             Truth::NoBrowser { why: None } => "Waiting for the browser".to_owned(),
-            Truth::Away { what, fault, tries } => {
-                format!("{what} is not on the glass ({}), tried {tries} times", fault.code())
+            Truth::Away { what, fault, tries, clock } => {
+                let clock = clock.as_ref().map(|date| format!(": the clock of this display says {date}"));
+                let clock = clock.unwrap_or_default();
+                format!("{what} is not on the glass{clock} ({}), tried {tries} times", fault.code())
             }
             Truth::Recovering { what, cause, rung } => {
                 format!("{what} is not on the glass: {}; {}", cause.words(), rung.words())
@@ -141,7 +145,8 @@ impl Supervisor {
             return recovering.unwrap_or_else(|| Truth::NoBrowser { why: self.detached_why.clone() });
         }
         if let Some(trouble) = self.content.trouble() {
-            return Truth::Away { what, fault: trouble.fault.clone(), tries: trouble.tries };
+            let (fault, tries) = (trouble.fault.clone(), trouble.tries);
+            return Truth::Away { what, fault, tries, clock: self.wrong_clock() };
         }
         match (self.content.is_showing(), recovering) {
             (true, _) if self.glass_is_frozen(now) => Truth::Frozen { what },

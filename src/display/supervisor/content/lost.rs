@@ -60,6 +60,13 @@ impl Content {
         }
     }
 
+    /// What kept the site away may be over: it is tried now, and not when its time comes.
+    pub fn try_now(&mut self, out: &mut Out) {
+        if let Phase::Away { again: Again::ProbeAt(_) | Again::LoadAt(_), .. } = self.phase {
+            self.load(out);
+        }
+    }
+
     /// All that may be done was done: our own page says so, and tries go on.
     pub fn give_up(&mut self, fault: SiteFault, out: &mut Out) {
         if self.phase != Phase::Dark {

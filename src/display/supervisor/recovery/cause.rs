@@ -39,6 +39,8 @@ pub enum Cause {
     BrowserGrown,
     /// Firefox's one window was closed.
     WindowClosed,
+    /// Nothing is seen of the screen any more: the X server answers nothing.
+    ScreenHung,
     /// Nobody is there to keep Firefox: the X session, or the X server, is gone.
     SessionLost,
 }
@@ -66,7 +68,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Cause {
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 18] = [
         Cause::Site,
         Cause::Network,
         Cause::Clock,
@@ -83,6 +85,7 @@ impl Cause {
         Cause::Memory,
         Cause::BrowserGrown,
         Cause::WindowClosed,
+        Cause::ScreenHung,
         Cause::SessionLost,
     ];
 
@@ -103,7 +106,7 @@ impl Cause {
             Cause::BrowserHung | Cause::BrowserLost | Cause::NothingPaints => {
                 &[RestartBrowser, PlainProfile, RestartSession, Reboot, SaySo]
             }
-            Cause::SessionLost => &[RestartSession, Reboot, SaySo],
+            Cause::ScreenHung | Cause::SessionLost => &[RestartSession, Reboot, SaySo],
         }
     }
 
@@ -131,6 +134,7 @@ impl Cause {
             Cause::Memory => "memory",
             Cause::BrowserGrown => "browser-grown",
             Cause::WindowClosed => "window-closed",
+            Cause::ScreenHung => "screen-hung",
             Cause::SessionLost => "session-lost",
         }
     }
@@ -154,6 +158,7 @@ impl Cause {
             Cause::Memory => "the page took more memory than it may",
             Cause::BrowserGrown => "Firefox took more memory than it may",
             Cause::WindowClosed => "Firefox's window was closed",
+            Cause::ScreenHung => "nothing is seen of the screen: the X server does not answer",
             Cause::SessionLost => "nothing keeps Firefox: the X session is gone",
         }
     }
@@ -229,6 +234,7 @@ impl SiteFault {
     pub fn cause(&self) -> Cause {
         match (self, self.blame()) {
             (SiteFault::CertificateDates, _) => Cause::Clock,
+            (SiteFault::Login, _) => Cause::Login,
             (SiteFault::Hung, _) => Cause::PageHung,
             (SiteFault::TooLarge, _) => Cause::Memory,
             (SiteFault::GlassFrozen, _) => Cause::GlassFrozen,

@@ -54,12 +54,14 @@ pub struct Recovery {
     incident: Option<Incident>,
     /// Why the ledger cannot be kept: then nothing is done that may only be done so often.
     forgetful: Option<String>,
+    /// There is somebody who may do what only root may.
+    helped: bool,
 }
 
 impl Recovery {
     /// `ledger` is as the disk kept it, and says what the running time is at `now`.
     pub fn new(ledger: Ledger, now: Instant) -> Self {
-        Recovery { ledger, started: now, incident: None, forgetful: None }
+        Recovery { ledger, started: now, incident: None, forgetful: None, helped: true }
     }
 
     /// Something is wrong, still or again: the rung to take now. It is in the ledger already.
@@ -116,13 +118,18 @@ impl Recovery {
         self.ledger.to_text(self.running(now))
     }
 
+    /// Whether there is somebody who may do what only root may: without, nothing is asked of nobody.
+    pub fn has_helper(&mut self, helped: bool) {
+        self.helped = helped;
+    }
+
     /// Whether the ledger could be written.
     pub fn remembers(&mut self, trouble: Option<String>) {
         self.forgetful = trouble;
     }
 
     fn has_budget(&self, rung: Rung, running: RunningTime) -> bool {
-        let kept = self.forgetful.is_none() || !rung.needs_memory();
+        let kept = (self.forgetful.is_none() && self.helped) || !rung.needs_memory();
         kept && rung.budget().is_none_or(|(times, window)| self.ledger.spent(rung, window, running) < times)
     }
 

@@ -192,6 +192,7 @@ fn an_override_goes_over_the_schedule_until_its_end_also_through_a_power_cut() {
     assert_eq!(world.panel(), (false, Why::Command));
     world.attended_pass(1800);
     world.die(true);
+    assert_eq!(world.panel(), (true, Why::NoClock), "nobody knows whether it is over");
     world.clock("2026-05-04T12:30:00Z", true);
     assert_eq!(world.panel(), (false, Why::Command));
     world.attended_pass(1799);

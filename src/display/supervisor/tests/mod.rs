@@ -16,8 +16,8 @@ use crate::{
 mod allowed;
 mod any_order;
 mod configure;
-mod held;
 mod devices;
+mod held;
 mod leaving;
 mod recovering;
 mod sounds;
@@ -28,6 +28,10 @@ const SERVER_MS: u64 = 1_800_000_000_000;
 
 fn urls() -> Urls {
     Urls::new("127.0.0.1:8080".parse().unwrap(), &Secret::new([1; 16]))
+}
+
+fn sign_in() -> Allowed {
+    crate::config::KioskSettings::from_text("[browser]\nlogin = [\"https://sso.example/*\"]\n").unwrap().browser.login
 }
 
 fn event(n: u64, name: &str, data: serde_json::Value) -> Event {
@@ -119,6 +123,7 @@ impl World {
             urls: urls(),
             hang: 8 * S,
             allow,
+            login: sign_in(),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
             zone: jiff::tz::TimeZone::UTC,

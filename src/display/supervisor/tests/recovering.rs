@@ -42,8 +42,8 @@ impl World {
     }
 }
 
-const FULL: Looked = Looked { empty: false, may_fill: true };
-const EMPTY: Looked = Looked { empty: true, may_fill: false };
+const FULL: Looked = Looked { empty: false, may_fill: true, beats: None };
+const EMPTY: Looked = Looked { empty: true, may_fill: false, beats: None };
 
 #[test]
 fn a_page_that_is_killed_again_and_again_is_loaded_again_at_once_each_time() {
@@ -190,6 +190,19 @@ fn a_glass_that_stands_still_whatever_is_done_ends_in_a_new_session_only_when_ou
 }
 
 #[test]
+fn a_page_that_stopped_every_timer_is_no_frozen_glass() {
+    let mut world = World::at("http://a/");
+    let beats = |count| Looked { empty: false, may_fill: false, beats: Some(count) };
+    world.live(3, beats(7));
+    world.live(30, beats(7));
+    world.facts(60_000, Panel::On);
+    assert!(world.machine.truth(world.now).is_right());
+    world.live(3, beats(9));
+    world.facts(60_000, Panel::On);
+    assert_eq!(world.navigated(), ["http://a/"], "the page beats, and the glass does not follow");
+}
+
+#[test]
 fn a_panel_that_is_off_is_no_frozen_glass_and_no_lie() {
     let mut world = World::at("http://a/");
     world.live(3, FULL);
@@ -235,7 +248,7 @@ fn a_display_without_a_browser_loop_asks_for_a_new_session_and_then_for_a_reboot
 #[test]
 fn a_page_that_took_too_much_memory_is_loaded_again_and_then_told_in_words() {
     let mut world = World::at("http://a/");
-    let overgrown = || Input::Overgrown(Overgrown { content: true, megabytes: 900, limit: 500 });
+    let overgrown = || Input::Overgrown(Overgrown { content: true, killed: true, megabytes: 900, limit: 500 });
     for _ in 0..2 {
         world.live(3, FULL);
         world.give(overgrown());
@@ -255,4 +268,59 @@ fn a_page_that_took_too_much_memory_is_loaded_again_and_then_told_in_words() {
     }
     assert!(world.navigated().contains(&urls().offline()));
     assert_eq!(world.restarts(), 2);
+}
+
+#[test]
+fn a_page_that_leads_to_a_sign_in_is_not_left_on_the_glass_and_is_tried_again() {
+    let mut world = World::at("https://menu.example/");
+    let url = "https://sso.example/login?next=menu".to_owned();
+    world.give(Input::Seen(Seen::Committed { navigation: None, url }));
+    assert_eq!(world.navigated().last(), Some(&urls().offline()));
+    let said = world.machine.sentence(world.now);
+    assert!(said.contains("(login)"), "{said}");
+    assert_eq!(world.machine.trouble(world.now).unwrap().cause, "login");
+    world.paint();
+    world.live(75, FULL);
+    assert_eq!(world.navigated().last().map(String::as_str), Some("https://menu.example/"));
+}
+
+#[test]
+fn a_clock_that_is_set_brings_the_site_back_at_once_and_till_then_the_clock_is_named() {
+    let mut world = World::at("https://menu.example/");
+    let wall = |unix_ms, trusted| Input::ClockRead(WallClock { unix_ms, trusted });
+    world.give(wall(1000, false));
+    world.push(2, "navigate", nav("https://a/"));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    let error = "Error: NS_ERROR_GENERATE_FAILURE(NS_ERROR_MODULE_SECURITY, SEC_ERROR_EXPIRED_CERTIFICATE)";
+    world.answer(at, Err(AskError::Refused(error.into())));
+    world.paint();
+    assert_eq!(world.machine.wrong_clock().as_deref(), Some("1970-01-01"));
+    assert_eq!(world.machine.trouble(world.now).unwrap().cause, "clock");
+    assert!(world.machine.sentence(world.now).contains("the clock of this display says 1970-01-01"));
+    world.effects.clear();
+    world.give(wall(SERVER_MS, true));
+    assert_eq!(world.navigated(), ["https://a/"]);
+    assert_eq!(world.machine.wrong_clock(), None);
+}
+
+#[test]
+fn a_screen_of_which_nothing_is_seen_any_more_gets_a_new_session_and_a_supervisor_that_stood_still_gets_none() {
+    let asked = |world: &World| world.effects.iter().filter(|it| matches!(it, Effect::System { .. })).count();
+    let mut world = World::up();
+    world.give(Input::LoopCame);
+    world.give(Input::Attached);
+    world.facts(100, Panel::On);
+    world.live(10, FULL);
+    world.now += 600 * S;
+    world.give(Input::Due);
+    // Everything waited for it, the browser's answers among it.
+    world.give(Input::Detached { why: "it was taken for hung".into() });
+    world.give(Input::Attached);
+    world.paint();
+    world.facts(100, Panel::On);
+    world.live(30, FULL);
+    assert_eq!(asked(&world), 0);
+    world.live(100, FULL);
+    assert_eq!(asked(&world), 1);
+    assert_eq!(world.machine.recovery().incident().unwrap().cause, Cause::ScreenHung);
 }
