@@ -280,7 +280,7 @@ mod tests {
             .map(|spec| spec.name)
             .filter(|name| steps.iter().all(|step| step.command != *name))
             .collect();
-        assert_eq!(left_out, ["clear_data", "restart_browser", "restart", "reboot", "shutdown", "logs"], "they show nothing, or end things");
+        assert_eq!(left_out, ["clear_data", "restart_browser", "restart", "reboot", "shutdown", "configure", "logs"], "they show nothing, or end things");
     }
 
     #[test]

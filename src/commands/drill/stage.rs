@@ -215,7 +215,7 @@ impl Around for Stage {
         self.start_supervisor().map_err(|error| NotHere(error.to_string()))
     }
 
-    fn kill_session(&mut self) -> Result<(), NotHere> {
+    fn session_killed(&mut self) -> Result<(), NotHere> {
         kill(self.browser.take())?;
         self.start_browser().map_err(|error| NotHere(error.to_string()))
     }
@@ -243,8 +243,7 @@ impl Around for Stage {
                 "only root can have a disk of its own to fill (sudo pikiosk drill --headless ...)".into(),
             ));
         };
-        let full = fill(&card.0.join("filled")).map_err(|error| NotHere(error.to_string()));
-        full
+        fill(&card.0.join("filled")).map_err(|error| NotHere(error.to_string()))
     }
 
     fn empty_disk(&mut self) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::display::{drill::wire::Harm, screen, supervisor::Overgrown};
+use crate::display::{drill::wire::{Harm, Look}, screen, supervisor::Overgrown};
 
 /// The longest line, in bytes: a screenshot of a large glass travels in one.
 pub const LINE_MAX: usize = 32 * 1024 * 1024;
@@ -47,6 +47,11 @@ pub enum FromLoop {
         ask: u64,
         result: Result<Value, screen::Refusal>,
     },
+    /// The glass, as the X server tells it.
+    Looked {
+        ask: u64,
+        result: Result<Look, String>,
+    },
     /// What came of a drill's fault: what was done, in words.
     Harmed {
         ask: u64,
@@ -80,6 +85,10 @@ pub enum ToLoop {
     Screen {
         ask: u64,
         order: screen::Order,
+    },
+    /// What colour is the glass? `ask` comes back with the answer.
+    Look {
+        ask: u64,
     },
     /// A drill's fault; `ask` comes back with the answer.
     Harm {

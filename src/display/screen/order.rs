@@ -14,6 +14,10 @@ pub enum Order {
     Brightness { percent: u32 },
     /// 0 to 100.
     Volume { percent: u32, muted: bool },
+    /// Keeps the picture that is on the glass there, whatever happens below, until [`Order::Release`] or for so long: at
+    /// most a minute.
+    Hold { seconds: u32 },
+    Release,
 }
 
 /// Why an order was not carried out.

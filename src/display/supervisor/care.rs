@@ -15,7 +15,7 @@ use super::{
 };
 use crate::display::{helper::Request, page::SiteFault, screen::Panel};
 
-/// The pixel that changes every two seconds has stood still for so long: the glass is frozen, or something lies over it.
+/// The pixel that changes every four seconds has stood still for so long: the glass is frozen, or something lies over it.
 const BEAT_STILL: Duration = Duration::from_secs(15);
 /// What was done about a frozen glass gets so long to show.
 const GLASS_AGAIN: Duration = Duration::from_secs(25);
@@ -280,12 +280,12 @@ impl Supervisor {
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.
             Cause::PageEmpty => self.content.load_again(out),
-            _ if cause.is_of_the_browser() => {
-                if self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) {
-                    self.care.at_the_top = Some(out.now);
-                    out.push(Effect::RestartBrowser { why, plain: false });
-                    return Rung::RestartBrowser;
-                }
+            _ if cause.is_of_the_browser()
+                && self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) =>
+            {
+                self.care.at_the_top = Some(out.now);
+                out.push(Effect::RestartBrowser { why, plain: false });
+                return Rung::RestartBrowser;
             }
             // Content says so by itself, or there is nobody who could.
             _ => {}
