@@ -72,7 +72,9 @@ mod tests {
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 + n as u64);
             for frame in frames(&folder) {
                 let file = fs::File::options().write(true).open(&frame).unwrap();
-                if file.metadata().unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9000) {
+                if file.metadata().unwrap().modified().unwrap()
+                    > SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9000)
+                {
                     file.set_modified(at).unwrap();
                 }
             }

@@ -246,7 +246,8 @@ pub fn watch_for_panics(state: &Path) {
     std::panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let text = payload.downcast_ref::<&str>().copied();
-        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it says nothing");
+        let message =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it says nothing");
         let panic = Panic {
             pid: std::process::id(),
             thread: std::thread::current().name().unwrap_or_default().to_owned(),

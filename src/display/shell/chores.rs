@@ -1,7 +1,13 @@
 //! Work that takes a while, off the loop: probing sites, hashing and scaling pictures, reading logs. Each chore ends in
 //! one input of the supervisor.
 
-use std::{io::Cursor, path::{Path, PathBuf}, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
@@ -11,8 +17,7 @@ use tokio::{process::Command, time::timeout};
 use super::glass::Picture;
 use crate::{
     display::{
-        blackbox,
-        helper,
+        blackbox, helper,
         link::Server,
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},

@@ -218,7 +218,9 @@ impl Shell {
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
-            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists(),
+            machine: Machine {
+                boot: sensors::boot_id(),
+                helper: runtime.join(helper::SOCKET).exists(),
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },

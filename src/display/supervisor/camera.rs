@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    Supervisor,
-    out::Out,
-    port::Ask,
-};
+use super::{Supervisor, out::Out, port::Ask};
 
 /// The first one, once a page has had time to fill.
 const AFTER: Duration = Duration::from_secs(60);

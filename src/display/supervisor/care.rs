@@ -280,9 +280,7 @@ impl Supervisor {
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.
             Cause::PageEmpty => self.content.load_again(out),
-            _ if cause.is_of_the_browser()
-                && self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) =>
-            {
+            _ if cause.is_of_the_browser() && self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) => {
                 self.care.at_the_top = Some(out.now);
                 out.push(Effect::RestartBrowser { why, plain: false });
                 return Rung::RestartBrowser;

@@ -55,16 +55,16 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
-mod recycle;
 pub mod recovery;
+mod recycle;
 mod retry;
 mod sounds;
 mod truth;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
-pub use leaving::Machine;
 pub use devices::{PanelWanted, WallClock, Why};
+pub use leaving::Machine;
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
 pub use truth::Truth;
