@@ -48,7 +48,6 @@ struct Story {
 struct Sizes {
     supervisor: (u64, usize),
     keeper: (u64, usize),
-    screen: (u64, usize),
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn sizes(kiosk: &mut Kiosk) -> Sizes {
         (pss(pid), files)
     };
     let (supervisor, keeper) = (of(kiosk.run().pid()), of(kiosk.browser().pid()));
-    Sizes { supervisor, keeper, screen: of(kiosk.screen.pid()) }
+    Sizes { supervisor, keeper }
 }
 
 fn pss(pid: i32) -> u64 {
@@ -223,10 +222,9 @@ fn pss(pid: i32) -> u64 {
 /// The end is no larger than the beginning of the second quarter, by more than a twentieth or 1 MiB.
 fn assert_flat(sizes: &[Sizes]) {
     let (Some(early), Some(late)) = (sizes.get(sizes.len() / 4), sizes.last()) else { return };
-    for (name, (early, early_files), (late, late_files)) in [
-        ("supervisor", early.supervisor, late.supervisor),
-        ("browser loop", early.keeper, late.keeper),
-    ] {
+    for (name, (early, early_files), (late, late_files)) in
+        [("supervisor", early.supervisor, late.supervisor), ("browser loop", early.keeper, late.keeper)]
+    {
         assert!(late <= early + (early / 20).max(1024), "the {name} grew from {early} to {late} KiB");
         assert!(late_files <= early_files + 2, "the {name} holds {late_files} files, {early_files} before");
     }

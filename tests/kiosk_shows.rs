@@ -1,5 +1,7 @@
 //! What is pushed is on the glass: a real Firefox on a real screen, and its pixels.
 
+#![expect(clippy::print_stderr, reason = "what cannot be tried on this machine is said, and loudly")]
+
 mod support;
 
 use std::{
@@ -341,6 +343,7 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             "message" => json!({"text": "each", "seconds": 1}),
             "event" => json!({"name": "each", "data": [1, null, {"deep": "ünï"}]}),
             "logs" => json!({"lines": 5}),
+            "configure" => json!({"toml": "[browser]\nhang_seconds = 9\n"}),
             "power" => json!({"on": true}),
             "schedule" => json!({"rules": []}),
             "rotate" => json!({"degrees": 0}),
@@ -351,7 +354,7 @@ fn every_command_of_the_registry_ends_in_one_receipt(kiosk: &mut Kiosk) {
             _ => json!({}),
         };
         let id = kiosk.push(name, &data);
-        if name == "restart" {
+        if matches!(name, "restart" | "configure") {
             // It ends, and whoever keeps it (systemd, on a display) starts it again.
             let code = until("the supervisor ends", seconds(10), || kiosk.run().ended());
             assert!(code.success(), "{code}");

@@ -13,6 +13,8 @@ pub struct ScreenSettings {
     pub rotate: Rotation,
     /// A pointer is drawn.
     pub cursor: bool,
+    /// The panel is cared for at night, against shadows of what stands still.
+    pub care: bool,
 }
 
 /// A size in pixels, and how often it is drawn.
@@ -57,6 +59,9 @@ pub(super) struct ScreenFile {
     rotate: u32,
     /// true: draw a pointer, for a screen with a mouse.
     cursor: bool,
+    /// true: once a night, at half past three, coloured bars move over the screen for a minute, so that what stands still
+    /// for days leaves no shadow. Not while somebody is there, and not while the screen is off.
+    care: bool,
 }
 
 pub(super) fn settings(file: ScreenFile, refusals: &mut Refusals<'_>) -> Option<ScreenSettings> {
@@ -79,7 +84,7 @@ pub(super) fn settings(file: ScreenFile, refusals: &mut Refusals<'_>) -> Option<
             return None;
         }
     };
-    Some(ScreenSettings { mode, rotate, cursor: file.cursor })
+    Some(ScreenSettings { mode, rotate, cursor: file.cursor, care: file.care })
 }
 
 /// `1920x1080` or `1920x1080@60`, in the sizes that HDMI of a Pi has.

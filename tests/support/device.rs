@@ -6,6 +6,8 @@
 //! line more (`xf86DPMSInit(pScreen, xf86DPMSSet, 0);` before `xf86SetDesiredModes`): PIKIOSK_TEST_XORG_MODULES names
 //! the folder above `drivers/dummy_drv.so`.
 
+#![expect(clippy::print_stdout, reason = "what cannot be tried on this machine is said, and loudly")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -72,6 +74,13 @@ pub struct XServer {
 impl XServer {
     /// None, said in words, where this server is not installed or may not run here.
     pub fn start(command: &mut Command, what: &str) -> Option<XServer> {
+        for judge in ["xrandr", "xset", "xsetroot", "xinput"] {
+            let asked = Command::new(judge).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            if asked.is_err() {
+                println!("SKIPPED: {judge} is not installed (apt install x11-xserver-utils xinput)");
+                return None;
+            }
+        }
         let started = command.args(["-displayfd", "1", "-noreset", "-nolisten", "tcp"]);
         let started = started.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut server) = started else {

@@ -17,9 +17,9 @@
 pub mod browser;
 pub mod celery;
 #[cfg(feature = "display")]
-pub mod hands;
-#[cfg(feature = "display")]
 pub mod device;
+#[cfg(feature = "display")]
+pub mod hands;
 #[cfg(feature = "server")]
 pub mod hearer;
 pub mod http;

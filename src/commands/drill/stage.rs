@@ -243,8 +243,7 @@ impl Around for Stage {
                 "only root can have a disk of its own to fill (sudo pikiosk drill --headless ...)".into(),
             ));
         };
-        let full = fill(&card.0.join("filled")).map_err(|error| NotHere(error.to_string()));
-        full
+        fill(&card.0.join("filled")).map_err(|error| NotHere(error.to_string()))
     }
 
     fn empty_disk(&mut self) {

@@ -250,7 +250,9 @@ pub enum Gather {
         unit: Option<String>,
     },
     /// What a drill measures.
-    Drill { fault: Fault },
+    Drill {
+        fault: Fault,
+    },
 }
 
 /// What is to be done, in this order.

@@ -50,6 +50,10 @@ impl Hands {
         self.settings.cursor
     }
 
+    pub fn cares(&self) -> bool {
+        self.settings.care
+    }
+
     /// Whether light comes out of the panel: what X knows, and what the screen itself said by CEC.
     pub fn panel(&self, x11: &X11) -> Result<Panel, XError> {
         Ok(match (power::panel(x11)?, self.said) {

@@ -6,7 +6,7 @@
 //!                         |   hands  hands.rs  what is wanted of the screen, and kept so
 //!                         |             power.rs     on, off, never by itself
 //!                         |             cec.rs       the same, said to a television
-//!                         |             brightness.rs, cursor.rs
+//!                         |             brightness.rs, cursor.rs, curtain.rs (care.rs says when; pure)
 //!                         |             arrange.rs   picture and turn; layout.rs (pure); touch.rs goes with it
 //!                         +-- x11.rs the connection
 //! ```
@@ -19,8 +19,10 @@
 
 mod arrange;
 mod brightness;
+mod care;
 mod cec;
 mod cursor;
+mod curtain;
 mod edid;
 mod hands;
 mod layout;

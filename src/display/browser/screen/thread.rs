@@ -9,20 +9,24 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::time::Instant;
-use x11rb::{connection::Connection as _, protocol::Event};
+use x11rb::{
+    connection::Connection as _,
+    protocol::{Event, xproto::Visibility},
+};
 
 use super::{
-    Request, Told,
+    Request, Told, care,
     cursor::Cursor,
+    curtain::Curtain,
     hands::Hands,
     outputs::Outputs,
     sample::Sampler,
     watch::{Teller, Watch},
     x11::{X11, XError},
 };
-use crate::display::screen::{Facts, Output, Panel, Refusal};
+use crate::display::screen::{Facts, Order, Output, Panel, Refusal};
 
-/// The glass is looked at this often; half as often as the beat changes it.
+/// The glass is looked at this often; the beat changes every fourth time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While no light comes out of the panel, that it is off is all there is to know.
 const LOOK_IN_THE_DARK: Duration = Duration::from_secs(10);
@@ -111,6 +115,9 @@ struct Service<'a, T> {
     teller: &'a mut Teller,
     x11: &'a X11,
     cursor: Cursor,
+    curtain: Option<Curtain>,
+    /// The day on which the panel was cared for last.
+    cared: Option<jiff::civil::Date>,
     /// None where the pixels cannot be read.
     sampler: Option<Sampler>,
     watch: Watch,
@@ -130,6 +137,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             hands,
             teller,
             cursor,
+            curtain: None,
+            cared: None,
             sampler: Sampler::new(x11)?,
             x11,
             watch: Watch::default(),
@@ -154,7 +163,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
                 match request {
                     Request::TellAgain => self.teller.forget(),
                     Request::Order { ask, order } => {
-                        let result = self.hands.obey(self.x11, &order);
+                        let result = self.obey(&order);
                         tracing::info!(?order, ?result, "ordered of the screen");
                         let told = Told::Answered { ask, result: result.as_ref().map_err(XError::refusal).cloned() };
                         if !(self.life.tell)(told) {
@@ -173,7 +182,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             if self.due(Instant::now())?.is_err() {
                 return Ok(Over);
             }
-            let next = self.settle_at.into_iter().fold(self.look_at.min(self.assert_at), Instant::min);
+            let now_and_then = self.settle_at.into_iter().chain(self.curtain.as_ref().map(Curtain::due));
+            let next = now_and_then.fold(self.look_at.min(self.assert_at), Instant::min);
             // What was read ahead while waiting for a reply would not wake the poll.
             if let Some(event) = self.x11.connection.poll_for_event()? {
                 self.take(&event)?;
@@ -190,8 +200,49 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             Event::RandrNotify(_) | Event::RandrScreenChangeNotify(_) => {
                 self.settle_at.get_or_insert(Instant::now() + SETTLE_AFTER);
             }
+            Event::VisibilityNotify(seen) if seen.state != Visibility::UNOBSCURED => {
+                if let Some(curtain) = &self.curtain {
+                    curtain.stay_above(self.x11, seen.window)?;
+                }
+            }
             Event::XinputRawMotion(_) | Event::XinputRawButtonPress(_) => self.cursor.moved(self.x11)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: &Order) -> Result<serde_json::Value, XError> {
+        match order {
+            Order::Hold { seconds } => {
+                let held = Curtain::hold(self.x11, Duration::from_secs((*seconds).into()), Instant::now())?;
+                self.draw(Some(held))?;
+                Ok(serde_json::json!({ "held": true }))
+            }
+            Order::Release => {
+                self.draw(None)?;
+                Ok(serde_json::json!({ "held": false }))
+            }
+            order => self.hands.obey(self.x11, order),
+        }
+    }
+
+    /// There is one curtain at a time.
+    fn draw(&mut self, curtain: Option<Curtain>) -> Result<(), XError> {
+        match std::mem::replace(&mut self.curtain, curtain) {
+            Some(old) => old.end(self.x11),
+            None => Ok(()),
+        }
+    }
+
+    /// Once a night, where the settings want it.
+    fn care(&mut self, now: Instant) -> Result<(), XError> {
+        let local = jiff::Zoned::now().datetime();
+        let idle = kept(self.x11.idle())?.flatten();
+        if self.hands.cares() && self.curtain.is_none() && care::is_due(local, self.cared, idle, self.panel) {
+            self.cared = Some(local.date());
+            tracing::info!("moving bars for the panel's good");
+            let bars = kept(Curtain::bars(self.x11, care::CARE, now))?;
+            self.draw(bars)?;
         }
         Ok(())
     }
@@ -211,6 +262,12 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             if let Some(drift) = kept(self.hands.assert_again(self.x11))?.flatten() {
                 tracing::warn!(drift, "put right");
             }
+            self.care(now)?;
+        }
+        if let Some(curtain) = self.curtain.as_mut().filter(|curtain| curtain.due() <= now)
+            && !kept(curtain.go_on(self.x11, now))?.unwrap_or(false)
+        {
+            self.curtain = None;
         }
         if self.look_at <= now {
             let facts = self.look(now)?;
@@ -228,7 +285,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
         let dark = self.panel == Panel::Off;
         self.look_at = now + if dark { LOOK_IN_THE_DARK } else { LOOK_EVERY };
         let look = match &mut self.sampler {
-            Some(sampler) if !dark => kept(sampler.look(self.x11, now))?,
+            // What is behind a curtain is not what is seen.
+            Some(sampler) if !dark && self.curtain.is_none() => kept(sampler.look(self.x11, now))?,
             _ => None,
         };
         let frame = look.map(|look| self.watch.look(&look, now));

@@ -76,7 +76,7 @@ pub struct Devices {
     plugged: Vec<(String, bool, Option<String>)>,
 }
 
-const KNOBS: usize = 4;
+const KNOBS: usize = 5;
 const POWER: usize = 0;
 const ROTATE: usize = 1;
 const VOLUME: usize = 3;
@@ -87,6 +87,8 @@ fn place(order: &Order) -> usize {
         Order::Rotate { .. } => ROTATE,
         Order::Brightness { .. } => 2,
         Order::Volume { .. } => VOLUME,
+        // No state of the screen: never wanted here.
+        Order::Hold { .. } | Order::Release => 4,
     }
 }
 
