@@ -252,10 +252,6 @@ impl Around for Stage {
         }
     }
 
-    fn unplug_screen(&mut self) -> Result<(), NotHere> {
-        Err(NotHere("a screen in memory has no plug".into()))
-    }
-
     fn site_address(&self) -> Ipv4Addr {
         if self.own_network { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
     }

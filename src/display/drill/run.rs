@@ -97,8 +97,6 @@ pub trait Around {
     fn give_network(&mut self) -> Result<(), NotHere>;
     fn fill_disk(&mut self) -> Result<(), NotHere>;
     fn empty_disk(&mut self);
-    /// For a moment.
-    fn unplug_screen(&mut self) -> Result<(), NotHere>;
     /// The address that the site is to listen on.
     fn site_address(&self) -> Ipv4Addr;
 }
@@ -195,7 +193,6 @@ impl<A: Around> Drill<A> {
                 Ok(()) => self.harm(Harm::KillBrowser).await?,
                 error => error,
             },
-            Fault::ScreenUnplugged => self.around.unplug_screen(),
         };
         if let Err(NotHere(why)) = made {
             return Ok(Ended::NotHere(why));
