@@ -48,7 +48,6 @@ struct Story {
 struct Sizes {
     supervisor: (u64, usize),
     keeper: (u64, usize),
-    screen: u64,
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn sizes(kiosk: &mut Kiosk) -> Sizes {
         (pss(pid), files)
     };
     let (supervisor, keeper) = (of(kiosk.run().pid()), of(kiosk.browser().pid()));
-    Sizes { supervisor, keeper, screen: pss(kiosk.screen.pid()) }
+    Sizes { supervisor, keeper }
 }
 
 fn pss(pid: i32) -> u64 {

@@ -251,3 +251,30 @@ fn the_black_box_tells_a_kill_a_watchdog_a_stop_and_a_power_cut_apart() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("The power went") && text.contains("sudo"), "{text}{:?}", output.stderr);
 }
+
+#[test]
+fn settings_with_which_the_supervisor_does_not_live_are_taken_back() {
+    let Some(mut display) = Display::start(false) else { return };
+    let configure = |display: &Display, toml: &str| {
+        display.server.publish(&format!("display/{DISPLAY}"), "configure", &json!({ "toml": toml }), None).0
+    };
+    let refused = configure(&display, "[browser]\ncommand = \"/bin/sh\"\n");
+    let (receipt, _) = display.server.receipt_within(&refused, DISPLAY, seconds(20));
+    assert_eq!(receipt["status"], "refused", "{receipt}");
+    assert!(receipt["error"].as_str().is_some_and(|why| why.contains("configure:2: browser.command")), "{receipt}");
+
+    let id = configure(&display, "[display]\nurl = \"http://127.0.0.1:9/new\"\n");
+    until("it ends by itself, to start with them", seconds(10), || display.run.ended());
+    for _ in 0..3 {
+        display.again();
+        let url = display.status().map(|status| status["health"]["url"].clone());
+        assert_eq!(url, Some(json!("http://127.0.0.1:9/new")), "they are in force");
+        assert_eq!(display.server.receipt(&id, DISPLAY), None);
+        display.run.kill();
+    }
+    display.again();
+    let (receipt, _) = display.server.receipt_within(&id, DISPLAY, seconds(20));
+    assert_eq!(receipt["status"], "failed", "{receipt}");
+    assert!(receipt["error"].as_str().is_some_and(|why| why.contains("3 times")), "{receipt}");
+    assert_eq!(display.status().map(|status| status["health"]["url"].clone()), Some(Value::Null));
+}

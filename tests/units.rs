@@ -133,7 +133,8 @@ fn the_services_are_as_closed_as_they_were() {
 #[test]
 fn nothing_ever_gives_up() {
     let asked = ["pikiosk-helper.socket", "pikiosk-helper@.service"];
-    for name in ["pikiosk.service", "pikiosk-server.service", "getty@tty1.service.d/pikiosk.conf"].iter().chain(&asked) {
+    for name in ["pikiosk.service", "pikiosk-server.service", "getty@tty1.service.d/pikiosk.conf"].iter().chain(&asked)
+    {
         assert!(text(name).lines().any(|line| line == "StartLimitIntervalSec=0"), "{name}: five tries, and no more");
     }
     for name in ["pikiosk.service", "pikiosk-server.service"] {

@@ -34,7 +34,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let sources = Sources::system().with_file(args.config).with_flag("--firefox", "browser.command", args.firefox);
     let kiosk = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?.settings;
-    let settings = LoopSettings { runtime: args.runtime, profile: args.profile, browser: kiosk.browser, screen: kiosk.screen };
+    let settings =
+        LoopSettings { runtime: args.runtime, profile: args.profile, browser: kiosk.browser, screen: kiosk.screen };
     super::block_on(browser::run(settings))?.map_err(|source| Failure::Browser { source })?;
     Ok(Exit::Done)
 }

@@ -348,7 +348,9 @@ impl Failure {
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()
                 }
-                LoopError::Signals(_) | LoopError::Screen(_) => "is the machine out of memory or of processes?".to_owned(),
+                LoopError::Signals(_) | LoopError::Screen(_) => {
+                    "is the machine out of memory or of processes?".to_owned()
+                }
             },
             #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
             Self::Demo { source } => source.hint(),

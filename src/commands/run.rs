@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
 use crate::config::Sources;
-use crate::display::{blackbox, configured};
 use crate::display::shell::{self, Ending, RunSetting};
+use crate::display::{blackbox, configured};
 use crate::io::log_ring::LogRing;
 
 /// Keeps the right page on this display: the supervisor, as systemd starts it.

@@ -220,7 +220,14 @@ struct BrowserFile {
 
 impl Default for BrowserFile {
     fn default() -> Self {
-        Self { command: None, hang_seconds: 8, memory_mb: None, allow: Vec::new(), login: Vec::new(), prefs: BTreeMap::new() }
+        Self {
+            command: None,
+            hang_seconds: 8,
+            memory_mb: None,
+            allow: Vec::new(),
+            login: Vec::new(),
+            prefs: BTreeMap::new(),
+        }
     }
 }
 

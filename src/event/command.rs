@@ -12,9 +12,11 @@ use super::envelope::Event;
 
 mod data;
 mod device;
+mod fault;
 mod hours;
 pub use data::*;
 pub use device::*;
+pub use fault::{Fault, UnknownFault};
 pub use hours::*;
 
 /// The longest time to live a publisher may ask for.
@@ -176,6 +178,8 @@ registry! {
     Health = "health", Kind::Action, Some(Duration::from_secs(60)), "";
     /// Sends back the last log lines.
     Logs = "logs", Kind::Action, Some(Duration::from_secs(60)), "lines=200";
+    /// Makes a fault on purpose, and sends back how long the display took to be right again.
+    Drill = "drill", Kind::Action, Some(Duration::from_secs(300)), "fault=browser-killed";
     /// Gives the page on the glass a DOM event, with data.
     PageEvent = "event", Kind::Action, Some(Duration::from_secs(60)), r#"name=order-ready data='{"number":41}'"#;
 }

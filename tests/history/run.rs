@@ -70,7 +70,7 @@ struct Run {
 /// Runs a plan of this seed and size against a server, and judges it.
 pub async fn run(seed: u64, size: Size, setup: Setup, folder: &Path, binary: &Path) -> (Figures, Vec<Violation>) {
     let began = std::time::Instant::now();
-    let world = World::start(folder, binary, setup, seed).await;
+    let world = World::start(folder, binary, setup, size.may_rewrite(seed)).await;
     let mut plan = Plan::new(seed, size, world.means);
     let markers = markers(&mut plan);
     let commands = plan.events.iter().filter(|item| item.what != What::Plain).count();

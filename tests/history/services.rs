@@ -56,7 +56,7 @@ impl Redis {
             command.args(["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-bgrewriteaof"]);
         }
         self.process = Some(Process::start("redis", &self.folder, &mut command));
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(90);
         while !self.answers().await {
             let ended = self.process.as_mut().and_then(Process::ended);
             assert!(ended.is_none() && Instant::now() < end, "Redis: {ended:?}\n{}", tail(&self.folder, "redis"));

@@ -68,15 +68,13 @@ pub struct World {
 }
 
 impl World {
-    /// Starts it; `binary` is the server to judge. With an odd seed Redis' file is never written anew.
-    pub async fn start(folder: &Path, binary: &Path, setup: Setup, seed: u64) -> World {
+    /// Starts it; `binary` is the server to judge, which may have Redis write its file anew or not.
+    pub async fn start(folder: &Path, binary: &Path, setup: Setup, may_rewrite: bool) -> World {
         let power = Power::new(folder);
         // A Redis whose disk is full ends itself: there is nothing to see in it that its kill does not show.
         let mounted = if setup == Setup::Embedded { mount(&folder.join("disk")) } else { None };
         let holes = lay_holes();
         let broker = Broker::start(folder).await;
-        // What a power cut leaves in its file stays there, where it may not be written anew: both must do.
-        let may_rewrite = seed % 2 == 0;
         let store = match setup {
             Setup::Embedded => None,
             Setup::Redis => Some(Redis::start(folder, may_rewrite, power.as_ref()).await),

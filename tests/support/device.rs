@@ -6,6 +6,8 @@
 //! line more (`xf86DPMSInit(pScreen, xf86DPMSSet, 0);` before `xf86SetDesiredModes`): PIKIOSK_TEST_XORG_MODULES names
 //! the folder above `drivers/dummy_drv.so`.
 
+#![expect(clippy::print_stdout, reason = "what cannot be tried on this machine is said, and loudly")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},

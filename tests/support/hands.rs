@@ -72,8 +72,11 @@ impl Hands {
     /// Presses a button where the pointer is put, with keys held.
     pub fn click(&self, button: u8, at: (i16, i16), held: &str) {
         self.move_to(at);
-        let codes: Vec<u8> =
-            held.split('+').filter(|name| !name.is_empty()).map(|name| self.keys[&symbol(name).unwrap()].0).collect();
+        let codes: Vec<u8> = held
+            .split('+')
+            .filter(|name| !name.is_empty())
+            .map(|name| self.keys[&symbol(name).expect("the keyboard has it")].0)
+            .collect();
         codes.iter().for_each(|code| self.key(*code, true));
         self.button(button, true);
         self.button(button, false);

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::DrillFailure;
 use crate::{
     display::{
-        drill::{Around, Client, Eyes, NotHere},
+        drill::{Around, Client, NotHere},
         status::StatusFile,
     },
     io::process::Identity,
@@ -21,17 +21,12 @@ use crate::{
 pub struct Device {
     runtime: PathBuf,
     display: String,
-    keeper: u32,
 }
 
 impl Device {
     pub async fn of(runtime: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
         let glass = client.glass().await?;
-        Ok(Device { runtime: runtime.to_owned(), display: glass.display, keeper: glass.keeper })
-    }
-
-    pub fn eyes(&self) -> Eyes {
-        Eyes::open(&self.display)
+        Ok(Device { runtime: runtime.to_owned(), display: glass.display })
     }
 
     pub fn what(&self) -> String {
@@ -54,8 +49,9 @@ impl Around for Device {
         kill(status.pid)
     }
 
-    fn kill_session(&mut self) -> Result<(), NotHere> {
-        kill(self.keeper)
+    fn session_killed(&mut self) -> Result<(), NotHere> {
+        // The terminal's getty starts the next one.
+        Ok(())
     }
 
     fn network(&self) -> Result<Ipv4Addr, NotHere> {
@@ -77,7 +73,7 @@ impl Around for Device {
     fn empty_disk(&mut self) {}
 
     fn unplug_screen(&mut self) -> Result<(), NotHere> {
-        Err(NotHere("nothing here can switch the connector off".into()))
+        Err(NotHere("pikiosk cannot switch a connector off yet".into()))
     }
 
     fn site_address(&self) -> Ipv4Addr {

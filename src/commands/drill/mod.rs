@@ -23,7 +23,10 @@ use super::{
     cli::Json,
     failure::{Exit, Failure},
 };
-use crate::display::drill::{Around, Client, ControlError, Drill, DrillError, Eyes, EyesError, Fault, Outcome};
+use crate::{
+    display::drill::{Around, Client, ControlError, Drill, DrillError, Eyes, EyesError, Outcome},
+    event::command::Fault,
+};
 use device::Device;
 use stage::Stage;
 use table::Table;
@@ -41,7 +44,7 @@ pub struct Args {
     /// Do it to a display in memory (Xvfb, matchbox, Firefox) that is made for it and gone afterwards.
     #[arg(long)]
     headless: bool,
-    /// Do it all so often; the table tells the worst.
+    /// Do it all so often.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     times: u32,
     #[command(flatten)]
@@ -164,7 +167,7 @@ async fn drill(args: &Args) -> Result<Exit, Failure> {
     if args.headless {
         let stage = Stage::set(args.own_network).await?;
         let runtime = stage.runtime();
-        let eyes = Eyes::open(stage.display());
+        let eyes = Some(Eyes::open(Some(stage.display())));
         let client = stage::connect(&runtime).await?;
         table.opening(&stage.what())?;
         let drill = Drill::begin(&runtime, client, eyes, stage, fastrand::Rng::new());
@@ -172,9 +175,8 @@ async fn drill(args: &Args) -> Result<Exit, Failure> {
     } else {
         let mut client = Client::connect(&args.runtime).await.map_err(DrillFailure::from)?;
         let device = Device::of(&args.runtime, &mut client).await?;
-        let eyes = device.eyes();
         table.opening(&device.what())?;
-        let drill = Drill::begin(&args.runtime, client, eyes, device, fastrand::Rng::new());
+        let drill = Drill::begin(&args.runtime, client, None, device, fastrand::Rng::new());
         make_all(drill.await.map_err(DrillFailure::from)?, &faults, args.times, &mut table).await
     }
 }

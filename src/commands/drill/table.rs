@@ -10,7 +10,8 @@ use crate::{
         failure::{Exit, Failure},
         output,
     },
-    display::drill::{Ended, Fault, Outcome},
+    display::drill::{Ended, Outcome},
+    event::command::Fault,
 };
 
 /// The table as it grows.

@@ -26,12 +26,17 @@ pub enum FieldKind {
     Json,
 }
 
+/// So many choices stand beside a field's name.
+const MANY: usize = 6;
+
 impl Field {
     /// One or two lines of help.
     pub fn help(&self) -> String {
         let star = if self.required { "*" } else { "" };
         let what = match &self.kind {
             FieldKind::Text => "text".to_owned(),
+            // More than fit on the line are told in words.
+            FieldKind::Choice(choices) if choices.len() > MANY => "name".to_owned(),
             FieldKind::Choice(choices) => choices.join("|"),
             FieldKind::Integer => "number".to_owned(),
             FieldKind::Boolean => "true|false".to_owned(),
@@ -40,7 +45,12 @@ impl Field {
         let default = self.default.as_ref().filter(|default| !default.is_null());
         let default = default.map(|default| format!(" [{}]", plain(default))).unwrap_or_default();
         let key = format!("{}{star}={what}{default}", self.name);
-        let doc = self.doc.replace('`', "");
+        let mut doc = self.doc.replace('`', "");
+        if let FieldKind::Choice(choices) = &self.kind
+            && choices.len() > MANY
+        {
+            doc.push_str(&format!(" One of: {}.", choices.join(", ")));
+        }
         wrapped(&format!("      {key:<34} "), 41, &doc)
     }
 }

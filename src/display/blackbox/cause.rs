@@ -73,7 +73,9 @@ fn crashed(left: &Left, flight: &Flight) -> (Cause, String) {
         ("oom-kill", _) => (Cause::OutOfMemory, "The memory was full, and the kernel ended the supervisor.".to_owned()),
         ("exit-code", Some(panic)) if status == PANICKED => panicked(panic),
         ("exit-code", _) => (Cause::Crash, format!("The supervisor ended with an error (exit code {status}).")),
-        ("timeout", _) => (Cause::Crash, "The supervisor did not start or end in time, and systemd ended it.".to_owned()),
+        ("timeout", _) => {
+            (Cause::Crash, "The supervisor did not start or end in time, and systemd ended it.".to_owned())
+        }
         ("signal" | "core-dump", _) => (Cause::Crash, format!("The supervisor was killed (signal {status}).")),
         (other, _) => (Cause::Unknown, format!("The supervisor ended: systemd says {other} {status}.")),
     }

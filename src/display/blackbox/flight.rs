@@ -67,7 +67,8 @@ impl ServiceEnd {
     /// Of the line that the unit's ExecStopPost writes.
     pub fn read(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace().map(str::to_owned);
-        let (result, code, status) = (words.next()?, words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (result, code, status) =
+            (words.next()?, words.next().unwrap_or_default(), words.next().unwrap_or_default());
         Some(ServiceEnd { result, code, status })
     }
 }

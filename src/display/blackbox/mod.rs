@@ -17,10 +17,12 @@
 
 mod cause;
 mod flight;
+mod frames;
 mod recorder;
 mod ring;
 
 pub use cause::{Left, Now, judge};
 pub use flight::{Flight, Leave, Panic, ServiceEnd};
+pub use frames::keep_frame;
 pub use recorder::{BlackBox, watch_for_panics};
 pub use ring::{Entry, Ring};

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
-    Entry, Flight, Leave, Left, Now, Panic, Ring, ServiceEnd, judge,
+    Entry, Flight, Leave, Left, Now, Panic, Ring, ServiceEnd, frames, judge,
     ring::{self, read_bounded},
 };
 use crate::{
@@ -66,10 +66,10 @@ impl BlackBox {
         }
         let left = left(&ring, &in_memory, now.boot.as_deref());
         let mut last = judge(&left, &now);
-        let last_good_clock =
-            left.flight.as_ref().filter(|flight| flight.clock_is_good).map(|flight| flight.written.0);
+        let last_good_clock = left.flight.as_ref().filter(|flight| flight.clock_is_good).map(|flight| flight.written.0);
         let of_this_boot = |flight: &&Flight| flight.boot.is_some() && flight.boot == now.boot;
-        let under_voltage_seen = left.flight.as_ref().filter(of_this_boot).is_some_and(|flight| flight.under_voltage_seen);
+        let under_voltage_seen =
+            left.flight.as_ref().filter(of_this_boot).is_some_and(|flight| flight.under_voltage_seen);
         if let (Some(restart), Some(before)) = (&last, left.flight) {
             tracing::warn!(cause = ?restart.cause, "started again: {}", restart.sentence);
             let entry = Entry {
@@ -80,7 +80,7 @@ impl BlackBox {
                 lines: before.lines,
                 frames: Vec::new(),
             };
-            if let Err(error) = ring.add(entry, &[]) {
+            if let Err(error) = ring.add(entry, &frames::frames(ring.folder())) {
                 tracing::warn!(%error, "the black box could not be written");
             }
         } else {
@@ -146,8 +146,7 @@ impl BlackBox {
         self.flight.clock_is_good = health.clock.is_some_and(|clock| clock.set_by != ClockSource::Nobody);
         self.flight.machine_uptime_s = health.machine_uptime_s;
         self.flight.memory_available_kb = health.memory_available_kb;
-        self.flight.under_voltage_seen |=
-            health.under_voltage == Some(true) || health.under_voltage_seen == Some(true);
+        self.flight.under_voltage_seen |= health.under_voltage == Some(true) || health.under_voltage_seen == Some(true);
         if self.leaving_since.is_some_and(|since| now > since + LEAVES_WITHIN) {
             (self.leaving_since, self.flight.leave) = (None, None);
         }
@@ -245,7 +244,10 @@ pub fn watch_for_panics(state: &Path) {
     let path = state.join(ring::FOLDER).join(PANIC);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or("it says nothing");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it says nothing");
         let panic = Panic {
             pid: std::process::id(),
             thread: std::thread::current().name().unwrap_or_default().to_owned(),

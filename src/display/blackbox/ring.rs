@@ -134,7 +134,14 @@ mod tests {
             down_s: None,
         };
         let (version, last_sentence) = ("1.0".into(), "Showing a page.".into());
-        Entry { restart, version, last_sentence, last_written: UtcMillis(n), lines: vec!["a line".into()], frames: vec![] }
+        Entry {
+            restart,
+            version,
+            last_sentence,
+            last_written: UtcMillis(n),
+            lines: vec!["a line".into()],
+            frames: vec![],
+        }
     }
 
     fn ring() -> (tempfile::TempDir, Ring) {

@@ -24,6 +24,8 @@ pub fn do_harm(harm: Harm, firefox: Option<i32>) -> Result<String, String> {
         Harm::StopBrowser => to_firefox(firefox, Signal::SIGSTOP),
         Harm::KillContent => to_content(Signal::SIGKILL),
         Harm::StopContent => to_content(Signal::SIGSTOP),
+        // Nobody answers after it.
+        Harm::KillSession => usize::from(nix::sys::signal::raise(Signal::SIGKILL).is_ok()),
     };
     match done {
         0 => Err("there is no such process to do it to".to_owned()),

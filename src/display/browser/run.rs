@@ -32,7 +32,10 @@ use super::{
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
-    display::screen::Order,
+    display::{
+        drill::{Eyes, wire::Look},
+        screen::Order,
+    },
     io::process,
 };
 
@@ -83,6 +86,7 @@ enum Fact {
         firefox_ended: bool,
     },
     TreeGone(bool),
+    Looked(u64, Result<Look, String>),
     Screen(Told),
 }
 
@@ -91,6 +95,8 @@ struct Loop {
     program: PathBuf,
     profile: Profile,
     machine: Machine,
+    /// For a drill.
+    eyes: Eyes,
     screen: Screen,
     facts: mpsc::Sender<Fact>,
     url: Option<String>,
@@ -133,6 +139,7 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let mut own = Loop {
         program,
         profile,
+        eyes: Eyes::open(None),
         machine: Machine::new(fastrand::Rng::new()),
         screen,
         facts,
@@ -232,6 +239,10 @@ impl Loop {
                 });
                 None
             }
+            Fact::Looked(ask, result) => {
+                self.tell(&FromLoop::Looked { ask, result });
+                None
+            }
             Fact::TreeGone(true) => Some(Input::TreeGone),
             Fact::TreeGone(false) => {
                 tracing::error!("some of Firefox's processes cannot be killed");
@@ -267,6 +278,14 @@ impl Loop {
             ToLoop::KillContent { reason } => {
                 let killed = self.kill_content();
                 tracing::info!(reason, killed, "content processes killed");
+                None
+            }
+            ToLoop::Look { ask } => {
+                let (eyes, facts) = (self.eyes.clone(), self.facts.clone());
+                tokio::spawn(async move {
+                    let result = eyes.look().await.map_err(|error| error.to_string());
+                    let _ = facts.send(Fact::Looked(ask, result)).await;
+                });
                 None
             }
             ToLoop::Harm { ask, harm } => {

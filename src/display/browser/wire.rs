@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::display::{drill::wire::Harm, screen, supervisor::Overgrown};
+use crate::display::{
+    drill::wire::{Harm, Look},
+    screen,
+    supervisor::Overgrown,
+};
 
 /// The longest line, in bytes: a screenshot of a large glass travels in one.
 pub const LINE_MAX: usize = 32 * 1024 * 1024;
@@ -47,6 +51,11 @@ pub enum FromLoop {
         ask: u64,
         result: Result<Value, screen::Refusal>,
     },
+    /// The glass, as the X server tells it.
+    Looked {
+        ask: u64,
+        result: Result<Look, String>,
+    },
     /// What came of a drill's fault: what was done, in words.
     Harmed {
         ask: u64,
@@ -63,9 +72,7 @@ pub enum ToLoop {
     /// A command of BiDi.
     Bidi(Box<RawValue>),
     /// What Firefox is to be started with.
-    Open {
-        url: String,
-    },
+    Open { url: String },
     Restart {
         reason: String,
         /// Without the preferences that kiosk.toml lays over the kiosk's own: this once.
@@ -73,17 +80,11 @@ pub enum ToLoop {
         plain: bool,
     },
     /// Kill the processes that run pages; Firefox itself stays.
-    KillContent {
-        reason: String,
-    },
+    KillContent { reason: String },
     /// An order to the screen; `ask` comes back with the answer.
-    Screen {
-        ask: u64,
-        order: screen::Order,
-    },
+    Screen { ask: u64, order: screen::Order },
+    /// What colour is the glass? `ask` comes back with the answer.
+    Look { ask: u64 },
     /// A drill's fault; `ask` comes back with the answer.
-    Harm {
-        ask: u64,
-        harm: Harm,
-    },
+    Harm { ask: u64, harm: Harm },
 }

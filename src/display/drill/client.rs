@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::wire::{Answer, Glass, Harm, LINE_MAX, Request, SOCKET};
+use super::wire::{Answer, Glass, Harm, LINE_MAX, Look, Request, SOCKET};
 
 /// The supervisor answers within milliseconds, an order to the browser loop within 5 s or not at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -78,6 +78,14 @@ impl Client {
 
     pub async fn release(&mut self) -> Result<(), ControlError> {
         self.done(&Request::Release {}).await.map(drop)
+    }
+
+    /// The glass as the browser loop sees it.
+    pub async fn look(&mut self) -> Result<Look, ControlError> {
+        match self.ask(&Request::Look {}).await? {
+            Answer::Look(look) => Ok(look),
+            _ => Err(ControlError::Strange),
+        }
     }
 
     /// Says what was done, in words.

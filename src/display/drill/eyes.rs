@@ -14,6 +14,8 @@ use x11rb::{
     rust_connection::RustConnection,
 };
 
+use super::wire::Look;
+
 /// Red, green, blue.
 pub type Colour = [u8; 3];
 
@@ -40,22 +42,15 @@ pub enum EyesError {
 /// A connection to the X server: made when it is needed, and again after it broke.
 #[derive(Debug, Clone)]
 pub struct Eyes {
-    display: String,
+    display: Option<String>,
     server: Arc<Mutex<Option<(RustConnection, usize)>>>,
 }
 
-/// One look.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Look {
-    /// The colour that most of the sample has, and its share of it, 0 to 1.
-    pub colour: Colour,
-    pub share: f64,
-}
-
 impl Eyes {
-    /// The X server by its name, such as `:0`. Where it asks for a cookie, `XAUTHORITY` of this process names it.
-    pub fn open(display: &str) -> Self {
-        Eyes { display: display.to_owned(), server: Arc::default() }
+    /// The X server by its name, such as `:0`; `None`: the one of `DISPLAY`. Where it asks for a cookie, `XAUTHORITY` of
+    /// this process names it.
+    pub fn open(display: Option<&str>) -> Self {
+        Eyes { display: display.map(str::to_owned), server: Arc::default() }
     }
 
     /// Safe to drop: a server that hangs holds a thread, not the drill.
@@ -71,7 +66,7 @@ impl Eyes {
         let mut kept = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let (server, screen) = match kept.take() {
             Some(server) => server,
-            None => RustConnection::connect(Some(&self.display))?,
+            None => RustConnection::connect(self.display.as_deref())?,
         };
         let look = look(&server, screen)?;
         *kept = Some((server, screen));

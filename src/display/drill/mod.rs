@@ -3,7 +3,7 @@
 //! ```text
 //!   pikiosk drill                                          pikiosk run                  pikiosk browser
 //!   +-------------------------------------+   control.sock +-------------------+        +------------------+
-//!   | fault.rs   what there is, and limits|  hold, glass,  | shell/control.rs  |  harm  | kills and stops  |
+//!   | (Fault: what there is, and limits)  |  hold, glass,  | shell/control.rs  |  harm  | kills and stops  |
 //!   | run.rs     makes one, measures, ends| -------------> |  lets in, hands on| -----> | its own Firefox  |
 //!   | site.rs    a page that can misbehave|  harm, release |  releases a drill |        +------------------+
 //!   | eyes.rs    the colour on the X root |                |  that went away   |
@@ -20,13 +20,11 @@
 
 mod client;
 mod eyes;
-mod fault;
 mod run;
 mod site;
 pub mod wire;
 
 pub use client::{Client, ControlError};
 pub use eyes::{Eyes, EyesError};
-pub use fault::{Fault, UnknownFault};
 pub use run::{Around, Drill, DrillError, Ended, NotHere, Outcome};
 pub use site::Site;

@@ -10,16 +10,18 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     client::{Client, ControlError},
-    eyes::{Eyes, EyesError, Look},
-    fault::Fault,
+    eyes::{Eyes, EyesError},
     site::{Misdeed, Site, turn_colour},
-    wire::{Glass, Harm},
+    wire::{Glass, Harm, Look},
 };
+use crate::event::command::Fault;
 
 /// How often glass and supervisor are asked: the measure's own error.
 const EVERY: Duration = Duration::from_millis(50);
 /// Before a fault the display must be well; a first start of Firefox on a Pi 3 takes most of this.
 const CALM_WITHIN: Duration = Duration::from_secs(120);
+/// A page that dies as soon as it is painted is another fault than one that dies while people look at it.
+const REST: Duration = Duration::from_secs(2);
 /// A supervisor that was killed listens again by then, or the drill says that it does not.
 const SUPERVISOR_WITHIN: Duration = Duration::from_secs(30);
 /// How long the site stays away before it comes back, and up to how much longer: whoever tries again does so at moments
@@ -87,8 +89,8 @@ pub enum DrillError {
 pub trait Around {
     /// Kills the supervisor, and sees to it that it is started again, as systemd does.
     fn kill_supervisor(&mut self) -> Result<(), NotHere>;
-    /// The same with the browser loop, as the X session does.
-    fn kill_session(&mut self) -> Result<(), NotHere>;
+    /// The browser loop was killed: sees to it that it is started again, as the X session is.
+    fn session_killed(&mut self) -> Result<(), NotHere>;
     /// The address at which the site is reached over a network that can be taken away.
     fn network(&self) -> Result<Ipv4Addr, NotHere>;
     fn take_network(&mut self) -> Result<(), NotHere>;
@@ -106,7 +108,8 @@ pub trait Around {
 pub struct Drill<A> {
     runtime: PathBuf,
     client: Client,
-    eyes: Eyes,
+    /// Our own, where we may look ourselves; else the browser loop's.
+    eyes: Option<Eyes>,
     site: Site,
     around: A,
     round: u32,
@@ -117,7 +120,7 @@ impl<A: Around> Drill<A> {
     pub async fn begin(
         runtime: &Path,
         client: Client,
-        eyes: Eyes,
+        eyes: Option<Eyes>,
         around: A,
         rng: fastrand::Rng,
     ) -> Result<Self, DrillError> {
@@ -138,8 +141,11 @@ impl<A: Around> Drill<A> {
 
     /// The display shows again what it should.
     pub async fn end(mut self) -> Result<A, DrillError> {
-        self.client.release().await?;
-        Ok(self.around)
+        match self.client.release().await {
+            // It never had the glass.
+            Ok(()) | Err(ControlError::Refused(_)) => Ok(self.around),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn attempt(&mut self, fault: Fault) -> Result<Ended, DrillError> {
@@ -151,8 +157,9 @@ impl<A: Around> Drill<A> {
             }
         }
         self.calm(host).await?;
+        self.keep_for(REST).await?;
         let before = self.site.turns();
-        let picture = self.eyes.look().await?;
+        let picture = self.look().await?;
         if fault.needs_reload() {
             self.site.order(Misdeed::Reload);
             // The order must be through before there is no way for it.
@@ -179,7 +186,11 @@ impl<A: Around> Drill<A> {
                 }
                 killed
             }
-            Fault::SessionKilled => self.around.kill_session(),
+            Fault::SessionKilled => {
+                // A loop that is gone cannot say that it is.
+                let _ = self.client.harm(Harm::KillSession).await;
+                self.around.session_killed()
+            }
             Fault::DiskFull => match self.around.fill_disk() {
                 Ok(()) => self.harm(Harm::KillBrowser).await?,
                 error => error,
@@ -196,6 +207,13 @@ impl<A: Around> Drill<A> {
             Fault::SupervisorKilled => self.painted(fault, began, before.saturating_sub(1)).await,
             _ => self.painted(fault, began, before).await,
         }
+    }
+
+    async fn look(&mut self) -> Result<Look, DrillError> {
+        Ok(match &self.eyes {
+            Some(eyes) => eyes.look().await?,
+            None => self.client.look().await?,
+        })
     }
 
     async fn harm(&mut self, harm: Harm) -> Result<Result<(), NotHere>, DrillError> {
@@ -219,7 +237,7 @@ impl<A: Around> Drill<A> {
         self.client.hold(self.site.url(host, &format!("round-{}", self.round))).await?;
         let began = Instant::now();
         loop {
-            let (glass, look) = (self.client.glass().await?, self.eyes.look().await?);
+            let (glass, look) = (self.client.glass().await?, self.look().await?);
             if !glass.held {
                 return Err(DrillError::Pushed);
             }
@@ -253,11 +271,7 @@ impl<A: Around> Drill<A> {
             return Ok(never);
         }
         let away = AWAY + Duration::from_millis(self.rng.u64(..AWAY_MORE_MS));
-        while gone.elapsed() < away {
-            // The lease is kept meanwhile.
-            self.client.glass().await?;
-            sleep(EVERY * 4).await;
-        }
+        self.keep_for(away.saturating_sub(gone.elapsed())).await?;
         let (before, began) = (self.site.turns(), Instant::now());
         match fault {
             Fault::NetworkBack => {
@@ -270,6 +284,18 @@ impl<A: Around> Drill<A> {
         self.painted(fault, began, before).await
     }
 
+    /// Lets time pass, and keeps the lease.
+    async fn keep_for(&mut self, time: Duration) -> Result<(), DrillError> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if !self.client.glass().await?.held {
+                return Err(DrillError::Pushed);
+            }
+            sleep(EVERY).await;
+        }
+        Ok(())
+    }
+
     async fn until(
         &mut self,
         fault: Fault,
@@ -278,7 +304,7 @@ impl<A: Around> Drill<A> {
     ) -> Result<Ended, DrillError> {
         loop {
             // A screen that was unplugged, or a session that is only coming up, shows nothing for now.
-            let look = self.eyes.look().await;
+            let look = self.look().await;
             let glass = self.client.glass().await?;
             if !glass.held {
                 return Err(DrillError::Pushed);

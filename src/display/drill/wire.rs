@@ -5,8 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::display::screen;
-
 /// The socket's name in RUNTIME.
 pub const SOCKET: &str = "control.sock";
 /// The longest line, in bytes. The longest there is, a status, has under 4 KiB.
@@ -28,6 +26,8 @@ pub enum Request {
     Release {},
     /// Do this to Firefox.
     Harm(Harm),
+    /// The colour that most of the glass has, as the X server tells the browser loop.
+    Look {},
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,7 @@ pub enum Request {
 pub enum Answer {
     Status(Value),
     Glass(Glass),
+    Look(Look),
     Done(String),
     Refused(String),
 }
@@ -50,11 +51,16 @@ pub struct Glass {
     /// This connection's hold still stands: nothing was pushed meanwhile.
     pub held: bool,
     pub sentence: String,
-    /// The X display of the browser loop, such as `:0`, and its process.
+    /// The X display of the browser loop, such as `:0`; empty without one.
     pub display: String,
-    pub keeper: u32,
-    /// What the browser loop sees of it itself.
-    pub frame: Option<screen::Frame>,
+}
+
+/// One look at the glass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// The colour (red, green, blue) that most of the sample has, and its share of it, 0 to 1.
+    pub colour: [u8; 3],
+    pub share: f64,
 }
 
 /// What the browser loop can do to its Firefox.
@@ -65,4 +71,6 @@ pub enum Harm {
     StopBrowser,
     KillContent,
     StopContent,
+    /// The browser loop kills itself, and Firefox with it, as an X session that ends does.
+    KillSession,
 }

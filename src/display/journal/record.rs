@@ -52,7 +52,10 @@ pub enum Record {
     Started(EventKey),
     /// This action ends in another life: it takes the machine down, and that was up in this boot when it began; or it
     /// starts the supervisor with other settings.
-    Leaving { key: EventKey, boot: String },
+    Leaving {
+        key: EventKey,
+        boot: String,
+    },
     /// A final receipt, or the same one with its frame's hash filled in. `at_ms` is the server's clock, if known.
     Ended {
         receipt: Receipt,

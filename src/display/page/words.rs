@@ -153,7 +153,9 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
 pub fn of_clock(date: &str, site: &str) -> FaultWords {
     FaultWords {
         title: "The clock of this display is wrong".to_owned(),
-        text: format!("It says {date}, and nobody has set it yet. By that date the certificate of {site} is not valid, so the page stays closed."),
+        text: format!(
+            "It says {date}, and nobody has set it yet. By that date the certificate of {site} is not valid, so the page stays closed."
+        ),
         advice: vec![CABLE, "Let this network pass the time service (NTP, UDP port 123).", CALL_OPERATOR],
     }
 }

@@ -7,16 +7,27 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Switches the panel: by DPMS and, where there is one, by HDMI-CEC.
-    Power { on: bool },
+    Power {
+        on: bool,
+    },
     /// Turns picture and touch together, clockwise: 0, 90, 180 or 270.
-    Rotate { degrees: u32 },
+    Rotate {
+        degrees: u32,
+    },
     /// 0 to 100.
-    Brightness { percent: u32 },
+    Brightness {
+        percent: u32,
+    },
     /// 0 to 100.
-    Volume { percent: u32, muted: bool },
+    Volume {
+        percent: u32,
+        muted: bool,
+    },
     /// Keeps the picture that is on the glass there, whatever happens below, until [`Order::Release`] or for so long: at
     /// most a minute.
-    Hold { seconds: u32 },
+    Hold {
+        seconds: u32,
+    },
     Release,
 }
 

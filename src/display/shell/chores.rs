@@ -1,7 +1,13 @@
 //! Work that takes a while, off the loop: probing sites, hashing and scaling pictures, reading logs. Each chore ends in
 //! one input of the supervisor.
 
-use std::{io::Cursor, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
@@ -11,7 +17,7 @@ use tokio::{process::Command, time::timeout};
 use super::glass::Picture;
 use crate::{
     display::{
-        helper,
+        blackbox, helper,
         link::Server,
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},
@@ -92,9 +98,9 @@ fn fault_of(error: &reqwest::Error) -> SiteFault {
 }
 
 /// Hashes a picture, or makes it a receipt's result.
-pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>) -> Input {
+pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>, state: PathBuf) -> Input {
     let answer = match what {
-        Picture::Hash => off_loop(move || decode(&base64).map(|png| Answer::FrameHash(sha256(&png)))).await,
+        Picture::Hash => off_loop(move || hashed(&base64, &state)).await,
         Picture::Screenshot { event, format, width } => match off_loop(move || scaled(&base64, format, width)).await {
             Ok((bytes, content_type)) => {
                 screenshot(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
@@ -103,6 +109,15 @@ pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<O
         },
     };
     Input::Answered { ask, answer }
+}
+
+/// What was on the glass is kept small for the black box too.
+fn hashed(base64: &str, state: &Path) -> Result<Answer, String> {
+    let png = decode(base64)?;
+    if let Err(error) = blackbox::keep_frame(state, &png) {
+        tracing::debug!(%error, "the black box has no picture");
+    }
+    Ok(Answer::FrameHash(sha256(&png)))
 }
 
 /// The last log lines: of this process, or of a systemd unit.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::{
-    sensors,
+    Shell, chores, sensors,
     server_clock::{self, ServerClock},
 };
 use crate::{
@@ -89,6 +89,23 @@ pub fn zone(name: Option<&str>) -> TimeZone {
         zone.inspect_err(|error| tracing::error!(name, %error, "the machine does not know this time zone")).ok()
     });
     named.unwrap_or_else(TimeZone::system)
+}
+
+impl Shell {
+    /// The server's clock; ours is set by it where no time service has.
+    pub(super) fn hear_the_time(&mut self, unix_ms: u64) {
+        let Some(server) = &self.server else { return };
+        let now = Instant::now();
+        self.clock.server.said(unix_ms, server.base(), now);
+        self.correct_the_clock(None, now);
+    }
+
+    pub(super) fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
+        if let Some(request) = self.clock.correction(saved_ms, now) {
+            // Nobody waits for it: the next look at the clock tells.
+            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
+        }
+    }
 }
 
 #[cfg(test)]

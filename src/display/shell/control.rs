@@ -105,6 +105,10 @@ impl Shell {
                 self.glass.harm(harm, answer);
                 return None;
             }
+            Request::Look {} => {
+                self.glass.look(answer);
+                return None;
+            }
             Request::Release {} | Request::Harm(_) => Answer::Refused("no drill of yours holds this display".into()),
         };
         // A caller that went away needs no answer.
@@ -126,16 +130,13 @@ impl Shell {
 
     fn glass_now(&self, holds: bool) -> Glass {
         let content = self.supervisor.content();
-        let (display, keeper) = self.glass.keeper();
         let truth = self.supervisor.truth(tokio::time::Instant::now());
         Glass {
             showing: self.supervisor.is_showing() && !matches!(truth, Truth::Empty { .. } | Truth::Frozen { .. }),
             offline: self.supervisor.is_attached() && content.is_settled() && content.trouble().is_some(),
             held: holds && self.supervisor.is_held(),
             sentence: truth.sentence(),
-            display,
-            keeper,
-            frame: self.supervisor.screen().frame,
+            display: self.glass.x11().to_owned(),
         }
     }
 }
@@ -240,5 +241,47 @@ mod tests {
         assert!(may_control(0, supervisor));
         assert!(!may_control(browser, supervisor));
         assert!(!may_control(1000, supervisor), "nor a person without sudo");
+    }
+
+    /// A socket, and a supervisor that says yes to everything.
+    fn listening() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut control = Control::listen(&path);
+        tokio::spawn(async move {
+            loop {
+                if let What::Request(_, answer) = control.next().await.what {
+                    let _ = answer.send(Answer::Done("yes".into()));
+                }
+            }
+        });
+        (folder, path)
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_answered_and_a_line_without_an_end_ends_the_conversation() {
+        let (_folder, path) = listening();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "whoever else is in the group may not even knock");
+        let mut stream = BufReader::new(UnixStream::connect(&path).await.unwrap());
+        let mut line = String::new();
+        for (said, heard) in [("nonsense", "no request"), ("{\"fly\":{}}", "no request"), ("{\"glass\":{}}", "yes")] {
+            stream.write_all(format!("{said}\n").as_bytes()).await.unwrap();
+            line.clear();
+            stream.read_line(&mut line).await.unwrap();
+            assert!(line.contains(heard), "{said}: {line}");
+        }
+        let _ = stream.write_all(&vec![b'a'; LINE_MAX + 1]).await;
+        line.clear();
+        assert_eq!(stream.read_line(&mut line).await.unwrap_or(0), 0, "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_drill_that_goes_away_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut control = Control::listen(&path);
+        drop(UnixStream::connect(&path).await.unwrap());
+        assert!(matches!(control.next().await.what, What::Gone));
     }
 }

@@ -105,8 +105,8 @@ pub struct Glass {
     screen_asks: HashMap<AskId, Instant>,
     /// A drill's faults under way: each waits for its answer for as long as it likes.
     harms: HashMap<u64, oneshot::Sender<drill::Answer>>,
-    /// The X display of the loop, and its process.
-    keeper: (String, u32),
+    /// The X display of the loop.
+    x11: String,
     context: Option<String>,
     attached: bool,
     zoom_preload: Option<String>,
@@ -139,7 +139,7 @@ impl Glass {
             pending: HashMap::new(),
             screen_asks: HashMap::new(),
             harms: HashMap::new(),
-            keeper: Default::default(),
+            x11: String::new(),
             context: None,
             attached: false,
             zoom_preload: None,
@@ -210,18 +210,27 @@ impl Glass {
         self.order(&ToLoop::Screen { ask, order });
     }
 
-    /// Where the browser loop is: its X display and its process.
-    pub fn keeper(&self) -> (String, u32) {
-        self.keeper.clone()
+    /// The X display of the browser loop.
+    pub fn x11(&self) -> &str {
+        &self.x11
     }
 
     /// Orders a drill's fault; a dropped sender says that the loop is gone.
     pub fn harm(&mut self, harm: drill::Harm, answer: oneshot::Sender<drill::Answer>) {
+        self.for_drill(answer, |ask| ToLoop::Harm { ask, harm });
+    }
+
+    /// Asks what colour the glass has; the same of a loop that is gone.
+    pub fn look(&mut self, answer: oneshot::Sender<drill::Answer>) {
+        self.for_drill(answer, |ask| ToLoop::Look { ask });
+    }
+
+    fn for_drill(&mut self, answer: oneshot::Sender<drill::Answer>, order: impl Fn(u64) -> ToLoop) {
         self.harms.retain(|_, answer| !answer.is_closed());
         self.next_id += 1;
         if self.orders.is_some() {
             self.harms.insert(self.next_id, answer);
-            self.order(&ToLoop::Harm { ask: self.next_id, harm });
+            self.order(&order(self.next_id));
         }
     }
 
@@ -260,7 +269,7 @@ impl Glass {
         match line {
             FromLoop::Hello { version, pid, display: x11 } => {
                 tracing::info!(version, pid, x11, "the browser loop is there");
-                self.keeper = (x11, pid);
+                self.x11 = x11;
             }
             FromLoop::Started { pid, generation, firefox } => {
                 // Told again once a session knows the version.
@@ -287,6 +296,11 @@ impl Glass {
                 if let Some(answer) = self.harms.remove(&ask) {
                     // Whoever asked may have gone.
                     let _ = answer.send(result.map_or_else(drill::Answer::Refused, drill::Answer::Done));
+                }
+            }
+            FromLoop::Looked { ask, result } => {
+                if let Some(answer) = self.harms.remove(&ask) {
+                    let _ = answer.send(result.map_or_else(drill::Answer::Refused, drill::Answer::Look));
                 }
             }
             FromLoop::Screen { ask, result } => {

@@ -19,7 +19,9 @@ mod chores;
 mod clock;
 mod configure;
 mod control;
+mod drilling;
 mod glass;
+mod keeping;
 mod memory;
 mod report;
 mod sensors;
@@ -50,13 +52,13 @@ use crate::{
         browser::wire,
         configured::Configured,
         drill, helper,
-        journal::{JournalError, JournalFile, Record},
+        journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
     event::DisplayId,
-    io::{http, log_ring::LogRing, notify, random, store},
+    io::{log_ring::LogRing, notify, random, store},
 };
 
 /// Orders to the link: the receipts of a replayed queue. What does not fit is redelivered by the server.
@@ -216,7 +218,9 @@ impl Shell {
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
-            machine: Machine { boot: sensors::boot_id(), helper: runtime.join(helper::SOCKET).exists(),
+            machine: Machine {
+                boot: sensors::boot_id(),
+                helper: runtime.join(helper::SOCKET).exists(),
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
@@ -331,7 +335,7 @@ impl Shell {
                 return None;
             }
             glass::Told::Picture { ask, what, base64 } => {
-                self.chores.spawn(chores::picture(ask, what, base64, self.outbox()));
+                self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), self.state.clone()));
                 return None;
             }
         })
@@ -363,21 +367,6 @@ impl Shell {
                 self.link = None;
                 Some(Input::Unlinked)
             }
-        }
-    }
-
-    /// The server's clock; ours is set by it where no time service has.
-    fn hear_the_time(&mut self, unix_ms: u64) {
-        let Some(server) = &self.server else { return };
-        let now = Instant::now();
-        self.clock.server.said(unix_ms, server.base(), now);
-        self.correct_the_clock(None, now);
-    }
-
-    fn correct_the_clock(&mut self, saved_ms: Option<u64>, now: Instant) {
-        if let Some(request) = self.clock.correction(saved_ms, now) {
-            // Nobody waits for it: the next look at the clock tells.
-            self.chores.spawn(chores::system(0, request, self.runtime.clone()));
         }
     }
 
@@ -415,6 +404,9 @@ impl Shell {
                     let (ring, outbox) = (self.log.clone(), self.outbox());
                     self.chores.spawn(chores::logs(ask, event, lines, unit, ring, outbox));
                 }
+                Effect::Gather { ask, what: Gather::Drill { fault } } => {
+                    self.chores.spawn(drilling::drill(ask, fault, self.runtime.clone()));
+                }
                 Effect::KillContent { why } => {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
@@ -423,52 +415,12 @@ impl Shell {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
                 }
-                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Configured { undo } => self.settle_trial(undo),
+                Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,
             }
         }
         false
-    }
-
-    /// On disk when it returns. A card that never answers stops the loop here, and systemd's watchdog ends it.
-    async fn keep(&mut self, records: Vec<Record>) {
-        let Some(mut file) = self.journal.take() else { return };
-        let snapshot = file.is_long().then(|| self.supervisor.journal().snapshot());
-        let written = tokio::task::spawn_blocking(move || {
-            let kept = match &snapshot {
-                Some(snapshot) => file.compact(snapshot),
-                None => file.keep(&records, true),
-            };
-            (file, kept)
-        });
-        match written.await {
-            Ok((file, kept)) => {
-                self.journal = Some(file);
-                self.sync_at = None;
-                if let Err(error) = kept {
-                    self.cure(&error);
-                }
-            }
-            Err(error) => tracing::error!(%error, "the journal is lost"),
-        }
-    }
-
-    fn note(&mut self, records: &[Record]) {
-        let Some(file) = &mut self.journal else { return };
-        match file.keep(records, false) {
-            Ok(()) => self.sync_at = self.sync_at.or(Some(Instant::now() + SYNC_AFTER)),
-            Err(error) => self.cure(&error),
-        }
-    }
-
-    /// A full disk or a failed fsync: a new file may still be written.
-    fn cure(&mut self, error: &JournalError) {
-        let cause = http::root_cause(error);
-        let snapshot = self.supervisor.journal().snapshot();
-        let cured = self.journal.as_mut().is_some_and(|file| file.compact(&snapshot).is_ok());
-        tracing::error!(%error, cause, cured, "the journal could not be written");
-        self.supervisor.journal_works(if cured { None } else { Some(cause) });
     }
 
     fn say(&self, kind: &'static str, data: serde_json::Value) {

@@ -12,7 +12,11 @@ use crate::{
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor},
     },
-    event::{frame::CloseCode, health::{self, ClockSource, Health}, time::UtcMillis},
+    event::{
+        frame::CloseCode,
+        health::{self, ClockSource, Health},
+        time::UtcMillis,
+    },
     io::{log_ring::LogRing, notify, store},
 };
 

@@ -78,6 +78,7 @@ impl Supervisor {
             Command::Screenshot(screenshot) => self.jobs.screenshot(key, &screenshot, out),
             Command::Health(_) => self.jobs.health(key, out),
             Command::Logs(logs) => self.jobs.logs(key, &logs, out),
+            Command::Drill(drill) => self.jobs.drill(key, drill.fault, out),
             Command::PageEvent(event) => self.jobs.page_event(key, event.name, event.data, out),
             Command::Sound(sound) => self.sounds.play(key, sound.url, out),
             Command::Say(say) => self.sounds.say(key, say.text, say.voice, out),
@@ -123,6 +124,7 @@ fn needs_glass(command: &Command) -> bool {
             | Command::RestartBrowser(_)
             | Command::Reboot(_)
             | Command::Shutdown(_)
+            | Command::Drill(_)
             | Command::Configure(_)
     )
 }

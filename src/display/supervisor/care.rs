@@ -26,6 +26,8 @@ const ALIVE: Duration = Duration::from_secs(10);
 const SCREEN_SILENT: Duration = Duration::from_secs(45);
 /// A clock that goes so far from where it was has been set.
 const CLOCK_SET_MS: u64 = 60_000;
+/// A page that answered for so long was not silenced by a machine that is too busy for it.
+const ALARMS_FORGOTTEN: Duration = Duration::from_secs(20);
 /// At the top of a ladder Firefox itself is started again so often.
 const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 
@@ -181,6 +183,9 @@ impl Supervisor {
         let well = self.is_showing() && self.page_is_alive(out.now) && !self.glass_is_frozen(out.now);
         self.care.recovery.is_well(well && self.empty_since().is_none(), out.now);
         self.care.recovery.due(out.now);
+        if self.care.recovery.has_been_well_for(ALARMS_FORGOTTEN, out.now) {
+            self.pulse.calm();
+        }
     }
 
     pub(super) fn loop_changed(&mut self, came: bool, now: Instant) {
@@ -264,19 +269,21 @@ impl Supervisor {
         match cause {
             Cause::PageHung => {
                 out.push(Effect::KillContent { why });
-                self.content.give_up(SiteFault::Hung, out);
+                // Our own page may be the silent one: then the page that is wanted keeps its turn.
+                match self.content.trouble() {
+                    Some(_) => self.content.load_again(out),
+                    None => self.content.give_up(SiteFault::Hung, out),
+                }
             }
             Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
             Cause::Memory => self.content.give_up(SiteFault::TooLarge, out),
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.
             Cause::PageEmpty => self.content.load_again(out),
-            _ if cause.is_of_the_browser() => {
-                if self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) {
-                    self.care.at_the_top = Some(out.now);
-                    out.push(Effect::RestartBrowser { why, plain: false });
-                    return Rung::RestartBrowser;
-                }
+            _ if cause.is_of_the_browser() && self.care.at_the_top.is_none_or(|at| out.now >= at + BROWSER_AGAIN) => {
+                self.care.at_the_top = Some(out.now);
+                out.push(Effect::RestartBrowser { why, plain: false });
+                return Rung::RestartBrowser;
             }
             // Content says so by itself, or there is nobody who could.
             _ => {}

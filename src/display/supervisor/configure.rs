@@ -109,8 +109,7 @@ impl Supervisor {
     /// there shall be one.
     pub(super) fn look_at_trial(&mut self, out: &mut Out) {
         let well = self.content.paints() > 0 && (self.linked || !self.setting.machine.server);
-        let mut configure = std::mem::take(&mut self.configure);
-        let now = out.now;
+        let (mut configure, now) = (std::mem::take(&mut self.configure), out.now);
         configure.look(well, || self.sentence(now), out);
         self.configure = configure;
     }

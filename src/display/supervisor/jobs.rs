@@ -13,7 +13,7 @@ use crate::{
     display::journal::EventKey,
     event::{
         Status,
-        command::{ClearData, Logs, Screenshot},
+        command::{ClearData, Fault, Logs, Screenshot},
     },
 };
 
@@ -22,6 +22,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const SCREENSHOT_WITHIN: Duration = Duration::from_secs(20);
 /// Firefox ends and starts; on a Pi 3 cold in most of a minute.
 const BROWSER_WITHIN: Duration = Duration::from_secs(150);
+
+/// Around the fault itself: longer than the drill's own limit, so that its word is the one that is told.
+const DRILL_WITHIN: Duration = Duration::from_secs(180);
 
 /// What a job waits for.
 #[derive(Debug)]
@@ -66,6 +69,11 @@ impl Jobs {
     pub fn logs(&mut self, key: EventKey, logs: &Logs, out: &mut Out) {
         let ask = out.gather(Gather::Logs { event: key.id.clone(), lines: logs.lines, unit: logs.unit.clone() });
         self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN, out);
+    }
+
+    pub fn drill(&mut self, key: EventKey, fault: Fault, out: &mut Out) {
+        let ask = out.gather(Gather::Drill { fault });
+        self.push(key, Wait::Answer(ask), Vec::new(), fault.gives_up() + DRILL_WITHIN, out);
     }
 
     /// All three parts: a new browser, whose profile is new each time, is the surest. Less than all: what can be

@@ -38,6 +38,7 @@ use crate::{
 
 mod actions;
 mod allow;
+mod camera;
 mod care;
 mod configure;
 mod content;
@@ -54,16 +55,16 @@ mod overlay;
 mod port;
 mod pulse;
 mod receipts;
-mod recycle;
 pub mod recovery;
+mod recycle;
 mod retry;
 mod sounds;
 mod truth;
 mod turns;
 
 pub use content::{Content, Show, Trouble};
-pub use leaving::Machine;
 pub use devices::{PanelWanted, WallClock, Why};
+pub use leaving::Machine;
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
 pub use truth::Truth;
@@ -113,6 +114,7 @@ pub struct Supervisor {
     jobs: Jobs,
     leaving: Leaving,
     configure: configure::Configure,
+    camera: camera::Camera,
     devices: Devices,
     sounds: Sounds,
     pulse: Pulse,
@@ -151,8 +153,9 @@ impl Supervisor {
             overlays: Overlays::default(),
             jobs: Jobs::default(),
             leaving: Leaving::new(setting.machine.clone()),
-            sounds: Sounds::new(setting.sound.voice.clone()),
             configure: configure::Configure::default(),
+            camera: camera::Camera::default(),
+            sounds: Sounds::new(setting.sound.voice.clone()),
             devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
@@ -244,8 +247,9 @@ impl Supervisor {
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
         }
-        self.take_care(&mut out);
         self.look_at_trial(&mut out);
+        self.take_picture(&mut out);
+        self.take_care(&mut out);
         self.start_waiting(&mut out);
         self.give_to_page(&mut out);
         self.finish(out)
@@ -254,8 +258,8 @@ impl Supervisor {
     /// The next moment at which [`Input::Due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let machines = earlier(self.content.deadline(), self.jobs.deadline());
+        let machines = earlier(machines, earlier(self.configure.deadline(), self.camera.deadline()));
         let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
-        let machines = earlier(machines, self.configure.deadline());
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         let machines = earlier(machines, self.sounds.deadline());
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())

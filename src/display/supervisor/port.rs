@@ -12,7 +12,10 @@ use crate::{
         page::SiteFault,
         screen,
     },
-    event::{Address, Event, Position, Receipt, command::PictureFormat},
+    event::{
+        Address, Event, Position, Receipt,
+        command::{Fault, PictureFormat},
+    },
 };
 
 /// Names one question to the browser or the machine, so that its answer finds the one who asked.
@@ -245,6 +248,10 @@ pub enum Gather {
         event: String,
         lines: u32,
         unit: Option<String>,
+    },
+    /// What a drill measures.
+    Drill {
+        fault: Fault,
     },
 }
 

@@ -5,6 +5,8 @@
 //!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
+//!   the fourth alarm in a row, and each further one, comes after twice the silence: a machine that is too busy for a page is too busy
+//!   for a new one as well, and killing it again would keep it so
 //!   no session for two minutes: it is lost; no browser loop at all: the X session is
 //! ```
 
@@ -25,6 +27,8 @@ const BROWSER_SILENT: Duration = Duration::from_secs(10);
 const AFTER_KILL: Duration = Duration::from_secs(12);
 /// Firefox says by itself that the process is gone; if it does not within this time, we load again anyway.
 const CRASH_TOLD: Duration = Duration::from_secs(3);
+/// Silences double this often at most.
+const PATIENCE_MAX: u32 = 3;
 /// A browser without a session by then is told to start again (a cold start on a Pi 3 takes most of a minute).
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
 /// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
@@ -64,6 +68,8 @@ pub struct Pulse {
     page: Ear,
     browser: Ear,
     next: Instant,
+    /// Alarms since all was well for a while.
+    alarms: u32,
 }
 
 /// One side that is asked.
@@ -76,7 +82,7 @@ struct Ear {
 impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
         let ear = || Ear { asked: None, heard: now };
-        Pulse { hang, stage: Stage::Alone { since: now }, page: ear(), browser: ear(), next: now }
+        Pulse { hang, stage: Stage::Alone { since: now }, page: ear(), browser: ear(), next: now, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -116,6 +122,21 @@ impl Pulse {
     /// When the page's process was heard last.
     pub fn page_heard(&self) -> Instant {
         self.page.heard
+    }
+
+    /// All has been well for a while: the next alarm is a first one.
+    pub fn calm(&mut self) {
+        self.alarms = 0;
+    }
+
+    /// How long a silence may be, of one that may be so long at the first three alarms.
+    fn patience(&self, silence: Duration) -> Duration {
+        silence * (1 << self.alarms.saturating_sub(2).min(PATIENCE_MAX))
+    }
+
+    fn alarm(&mut self, cause: Cause, out: &mut Out) {
+        self.alarms += 1;
+        out.fault(cause);
     }
 
     /// The browser said something.
@@ -173,12 +194,13 @@ impl Pulse {
             Stage::Alone { since } => Some(*since + LOOP_WITHIN),
             Stage::Out { since } => Some(*since + RESTART_WITHIN),
             Stage::Calm => {
-                let silent = (self.page.heard + self.hang).min(self.browser.heard + BROWSER_SILENT);
+                let silent = (self.page.heard + self.patience(self.hang))
+                    .min(self.browser.heard + self.patience(BROWSER_SILENT));
                 earlier(Some(self.next), Some(silent))
             }
             Stage::Killed { at, loaded } => {
-                let killed = if *loaded { *at + AFTER_KILL } else { *at + CRASH_TOLD };
-                Some(killed.min(self.next).min(self.browser.heard + BROWSER_SILENT))
+                let killed = if *loaded { *at + self.patience(AFTER_KILL) } else { *at + CRASH_TOLD };
+                Some(killed.min(self.next).min(self.browser.heard + self.patience(BROWSER_SILENT)))
             }
         }
     }
@@ -199,13 +221,13 @@ impl Pulse {
                 }
                 return Verdict::Fine;
             }
-            Stage::Calm | Stage::Killed { .. } if now >= self.browser.heard + BROWSER_SILENT => {
-                out.fault(Cause::BrowserHung);
+            Stage::Calm | Stage::Killed { .. } if now >= self.browser.heard + self.patience(BROWSER_SILENT) => {
+                self.alarm(Cause::BrowserHung, out);
                 return Verdict::Fine;
             }
-            Stage::Calm if now >= self.page.heard + self.hang => out.fault(Cause::PageHung),
-            Stage::Killed { at, .. } if now >= at + AFTER_KILL => {
-                out.fault(Cause::ContentLost);
+            Stage::Calm if now >= self.page.heard + self.patience(self.hang) => self.alarm(Cause::PageHung, out),
+            Stage::Killed { at, .. } if now >= at + self.patience(AFTER_KILL) => {
+                self.alarm(Cause::ContentLost, out);
                 return Verdict::Fine;
             }
             Stage::Killed { at, loaded: false } if now >= at + CRASH_TOLD => {
@@ -217,10 +239,10 @@ impl Pulse {
         if now >= self.next {
             self.next = now + EVERY;
             if self.page.asked.is_none() {
-                self.page.asked = Some(out.ask(Ask::Pulse, self.hang));
+                self.page.asked = Some(out.ask(Ask::Pulse, self.patience(self.hang)));
             }
             if self.browser.asked.is_none() {
-                self.browser.asked = Some(out.ask(Ask::BrowserPulse, BROWSER_SILENT));
+                self.browser.asked = Some(out.ask(Ask::BrowserPulse, self.patience(BROWSER_SILENT)));
             }
         }
         Verdict::Fine

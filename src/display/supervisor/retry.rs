@@ -12,8 +12,9 @@ const RETRY_SOON: Duration = Duration::from_millis(3500);
 const SOON: u32 = 85;
 /// After that it doubles up to this.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// A page that takes the display down with it is not tried every few seconds.
-const RETRY_PAGE_MAX: Duration = Duration::from_secs(60);
+/// A page that takes the display down with it is not tried every few seconds; but it may have been the machine that was
+/// too busy for it, and a service page on a good page's place is no better than a bad page.
+const RETRY_PAGE_MAX: Duration = Duration::from_secs(30);
 /// A wrong setting mends itself by a new command; this is in case it does not.
 const RETRY_SETTING: Duration = Duration::from_secs(60);
 
@@ -43,7 +44,7 @@ mod tests {
         }
         let first_minutes: f64 = (1..=85).map(|tries| wait(&SiteFault::Refused, tries)).sum();
         assert!((240.0..360.0).contains(&first_minutes), "{first_minutes}");
-        for (tries, seconds) in [(1, 2.0), (3, 8.0), (20, 60.0)] {
+        for (tries, seconds) in [(1, 2.0), (3, 8.0), (20, 30.0)] {
             let wait = wait(&SiteFault::Crashed, tries);
             assert!((seconds * 0.8..=seconds * 1.2).contains(&wait), "{tries}: {wait}");
         }

@@ -82,15 +82,14 @@ impl Sounds {
     /// True if a tab that opened may be the one that was asked for: then it is not to be closed.
     pub fn expects(&mut self, context: &str) -> bool {
         let step = self.playing.as_ref().map(|playing| &playing.step);
-        let expects = match step {
+        match step {
             Some(Step::Opening { .. }) => {
                 self.opened.push(context.to_owned());
                 true
             }
             Some(Step::Playing { context: ours }) => ours == context,
             Some(Step::Speaking) | None => false,
-        };
-        expects
+        }
     }
 
     /// True if the question was this machine's.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::CommandError;
+use super::{CommandError, Fault};
 
 /// The longest text of a message, in characters.
 pub const MESSAGE_MAX: usize = 2000;
@@ -226,6 +226,15 @@ impl CommandData for Identify {
         within("seconds", self.seconds, 1, 3600)
     }
 }
+
+/// The data of `drill`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    /// What is done to the display.
+    pub fault: Fault,
+}
+impl CommandData for Drill {}
 
 /// The data of `clear_data`: what is not named is cleared too; turn a part off with `false`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -62,7 +62,10 @@ pub fn troubles(health: &Health) -> Vec<String> {
         let seconds = off.unsigned_abs() / 1000;
         tell(far, format!("the clock is {seconds} s {way} the server's"));
         let nobody = clock.set_by == ClockSource::Nobody && clock.ahead_ms.is_none();
-        tell(nobody, "nobody has set the clock since the machine started: does the network let NTP (UDP 123) through?".into());
+        tell(
+            nobody,
+            "nobody has set the clock since the machine started: does the network let NTP (UDP 123) through?".into(),
+        );
     }
     found
 }

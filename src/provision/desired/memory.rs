@@ -10,12 +10,12 @@ use crate::{
 const ZRAM: &str = "/etc/systemd/zram-generator.conf.d/90-pikiosk.conf";
 const RPI_SWAP: &str = "/etc/rpi/swap.conf.d/90-pikiosk.conf";
 
-/// Of all memory, for X, Firefox and all it starts: the rest is for the supervisor and the system. Above the first the
-/// kernel takes back what is not in use; above the second it ends the largest process, which is the page's.
+/// Of all memory, for X, Firefox and all it starts: the rest is for the supervisor and the system. Above it the kernel
+/// ends the largest process, which is the page's. Not MemoryHigh as well: a process that took all was held there for
+/// minutes, neither ended nor of any use (seen in a machine of 1 GB).
 const SESSION: &str = "# Written by pikiosk provision.
 [Slice]
-MemoryHigh=75%
-MemoryMax=85%
+MemoryMax=75%
 ";
 
 pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner) -> Result<(), DesiredError> {

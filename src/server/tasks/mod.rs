@@ -44,7 +44,7 @@ use crate::{
 /// Open calls of one socket. A page that has more does not wait for its results.
 pub const CALLS_PER_SOCKET: usize = 32;
 /// A broker that has not taken a task within this will not be waited for. Longer than any wait between two attempts to
-/// connect ([`amqp::AGAIN`]): a broker that is back is found in time.
+/// connect (`AGAIN` in `amqp.rs`): a broker that is back is found in time.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// The open calls of one socket; dropped with it.

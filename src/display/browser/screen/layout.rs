@@ -38,16 +38,16 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlan {
     #[error("no screen is connected")]
-    NoScreen,
+    Unplugged,
     #[error("{0} is connected, and nothing here can drive it")]
-    NoCrtc(String),
+    Undriven(String),
     #[error("{output} cannot be turned by {degrees} degrees: its driver has no such turn")]
-    NoTurn { output: String, degrees: u32 },
+    Unturnable { output: String, degrees: u32 },
 }
 
 /// What is to be set so that it is as wanted; an empty plan if it is so already.
 pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
-    let main = outputs.main().ok_or(NoPlan::NoScreen)?;
+    let main = outputs.main().ok_or(NoPlan::Unplugged)?;
     let lit = light(outputs, main, wanted, &[])?;
     let mut on = vec![(vec![main.id], lit)];
     for other in outputs.all.iter().filter(|it| it.id != main.id && it.is_usable()) {
@@ -91,7 +91,7 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
 /// The size that it takes up on the X screen.
 pub fn turned(outputs: &Outputs, lit: &Lit) -> (u16, u16) {
     let line = outputs.modes.get(&lit.mode).copied().unwrap_or_default();
-    if lit.degrees % 180 == 0 { (line.width, line.height) } else { (line.height, line.width) }
+    if lit.degrees.is_multiple_of(180) { (line.width, line.height) } else { (line.height, line.width) }
 }
 
 fn edge(at: i16, size: u16) -> u16 {
@@ -105,7 +105,7 @@ fn light(outputs: &Outputs, it: &Connector, wanted: Wanted, taken: &[randr::Crtc
         !taken.contains(crtc) && !outputs.all.iter().any(by_another)
     };
     let crtc = now.map(|lit| lit.crtc).or_else(|| it.crtcs.iter().find(is_free).copied());
-    let crtc = crtc.ok_or_else(|| NoPlan::NoCrtc(it.name.clone()))?;
+    let crtc = crtc.ok_or_else(|| NoPlan::Undriven(it.name.clone()))?;
     let as_it_is = now.map(|lit| lit.mode).filter(|mode| it.modes.contains(mode));
     // One that likes none best is left as it is.
     let best = || it.preferred.or(as_it_is).or_else(|| it.modes.first().copied());
@@ -116,7 +116,7 @@ fn light(outputs: &Outputs, it: &Connector, wanted: Wanted, taken: &[randr::Crtc
     let degrees = wanted.degrees.unwrap_or(now.map_or(0, |lit| lit.degrees));
     // Of one that is not lit, nobody knows what it can do before it is.
     if now.is_some_and(|lit| lit.can & bit(degrees) == 0) {
-        return Err(NoPlan::NoTurn { output: it.name.clone(), degrees });
+        return Err(NoPlan::Unturnable { output: it.name.clone(), degrees });
     }
     let (x, y) = now.map_or((0, 0), |lit| (lit.x, lit.y));
     Ok(Lit { crtc, x, y, mode: mode.unwrap_or_default(), degrees, can: now.map_or(0, |lit| lit.can) })

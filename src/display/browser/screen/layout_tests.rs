@@ -57,7 +57,7 @@ fn a_turn_that_the_driver_has_not_is_refused_with_the_output_named() {
     let fixed = Lit { can: 1, ..lit(11, 0, FULL_HD, 0) };
     let now = outputs((1920, 1080), vec![connector(1, Some(fixed))]);
     let refused = plan(&now, Wanted { degrees: Some(90), ..BEST }).expect_err("it cannot");
-    assert_eq!(refused, NoPlan::NoTurn { output: "HDMI-1".into(), degrees: 90 });
+    assert_eq!(refused, NoPlan::Unturnable { output: "HDMI-1".into(), degrees: 90 });
     assert_eq!(plan(&now, BEST), Ok(Plan::default()), "as it is, it is fine");
 }
 
@@ -93,9 +93,9 @@ fn a_screen_that_was_pulled_out_is_switched_off_and_none_is_no_plan() {
     let now = outputs((1920, 1080), vec![gone.clone(), connector(2, None)]);
     let plan_of_both = plan(&now, BEST).expect("the other is there");
     assert_eq!((plan_of_both.off, plan_of_both.on[0].1.crtc), (vec![11], 12));
-    assert_eq!(plan(&outputs((1920, 1080), vec![gone]), BEST), Err(NoPlan::NoScreen));
+    assert_eq!(plan(&outputs((1920, 1080), vec![gone]), BEST), Err(NoPlan::Unplugged));
     let empty = Connector { modes: vec![], ..connector(1, None) };
-    assert_eq!(plan(&outputs((1920, 1080), vec![empty]), BEST), Err(NoPlan::NoScreen), "connected, without a picture");
+    assert_eq!(plan(&outputs((1920, 1080), vec![empty]), BEST), Err(NoPlan::Unplugged), "connected, without a picture");
 }
 
 #[test]

@@ -124,7 +124,7 @@ mod tests {
     const WHITE: Colour = [255; 3];
 
     fn beat(phase: bool) -> [Colour; BEAT] {
-        let blue = |place: usize| if (place % 2 == 0) == phase { 2 } else { 1 };
+        let blue = |place: usize| if place.is_multiple_of(2) == phase { 2 } else { 1 };
         std::array::from_fn(|place| [252 + SIGN[place][0], 252 + SIGN[place][1], 252 + blue(place)])
     }
 

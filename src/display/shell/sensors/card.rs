@@ -24,7 +24,8 @@ pub fn read(root: &Path) -> Option<Card> {
 
 /// The worse of the two kinds of memory in a card.
 fn worn(life_time: &str) -> Option<u8> {
-    let steps = life_time.split_whitespace().filter_map(|step| u8::from_str_radix(step.trim_start_matches("0x"), 16).ok());
+    let steps =
+        life_time.split_whitespace().filter_map(|step| u8::from_str_radix(step.trim_start_matches("0x"), 16).ok());
     steps.max().filter(|steps| *steps > 0).map(|steps| steps.saturating_mul(STEP_PERCENT))
 }
 

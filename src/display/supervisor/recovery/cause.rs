@@ -163,6 +163,11 @@ impl Cause {
         }
     }
 
+    /// Firefox, or what it stands on.
+    pub fn is_of_this_machine(self) -> bool {
+        self.is_of_the_browser() || matches!(self, Cause::ScreenHung | Cause::SessionLost)
+    }
+
     /// Firefox or what it stands on, and not the page in it.
     pub fn is_of_the_browser(self) -> bool {
         use Cause::{BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, WindowClosed};

@@ -70,10 +70,12 @@ impl Recovery {
         let before = self.incident.take().filter(|incident| !incident.is_over(now));
         let top = cause.top();
         let begins_again = |incident: &Incident| incident.rung == top && now >= incident.taken + BEGIN_AGAIN;
-        // Another cause goes on from where this one had come to only where it has that rung too.
+        // Another cause goes on from where this one had come to only where both lie in this machine and not in a page: a
+        // page that is killed a moment after Firefox was started again is no reason to start it once more.
         let goes_on = |incident: &&Incident| {
-            let same = incident.cause == cause || (incident.rung != top && cause.ladder().contains(&incident.rung));
-            same && !begins_again(incident)
+            let machine = cause.is_of_this_machine() && incident.cause.is_of_this_machine();
+            let climbs_on = machine && incident.rung != top && cause.ladder().contains(&incident.rung);
+            (incident.cause == cause || climbs_on) && !begins_again(incident)
         };
         let from = before.as_ref().filter(goes_on);
         let taken_in_a_row = |rung: Rung| from.filter(|from| from.rung == rung).map_or(0, |from| from.in_a_row);
@@ -106,6 +108,11 @@ impl Recovery {
         if self.incident.as_ref().is_some_and(|incident| incident.is_over(now)) {
             self.incident = None;
         }
+    }
+
+    /// Nothing is wrong, and nothing was for so long.
+    pub fn has_been_well_for(&self, long: Duration, now: Instant) -> bool {
+        self.incident.as_ref().is_none_or(|incident| incident.well.is_some_and(|well| now >= well + long))
     }
 
     /// What is wrong, or was a moment ago.

@@ -95,6 +95,15 @@ fn a_browser_that_does_not_come_back_climbs_rung_by_rung() {
 }
 
 #[test]
+fn a_page_that_is_killed_a_moment_after_firefox_was_started_again_is_only_loaded_again() {
+    let now = Instant::now();
+    let mut recovery = machine(now);
+    assert_eq!(recovery.fault(Cause::BrowserHung, now), Rung::RestartBrowser);
+    assert_eq!(recovery.fault(Cause::PageCrashed, now + 5 * S), Rung::Navigate);
+    assert_eq!(recovery.fault(Cause::PageHung, now + 20 * S), Rung::ReplaceContent);
+}
+
+#[test]
 fn a_display_that_was_well_for_a_while_begins_at_the_lowest_rung_again() {
     let now = Instant::now();
     let mut recovery = machine(now);

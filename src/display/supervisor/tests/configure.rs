@@ -63,7 +63,7 @@ fn settings_with_which_the_display_does_not_come_back_are_taken_back() {
     world.pass(301 * S);
     let receipt = &world.receipts(1)[0];
     assert_eq!(receipt.status, Status::Failed);
-    assert!(receipt.error.as_deref().unwrap().contains("Waiting for the browser"), "{receipt:?}");
+    assert!(receipt.error.as_deref().unwrap().contains("not well again in 300 s"), "{receipt:?}");
     assert_eq!(verdicts(&world), [false]);
     assert_eq!(world.effects.last(), Some(&Effect::Restart), "with the settings of before");
 }

@@ -475,7 +475,8 @@ fn a_browser_that_answers_and_paints_not_even_the_local_page_is_started_again() 
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
     world.effects.clear();
-    let is_restart = |effect: &Effect| matches!(effect, Effect::RestartBrowser { why, .. } if why.contains("local page"));
+    let is_restart =
+        |effect: &Effect| matches!(effect, Effect::RestartBrowser { why, .. } if why.contains("local page"));
     let mut seconds = 0;
     while !world.effects.iter().any(is_restart) {
         world.pass(S);

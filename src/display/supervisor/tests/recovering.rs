@@ -324,3 +324,33 @@ fn a_screen_of_which_nothing_is_seen_any_more_gets_a_new_session_and_a_superviso
     assert_eq!(asked(&world), 1);
     assert_eq!(world.machine.recovery().incident().unwrap().cause, Cause::ScreenHung);
 }
+
+#[test]
+fn a_machine_too_busy_for_its_page_gives_each_new_one_more_time_and_ends_with_the_page_on_the_glass() {
+    let mut world = World::at("http://a/");
+    // Every new process needs twenty seconds for its first answer, and then a page is well.
+    let mut born = world.now;
+    for _ in 0..400 {
+        world.pass(S);
+        while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+            world.answer(at, Ok(Answer::Done));
+        }
+        if world.effects.iter().any(|it| matches!(it, Effect::KillContent { .. } | Effect::RestartBrowser { .. })) {
+            let restarted = world.restarts() > 0;
+            world.effects.retain(|it| !matches!(it, Effect::KillContent { .. } | Effect::RestartBrowser { .. }));
+            born = world.now;
+            world.asks.clear();
+            if restarted {
+                world.give(Input::Detached { why: "asked".into() });
+                world.give(Input::Attached);
+            } else {
+                world.crash();
+            }
+        }
+        if world.now > born + 20 * S {
+            world.answer_all();
+        }
+    }
+    assert!(world.machine.truth(world.now).is_right(), "{}", world.machine.sentence(world.now));
+    assert_eq!(world.machine.content().url(), "http://a/");
+}

@@ -1,9 +1,13 @@
-//! Every fault there is, what it is in words, and within which time a display must be right again. Pure.
+//! Every fault of a drill there is, what it is in words, and within which time a display must be right again. Pure.
 
 use std::{str::FromStr, time::Duration};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// What is done to the display.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     BrowserKilled,
     BrowserStopped,
@@ -108,7 +112,7 @@ impl Fault {
     }
 
     /// True where a page that stands still would notice nothing: it loads itself again at that moment, as many do.
-    pub(super) fn needs_reload(self) -> bool {
+    pub fn needs_reload(self) -> bool {
         matches!(self, Self::NoNetwork | Self::NetworkBack)
     }
 
@@ -143,6 +147,7 @@ mod tests {
     fn every_fault_is_found_by_its_name_and_a_mistyped_one_is_named() {
         for fault in Fault::ALL {
             assert_eq!(fault.name().parse(), Ok(fault));
+            assert_eq!(serde_json::to_value(fault).unwrap(), fault.name(), "as it travels");
             assert!(fault.limit() < fault.gives_up());
         }
         let error = "browser-kiled".parse::<Fault>().unwrap_err().to_string();
