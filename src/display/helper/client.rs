@@ -27,6 +27,9 @@ pub enum AskHelperError {
     NotRoot { uid: u32 },
     #[error("the helper did not answer in {} s", WITHIN.as_secs())]
     Silent,
+    /// As it happens when the machine goes down in the same moment.
+    #[error("the helper was ended before it answered")]
+    Gone,
     #[error("the helper's answer is of another version")]
     Strange,
     #[error("{0}")]
@@ -59,5 +62,8 @@ async fn exchange(socket: &Path, request: &Request) -> Result<Answer, AskHelperE
     connection.write_all(line.as_bytes()).await?;
     let mut said = String::new();
     BufReader::new(connection.take(LINE_MAX as u64)).read_line(&mut said).await?;
+    if said.is_empty() {
+        return Err(AskHelperError::Gone);
+    }
     serde_json::from_str(&said).map_err(|_| AskHelperError::Strange)
 }

@@ -17,7 +17,8 @@ use tokio::{process::Command, time::timeout};
 use super::glass::Picture;
 use crate::{
     display::{
-        blackbox, helper,
+        blackbox,
+        helper::{self, AskHelperError},
         link::Server,
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},
@@ -35,6 +36,8 @@ use crate::{
 
 /// A site that needs longer for its first byte is not back.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
+/// systemd ends every service within 20 s.
+const GOES_DOWN_WITHIN: Duration = Duration::from_secs(60);
 const JOURNALCTL_WITHIN: Duration = Duration::from_secs(8);
 
 /// Where results go that are too large for a receipt.
@@ -48,6 +51,11 @@ pub struct Outbox {
 pub async fn system(ask: AskId, request: helper::Request, runtime: PathBuf) -> Input {
     tracing::warn!(?request, "asking the helper");
     let done = helper::ask(&runtime, &request).await;
+    if matches!(done, Err(AskHelperError::Gone)) {
+        // A machine that goes down ends the helper, and us a moment later: the next start knows by its boot. Who is still
+        // here by then was not ended by that.
+        tokio::time::sleep(GOES_DOWN_WITHIN).await;
+    }
     if let Err(error) = &done {
         tracing::error!(%error, ?request, "the helper did not do it");
     }
