@@ -42,7 +42,7 @@ drill: needs ## Makes every fault on a display in memory and measures how long i
 	@$(PIKIOSK) drill --all --headless $(ARGS)
 
 proof-kills: needs ## 1,000 kills on three displays: none stuck, nothing left, nothing grown (1 hour; `make test` does 20)
-	PIKIOSK_KILLS=1000 PIKIOSK_DISPLAYS=3 cargo test --test kiosk_kills -- --nocapture
+	TMPDIR=/dev/shm PIKIOSK_KILLS=1000 PIKIOSK_DISPLAYS=3 cargo test --test kiosk_kills -- --nocapture
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
 	PIKIOSK_KILLS=100 cargo test --test kiosk_killed

@@ -1,13 +1,13 @@
-// Keeps four pixels in the upper left corner that change every four seconds by a level or two, so that whoever looks at
+// Keeps four pixels in the upper left corner that change every eight seconds by a level or two, so that whoever looks at
 // the glass sees whether it still follows the page (src/display/browser/screen/watch.rs reads them). They have the
 // colour of what is under them, but for the two lowest bits of red, green and blue: nobody sees them. CSSOM only, in a
 // closed shadow root: a strict Content Security Policy allows it, and the page finds nothing to trip over.
 () => {
   if (window !== window.top) return;
   const XHTML = "http://www.w3.org/1999/xhtml";
-  const EVERY_MS = 4000; // 8 ms of Firefox's time for each on a busy PC: every two seconds it was 0.4 % of a core
+  const EVERY_MS = 8000; // each wakes Firefox's own drawing: every four seconds it was 0.5 % of a core of a busy PC
   const SIGN = [[1, 2], [2, 1], [1, 1], [2, 2]];
-  const LOOK_EVERY = 15; // beats between two looks at the colour under it: a look makes the page lay itself out
+  const LOOK_EVERY = 8; // beats between two looks at the colour under it: a look makes the page lay itself out
 
   // A document that had a beat of an earlier session gets this one.
   globalThis.pikioskBeat?.end();

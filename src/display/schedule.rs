@@ -71,10 +71,12 @@ enum Which {
 fn moment(local: DateTime, zone: &TimeZone, which: Which) -> Option<Timestamp> {
     let offset = match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => offset,
-        AmbiguousOffset::Fold { before, after } => match which {
-            Which::First => before,
-            Which::Last => after,
-        },
+        AmbiguousOffset::Fold { before, after } => {
+            // What the clock is put back to it shows a second time, and less than that no more: the first was the end.
+            let second = after.to_timestamp(local).ok()?;
+            let is_put_back_to = zone.to_datetime(second - 1.second()) > local;
+            if which == Which::First || is_put_back_to { before } else { after }
+        }
         // Read with the offset that comes, it lies before the jump.
         AmbiguousOffset::Gap { after, .. } => {
             let before = after.to_timestamp(local).ok()?;

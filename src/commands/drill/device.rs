@@ -72,10 +72,6 @@ impl Around for Device {
 
     fn empty_disk(&mut self) {}
 
-    fn unplug_screen(&mut self) -> Result<(), NotHere> {
-        Err(NotHere("pikiosk cannot switch a connector off yet".into()))
-    }
-
     fn site_address(&self) -> Ipv4Addr {
         Ipv4Addr::LOCALHOST
     }

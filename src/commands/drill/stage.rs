@@ -106,7 +106,7 @@ impl Stage {
         let xvfb = find(&["Xvfb"]).ok_or(missing("Xvfb"))?;
         let matchbox = find(&["matchbox-window-manager"]);
 
-        let at = std::env::temp_dir().join(format!("pikiosk-drill-{:08x}", fastrand::u32(..)));
+        let at = in_memory().join(format!("pikiosk-drill-{:08x}", fastrand::u32(..)));
         let made = fs::DirBuilder::new().mode(0o700).create(&at);
         made.map_err(|source| DrillFailure::Folder { path: at.clone(), source })?;
         let folder = Folder(at.clone());
@@ -252,10 +252,6 @@ impl Around for Stage {
         }
     }
 
-    fn unplug_screen(&mut self) -> Result<(), NotHere> {
-        Err(NotHere("a screen in memory has no plug".into()))
-    }
-
     fn site_address(&self) -> Ipv4Addr {
         if self.own_network { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
     }
@@ -321,6 +317,13 @@ fn pikiosk(args: &[&str]) -> Result<Command, ActorError> {
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), DrillFailure> {
     let path = folder.join(name);
     fs::write(&path, text).map_err(|source| DrillFailure::Folder { path, source })
+}
+
+/// Where files are in memory, as /run is on a display: a Firefox whose profile is on a busy disk waits for that disk.
+fn in_memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let writable = nix::unistd::access(memory, nix::unistd::AccessFlags::W_OK).is_ok();
+    if writable && std::env::var_os("TMPDIR").is_none() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// Free now; whoever takes it before the supervisor does makes the supervisor say so.

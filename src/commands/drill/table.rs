@@ -142,7 +142,7 @@ mod tests {
             outcome(Fault::BrowserKilled, Ended::Recovered(Duration::from_millis(4210))),
             outcome(Fault::ContentKilled, Ended::Recovered(Duration::from_millis(1510))),
             outcome(Fault::PageWhite, Ended::Never { waited: Duration::from_secs(60), says: "Showing a".into() }),
-            outcome(Fault::ScreenUnplugged, Ended::NotHere("a screen in memory has no plug".into())),
+            outcome(Fault::DiskFull, Ended::NotHere("only root can fill it".into())),
         ]
     }
 
@@ -153,7 +153,7 @@ mod tests {
         browser-killed     4.2 s           8 s  ok
         content-killed     1.5 s           1 s  TOO LATE
         page-white         not in 60 s    15 s  FAILED; the supervisor says: Showing a
-        screen-unplugged   not here: a screen in memory has no plug
+        disk-full          not here: only root can fill it
         ");
         assert_eq!(
             summary(&outcomes()),
@@ -168,6 +168,6 @@ mod tests {
         assert_eq!(faults.len(), 3, "what was not made is no fault that was recovered from");
         assert_eq!(faults[0], json!({"fault": "browser-killed", "recovered_ms": 4210, "ok": true, "limit_ms": 8000}));
         assert_eq!((&faults[1]["ok"], &faults[2]["recovered_ms"]), (&json!(false), &Value::Null));
-        assert_eq!(document["not_here"][0]["fault"], "screen-unplugged");
+        assert_eq!(document["not_here"][0]["fault"], "disk-full");
     }
 }

@@ -143,6 +143,41 @@ fn a_bar_is_lit_past_midnight_and_through_the_hour_that_comes_twice() {
 }
 
 #[test]
+fn what_ends_at_the_time_that_the_clock_is_put_back_to_ends_when_it_shows_it_first() {
+    let (rules, zurich) = (on_week(&[("sat, sun", "00:00", "02:00")]), zone("Europe/Zurich"));
+    let ends = wanted(&rules, &zurich, moment_of("2011-10-29T23:00:00Z")).until;
+    assert_eq!(ends, Some(moment_of("2011-10-30T00:00:00Z")), "02:00 in summer time, and not an hour later again");
+    let (rules, havana) = (on_week(&[("sat, sun", "23:45", "24:00")]), zone("America/Havana"));
+    let ends = wanted(&rules, &havana, moment_of("2011-11-13T03:50:00Z")).until;
+    assert_eq!(ends, Some(moment_of("2011-11-13T04:00:00Z")), "the first midnight of two");
+}
+
+/// Chance finds the edges of a jump seldom: here is every half hour around each.
+#[test]
+fn around_every_jump_every_pair_of_times_is_as_a_look_in_every_minute_finds() {
+    let times = ["22:30", "23:00", "23:45", "00:00", "00:30", "01:00", "01:30", "02:00", "02:30", "03:00"];
+    for (name, days) in [
+        ("Europe/Zurich", ["2026-03-28", "2026-10-24"]),
+        ("America/Havana", ["2011-03-12", "2011-11-12"]),
+        ("Australia/Lord_Howe", ["2026-04-04", "2026-10-03"]),
+        ("America/Santiago", ["2026-04-04", "2026-09-05"]),
+    ] {
+        let zone = zone(name);
+        let pairs: Vec<(&str, &str)> = times.iter().flat_map(|on| times.iter().map(move |off| (*on, *off))).collect();
+        for (day, (on, off)) in days.iter().flat_map(|day| pairs.iter().map(move |pair| (*day, *pair))) {
+            if on == off {
+                continue;
+            }
+            let timetable = on_week(&[("mon-sun", on, off)]);
+            let from = moment_of(&format!("{day}T00:00:00Z"));
+            let minutes = 2 * 24 * 60;
+            let naive = minute_by_minute(&timetable, &zone, from, minutes);
+            assert_eq!(change_by_change(&timetable, &zone, from, minutes), naive, "{name} {day}: {on} to {off}");
+        }
+    }
+}
+
+#[test]
 fn what_begins_in_the_hour_that_is_left_out_begins_where_the_clock_jumps() {
     let (rules, zurich) = (on_week(&[("sun", "02:30", "09:00")]), zone("Europe/Zurich"));
     let at = |text: &str| wanted(&rules, &zurich, moment_of(text));

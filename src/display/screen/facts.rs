@@ -61,7 +61,7 @@ pub struct Frame {
     pub hash: u64,
     /// For how long, in milliseconds, the sample has been the same.
     pub still_ms: u64,
-    /// For how long, in milliseconds, the pixel that our own script in the page changes every four seconds has stood
+    /// For how long, in milliseconds, the pixel that our own script in the page changes every eight seconds has stood
     /// still: a glass that is frozen though every process answers. None where no script of ours runs in the page.
     pub beat_still_ms: Option<u64>,
 }

@@ -12,6 +12,7 @@ use crate::{
 const SANDBOX: &str = "pikiosk";
 const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
 const BEAT: &str = include_str!("../../../assets/browser/beat.js");
+const STAY: &str = include_str!("../../../assets/browser/stay.js");
 const LOOK: &str = include_str!("../../../assets/browser/look.js");
 const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
 const PLAY: &str = include_str!("../../../assets/browser/play.js");
@@ -38,7 +39,7 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         "browsingContext.userPromptOpened",
         "script.message",
     ]);
-    let painted = format!("(tell) => {{ ({BEAT})(); ({PAINTED})(tell, {}); }}", json!(pages));
+    let painted = format!("(tell) => {{ ({STAY})(); ({BEAT})(); ({PAINTED})(tell, {}); }}", json!(pages));
     let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
     [
         call("session.subscribe", json!({ "events": events })),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::display::{helper::Request, page::SiteFault, screen::Panel};
 
-/// The pixel that changes every four seconds has stood still for so long: the glass is frozen, or something lies over it.
+/// The pixel that changes every eight seconds has stood still for so long: the glass is frozen, or something lies over it.
 const BEAT_STILL: Duration = Duration::from_secs(15);
 /// What was done about a frozen glass gets so long to show.
 const GLASS_AGAIN: Duration = Duration::from_secs(25);

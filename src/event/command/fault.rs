@@ -23,7 +23,6 @@ pub enum Fault {
     NoNetwork,
     NetworkBack,
     DiskFull,
-    ScreenUnplugged,
 }
 
 /// There is no such fault.
@@ -36,7 +35,7 @@ pub struct UnknownFault {
 
 impl Fault {
     /// In the order in which `--all` makes them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::BrowserKilled,
         Self::BrowserStopped,
         Self::ContentKilled,
@@ -51,7 +50,6 @@ impl Fault {
         Self::NoNetwork,
         Self::NetworkBack,
         Self::DiskFull,
-        Self::ScreenUnplugged,
     ];
 
     /// As it is typed and told.
@@ -71,7 +69,6 @@ impl Fault {
             Self::NoNetwork => "no-network",
             Self::NetworkBack => "network-back",
             Self::DiskFull => "disk-full",
-            Self::ScreenUnplugged => "screen-unplugged",
         }
     }
 
@@ -92,7 +89,6 @@ impl Fault {
             Self::NoNetwork => "the display has no network any more",
             Self::NetworkBack => "the network is there again",
             Self::DiskFull => "the disk is full, and Firefox is killed",
-            Self::ScreenUnplugged => "the screen is unplugged and plugged in again",
         }
     }
 
@@ -102,7 +98,7 @@ impl Fault {
         Duration::from_secs(match self {
             Self::ContentKilled => 1,
             Self::SiteAway | Self::SiteBack | Self::NoNetwork | Self::NetworkBack => 5,
-            Self::BrowserKilled | Self::SupervisorKilled | Self::DiskFull | Self::ScreenUnplugged => 8,
+            Self::BrowserKilled | Self::SupervisorKilled | Self::DiskFull => 8,
             Self::PageHung | Self::ContentStopped => 12,
             Self::PageWhite | Self::SessionKilled => 15,
             // Ten seconds of silence, then a start of Firefox.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::display::screen::{Facts, Order, Output, Panel, Refusal};
 
-/// The glass is looked at this often; the beat changes every fourth time.
+/// The glass is looked at this often; the beat changes it every eighth time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While no light comes out of the panel, that it is off is all there is to know.
 const LOOK_IN_THE_DARK: Duration = Duration::from_secs(10);
