@@ -5,7 +5,7 @@ PIKIOSK := target/debug/pikiosk
 
 .PHONY: help demo drill proof-kills test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
 	bench-provision provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants \
-	proof-autobahn fuzz proof-bad-cards needs python proof-tickets
+	proof-autobahn fuzz proof-bad-cards proof-power-cut needs python proof-tickets
 
 help: ## Tells what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ fuzz: ## Every parser with bytes of strangers, a minute each; guided by coverage
 proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and FUSE
 	@command -v qemu-storage-daemon >/dev/null || $$([ $$(id -u) = 0 ] || echo sudo) apt-get install --yes --no-install-recommends qemu-utils qemu-system-common
 	cargo test --test flash_cards below_the_kernel -- --ignored --nocapture
+
+proof-power-cut: needs ## The power goes at 10,000 places among the writes of a display: nothing it promised is torn, missing or old (root; 15 minutes)
+	PIKIOSK_STATES=10000 cargo test --no-default-features --features display --test power_cut -- --nocapture --test-threads 1
 
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)
 	@image/aarch64

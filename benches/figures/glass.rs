@@ -6,11 +6,13 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    display_binary, rounds,
+    display_binary,
+    rest::{self, Idler},
+    rounds,
     support::{
         http,
         kiosk::Kiosk,
-        process::{self, send},
+        process::send,
         wait::{seconds, until},
     },
     table::{Table, Times, ms},
@@ -82,31 +84,11 @@ fn supervisor(table: &mut Table, kiosk: &mut Kiosk) {
     kiosk.start_run();
     kiosk.home();
     kiosk.push_is("message", &json!({"text": "so that it has done something", "seconds": 1}), "shown");
-    let pid = kiosk.run().pid();
-    let minute = Duration::from_secs(if rounds(10) == 10 { 60 } else { 6 });
-    let (cpu, wakes, began) = (process::cpu_seconds(pid), process::wakeups(pid), Instant::now());
-    until("a minute of rest", minute * 2, || (began.elapsed() >= minute).then_some(()));
-    let elapsed = began.elapsed().as_secs_f64();
-    let cpu = (process::cpu_seconds(pid).unwrap_or(0.0) - cpu.unwrap_or(0.0)) / elapsed;
-    let wakes = process::wakeups(pid).saturating_sub(wakes) as f64 / elapsed;
-    let field = |name: &str| process::status_field(pid, name).unwrap_or(0) as f64 / 1024.0;
-    let threads = process::status_field(pid, "Threads").unwrap_or(0);
-    table.row(
-        "supervisor: memory (RSS)",
-        format!("{:.1} MB", field("VmRSS")),
-        "15 MB",
-        format!(
-            "{build}; peak {:.1} MB, of its own (anonymous) {:.1} MB, {threads} threads",
-            field("VmHWM"),
-            field("RssAnon")
-        ),
-    );
-    table.row(
-        "supervisor: processor at rest",
-        format!("{:.2} %", cpu * 100.0),
-        "1 %",
-        format!("over {elapsed:.0} s, {wakes:.1} wake-ups a second"),
-    );
+    let (run, browser) = (kiosk.run().pid(), kiosk.browser().pid());
+    let supervisor = Idler { name: "supervisor", build, pid: run, memory: "15 MB", processor: "1 %" };
+    let looped =
+        Idler { name: "browser loop", build: "this build, all features", pid: browser, memory: "", processor: "1 %" };
+    rest::measure(table, &[supervisor, looped]);
     let mut served = Times::default();
     for _ in 0..rounds(10) {
         kiosk.kill_run();

@@ -3,7 +3,8 @@
 //! ```text
 //!  main     chooses parts by the words of the command line, prints the table
 //!   |- load      the server alone: fan-out to 1,000 sockets, publishes a second, memory of a socket
-//!   |- glass     a whole display: push to shown, recovery, the supervisor's memory and processor time
+//!   |- glass     a whole display: push to shown, recovery
+//!   |    rest      what supervisor and browser loop cost while nothing happens
 //!   '- table     what was measured, and what it is measured against
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod glass;
 mod load;
+mod rest;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod table;

@@ -142,7 +142,24 @@ pub fn status_field(pid: i32, field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// How often the first thread of a process woke up; the supervisor does everything on it.
-pub fn wakeups(pid: i32) -> u64 {
-    status_field(pid, "voluntary_ctxt_switches").unwrap_or(0)
+/// How often the threads of a process left the processor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Switches {
+    /// Each with a waking to come.
+    pub slept: u64,
+    /// By others: on a busy machine this says more about them.
+    pub pushed_off: u64,
+}
+
+/// Of all threads that it has now.
+pub fn switches(pid: i32) -> Switches {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let ids = threads.filter_map(|thread| thread.file_name().to_str()?.parse::<i32>().ok());
+    ids.fold(Switches::default(), |sum, id| {
+        let field = |name: &str| status_field(id, name).unwrap_or(0);
+        Switches {
+            slept: sum.slept + field("voluntary_ctxt_switches"),
+            pushed_off: sum.pushed_off + field("nonvoluntary_ctxt_switches"),
+        }
+    })
 }

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod machine;
 mod run;
 mod server;
+mod words;
 
 pub use machine::{LinkError, State};
 pub use run::{LinkSetting, Order, Told, run};

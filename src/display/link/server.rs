@@ -1,6 +1,10 @@
 //! What a display asks its server over HTTP: enrollment, tickets, the socket's opening, large results.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
@@ -14,7 +18,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use super::machine::LinkError;
+use super::{machine::LinkError, words};
 use crate::{
     auth::display_key::DisplayKey,
     event::{
@@ -177,10 +181,16 @@ impl Server {
     }
 }
 
+fn unreachable(error: &reqwest::Error) -> LinkError {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall_ms = u64::try_from(wall.as_millis()).unwrap_or_default();
+    LinkError::Unreachable(words::in_words(http::root_cause(error), wall_ms))
+}
+
 async fn send(request: reqwest::RequestBuilder, within: Duration) -> Result<reqwest::Response, LinkError> {
     let answered = tokio::time::timeout(within, request.send()).await;
     let late = || LinkError::Unreachable("it did not answer in time".into());
-    let answer = answered.map_err(|_| late())?.map_err(|error| LinkError::Unreachable(http::root_cause(&error)))?;
+    let answer = answered.map_err(|_| late())?.map_err(|error| unreachable(&error))?;
     let status = answer.status();
     if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(answer);
