@@ -9,6 +9,7 @@
 //!                                               profile.rs   a fresh profile at every start
 //!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
+//!                                               supervisors.rs  meets one after the other
 //!                                               screen/      what is on the glass, and what is ordered of it
 //!                                               volume.rs    how loud
 //! ```
@@ -28,6 +29,7 @@ mod profile;
 mod run;
 mod screen;
 mod session;
+mod supervisors;
 mod volume;
 pub mod wire;
 

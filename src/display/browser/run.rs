@@ -12,8 +12,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::value::RawValue;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixStream, unix::OwnedReadHalf, unix::pipe},
+    net::unix::pipe,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::Instant,
@@ -27,8 +26,8 @@ use super::{
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
-    volume,
-    wire::{FromLoop, LINE_MAX, SOCKET, ToLoop},
+    supervisors, volume,
+    wire::{FromLoop, SOCKET, ToLoop},
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
@@ -40,11 +39,9 @@ use crate::{
 };
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
-const WAITING: usize = 256;
+pub(super) const WAITING: usize = 256;
 /// A killed Firefox and all its processes are gone within 2 s here.
 const KILL_WITHIN: Duration = Duration::from_secs(5);
-const RECONNECT_FIRST: Duration = Duration::from_millis(100);
-const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 
 /// What the loop is told once.
 #[derive(Debug)]
@@ -72,7 +69,7 @@ pub enum LoopError {
 
 /// What happened, from the tasks around.
 #[derive(Debug)]
-enum Fact {
+pub(super) enum Fact {
     Supervisor(mpsc::Sender<String>),
     SupervisorGone,
     Ordered(ToLoop),
@@ -131,7 +128,7 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
         (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?, watch(SignalKind::hangup())?);
     let mut child = watch(SignalKind::child())?;
     let (facts, mut happened) = mpsc::channel(WAITING);
-    tokio::spawn(meet_supervisors(settings.runtime.join(SOCKET), facts.clone()));
+    tokio::spawn(supervisors::meet(settings.runtime.join(SOCKET), facts.clone()));
     let seen = facts.clone();
     let tell = move |told| seen.blocking_send(Fact::Screen(told)).is_ok();
     let screen = Screen::start(settings.screen, tell).map_err(LoopError::Screen)?;
@@ -429,69 +426,6 @@ impl Loop {
             // One that misses a line would wait for it for ever: the connection ends, and both begin anew.
             tracing::warn!("the supervisor reads nothing: its connection is ended");
             self.supervisor = None;
-        }
-    }
-}
-
-/// Meets one supervisor after the other, for ever: connects, reads its orders, writes what it is to know.
-async fn meet_supervisors(socket: PathBuf, facts: mpsc::Sender<Fact>) {
-    let mut pause = RECONNECT_FIRST;
-    let mut told = false;
-    loop {
-        match UnixStream::connect(&socket).await {
-            Ok(stream) => {
-                (pause, told) = (RECONNECT_FIRST, false);
-                let (reader, mut writer) = stream.into_split();
-                let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
-                if facts.send(Fact::Supervisor(lines)).await.is_err() {
-                    return;
-                }
-                let write = async {
-                    while let Some(mut line) = waiting.recv().await {
-                        line.push('\n');
-                        if writer.write_all(line.as_bytes()).await.is_err() {
-                            break;
-                        }
-                    }
-                };
-                tokio::select! {
-                    () = write => {}
-                    () = read_orders(reader, &facts) => {}
-                }
-                if facts.send(Fact::SupervisorGone).await.is_err() {
-                    return;
-                }
-                tracing::info!("the supervisor is gone; what is on the glass stays");
-            }
-            Err(error) => {
-                if !told {
-                    tracing::info!(socket = %socket.display(), %error, "waiting for the supervisor (pikiosk run)");
-                    told = true;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RECONNECT_LONGEST);
-            }
-        }
-    }
-}
-
-async fn read_orders(reader: OwnedReadHalf, facts: &mpsc::Sender<Fact>) {
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut reader).take(LINE_MAX as u64).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        match serde_json::from_slice(&line) {
-            Ok(order) => {
-                if facts.send(Fact::Ordered(order)).await.is_err() {
-                    return;
-                }
-            }
-            // A newer supervisor may know orders that we do not.
-            Err(error) => tracing::warn!(%error, "an order cannot be read"),
         }
     }
 }

@@ -1,19 +1,21 @@
 //! The browser's side of the shell: the loop's socket, the session on it, and the questions under way.
 
+mod lines;
+
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::UnixListener,
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
+use self::lines::Arrived;
 use super::bidi::{self, Call};
 use crate::{
     display::{
-        browser::wire::{FromLoop, LINE_MAX, ToLoop},
+        browser::wire::{FromLoop, ToLoop},
         drill::wire as drill,
         screen,
         supervisor::{Answer, Ask, AskError, AskId, Overgrown, Seen},
@@ -23,8 +25,6 @@ use crate::{
 
 /// Lines from the loop that wait for the supervisor: a page that talks without end slows its own browser down.
 const LINES_WAITING: usize = 64;
-/// Orders that wait for the loop: as many as are ever under way. A loop that reads none is as good as gone.
-const ORDERS_WAITING: usize = 256;
 /// Setting a session up takes milliseconds in a browser that is awake.
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -61,14 +61,6 @@ pub enum Told {
 pub enum Picture {
     Hash,
     Screenshot { event: String, format: PictureFormat, width: Option<u32> },
-}
-
-/// One line, and which connection it came from.
-#[derive(Debug)]
-enum Arrived {
-    Connected { orders: mpsc::Sender<String> },
-    Line(FromLoop),
-    Gone,
 }
 
 #[derive(Debug)]
@@ -129,7 +121,7 @@ impl Glass {
         // The browser loop is another user; who may reach the socket is the directory's to say.
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
         let (sender, arrived) = mpsc::channel(LINES_WAITING);
-        tokio::spawn(accept(listener, sender));
+        tokio::spawn(lines::accept(listener, sender));
         Ok(Glass {
             arrived,
             orders: None,
@@ -440,72 +432,6 @@ impl Glass {
             self.detach("the browser loop takes no orders");
         }
     }
-}
-
-/// Takes one loop at a time; a newer one replaces the older.
-async fn accept(listener: UnixListener, arrived: mpsc::Sender<Arrived>) {
-    let mut current: Option<tokio::task::JoinHandle<()>> = None;
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "the browser loop could not be let in");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = arrived.closed() => return,
-        };
-        if let Some(older) = current.take() {
-            older.abort();
-        }
-        let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
-        if arrived.send(Arrived::Connected { orders }).await.is_err() {
-            return;
-        }
-        current = Some(tokio::spawn(converse(stream, waiting, arrived.clone())));
-    }
-}
-
-async fn converse(stream: UnixStream, mut orders: mpsc::Receiver<String>, arrived: mpsc::Sender<Arrived>) {
-    let (reading, mut writing) = stream.into_split();
-    let write = async move {
-        while let Some(line) = orders.recv().await {
-            if writing.write_all(line.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    };
-    let hand_on = arrived.clone();
-    let read = async move {
-        let mut reading = BufReader::new(reading);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let mut limited = tokio::io::AsyncReadExt::take(&mut reading, LINE_MAX as u64);
-            match limited.read_until(b'\n', &mut line).await {
-                Ok(n) if n > 0 && line.ends_with(b"\n") => {}
-                _ => return,
-            }
-            match serde_json::from_slice(&line) {
-                Ok(said) => {
-                    if hand_on.send(Arrived::Line(said)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "the browser loop said what is not known here"),
-            }
-            // A picture's megabytes are not kept for the next short line.
-            line.shrink_to(64 * 1024);
-        }
-    };
-    tokio::select! {
-        () = write => {}
-        () = read => {}
-    }
-    // The supervisor may be ending, and then nobody listens.
-    let _ = arrived.send(Arrived::Gone).await;
 }
 
 fn error_words(message: &Value) -> String {

@@ -40,16 +40,7 @@ fn root_is_read_only(mountinfo: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::display::shell::sensors::tests::machine;
 
     #[test]
     fn a_card_tells_its_errors_and_its_wear() {

@@ -132,6 +132,17 @@ fn kilobytes(memory: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// A machine of which only these files can be read.
+    pub fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
     #[test]
     fn this_machine_tells_how_it_is() {
         let mut health = Health::default();

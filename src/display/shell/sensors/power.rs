@@ -43,16 +43,7 @@ pub fn read(root: &Path) -> Power {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::display::shell::sensors::tests::machine;
 
     #[test]
     fn raspberry_pis_own_kernel_tells_what_is_and_what_was() {
