@@ -289,6 +289,7 @@ impl Engine {
 pub fn told(error: &RedisError) -> StoreError {
     match error.code() {
         Some("OOM") => StoreError::Memory,
+        Some("LOADING") => StoreError::Loading,
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => StoreError::Forbidden(error.to_string()),
         _ if error.kind() == ErrorKind::AuthenticationFailed => StoreError::Forbidden(error.to_string()),
         _ if error.is_timeout() => StoreError::Timeout,
