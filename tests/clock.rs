@@ -8,6 +8,9 @@
 
 mod support;
 
+#[path = "support/redis.rs"]
+mod redis;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,6 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use redis::Redis;
 use serde_json::{Value, json};
 use support::{
     process::Process,
@@ -240,22 +244,54 @@ fn a_server_whose_clock_jumps_keeps_its_displays_and_after_a_new_hello_commands_
     }
 }
 
-#[test]
-#[ignore = "known: expiry follows the server's wall clock. Set ahead by an hour, it lets what waits expire at once; set back, \
-            displays that are connected let what it sends now expire at once, and after a jump ahead an hour late"]
-fn a_server_whose_clock_jumps_lets_commands_expire_in_time() {
+/// One server after the other, with this store, whose clock jumps while a command waits.
+fn lets_commands_expire_in_time_though_its_clock_jumps(store: &str, jumps: &[(&str, i64)]) {
     if library().is_none() {
         return;
     }
-    for (words, ahead) in wrong_clocks() {
+    for &(words, ahead) in jumps {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::new(folder.path(), "server", 0);
-        let server = Server::start_with(folder.path(), "", &clock.environment());
+        let server = Server::start_with(folder.path(), store, &clock.environment());
         let _display = Display::start(folder.path(), &section(&server), &[]);
         answers(&server);
         is_in_time(expires(&server, 0, || clock.set(ahead)), &format!("the server's clock jumps: {words}, meanwhile"));
-        is_in_time(expires(&server, ahead, || {}), &format!("the server's clock jumped: {words}, after the hello"));
+        is_in_time(expires(&server, ahead, || {}), &format!("the server's clock jumped: {words}"));
+        is_in_time(expires(&server, ahead, || clock.set(0)), &format!("it jumps back: {words}, meanwhile"));
+        is_in_time(expires(&server, 0, || {}), &format!("it jumped back: {words}"));
+        assert_eq!(counter(&server, "pikiosk_sockets_opened_total"), 3.0, "one more for each jump\n{}", server.log());
     }
+}
+
+#[test]
+fn a_server_whose_clock_jumps_lets_commands_expire_in_time() {
+    lets_commands_expire_in_time_though_its_clock_jumps("", &wrong_clocks());
+}
+
+#[test]
+fn a_server_in_memory_whose_clock_jumps_lets_commands_expire_in_time() {
+    let store = "[store]\nkind = \"memory\"\n";
+    lets_commands_expire_in_time_though_its_clock_jumps(store, &[("an hour behind", -HOUR), ("in 1970", in_1970())]);
+}
+
+#[test]
+fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
+    if library().is_none() {
+        return;
+    }
+    let redis = Redis::start();
+    let store = format!("[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url());
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Clock::new(one.path(), "server", HOUR);
+    let wrong = Server::start_with(one.path(), &store, &clock.environment());
+    let right = wrong.another(other.path(), &store);
+    let _display = Display::start(one.path(), &section(&wrong), &[]);
+    answers(&wrong);
+    is_in_time(expires(&wrong, 0, || {}), "published by the server whose clock is an hour ahead");
+    is_in_time(expires(&right, 0, || {}), "published by the other, which has not the display");
+    is_in_time(expires(&right, 0, || clock.set(-HOUR)), "the clock of the one with the display jumps meanwhile");
+    is_in_time(expires(&wrong, 0, || clock.set(in_1970())), "and again, to 1970");
+    assert_eq!(counter(&wrong, "pikiosk_sockets_opened_total"), 1.0, "nobody had to come back\n{}", wrong.log());
 }
 
 /// Enrolled already.

@@ -201,8 +201,7 @@ impl Supervisor {
         let paints = self.content.paints();
         match input {
             Input::Linked { server_ms, heads } => {
-                self.server_clock = Some((server_ms, now));
-                self.devices.server_clock(server_ms, &mut out);
+                self.hear_the_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));

@@ -62,6 +62,8 @@ pub struct Engine {
     owes_rewrite: AtomicBool,
     /// It was said that the file is not written anew.
     pub told_of_rewrite: AtomicBool,
+    /// It was said that Redis does not tell its time.
+    pub told_of_time: AtomicBool,
     pub secret: std::sync::OnceLock<[u8; 32]>,
     pub closed: AtomicBool,
     pub events: AtomicU64,
@@ -88,6 +90,7 @@ impl Engine {
             warned: AtomicBool::new(false),
             owes_rewrite: AtomicBool::new(false),
             told_of_rewrite: AtomicBool::new(false),
+            told_of_time: AtomicBool::new(false),
             secret: std::sync::OnceLock::new(),
             closed: AtomicBool::new(false),
             events: AtomicU64::new(0),
