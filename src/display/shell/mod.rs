@@ -224,6 +224,7 @@ impl Shell {
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
+            screen: kiosk.screen,
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowed, SoundSettings},
+    config::{Allowed, ScreenSettings, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::{SiteFault, Urls},
@@ -97,6 +97,8 @@ pub struct Setting {
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
+    /// Which picture the screen is to have.
+    pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
