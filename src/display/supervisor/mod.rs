@@ -249,6 +249,9 @@ impl Supervisor {
             self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
+            if self.is_showing() {
+                self.care.recycle.painted(now);
+            }
         }
         self.look_at_trial(&mut out);
         self.take_picture(&mut out);
@@ -408,6 +411,7 @@ impl Supervisor {
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
+            || self.recycle_answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -418,6 +422,7 @@ impl Supervisor {
         self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
+        self.recycle_due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }
