@@ -15,6 +15,7 @@
 //! first, and no test could say so.
 
 mod bidi;
+mod busy;
 mod chores;
 mod clock;
 mod configure;
@@ -38,6 +39,7 @@ use tokio::{
 };
 
 use self::{
+    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -142,8 +144,9 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // The clock first: what is due may hang on it.
-        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
+        // First what is due may hang on: the clock, and how busy the machine was.
+        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
+        for input in around.chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -178,6 +181,7 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
+    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -224,6 +228,7 @@ impl Shell {
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
+            screen: kiosk.screen,
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
@@ -252,6 +257,7 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
+            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };

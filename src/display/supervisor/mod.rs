@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowed, SoundSettings},
+    config::{Allowed, ScreenSettings, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::{SiteFault, Urls},
@@ -97,6 +97,8 @@ pub struct Setting {
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
+    /// Which picture the screen is to have.
+    pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
@@ -234,6 +236,7 @@ impl Supervisor {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);
             }
+            Input::HeldUp(total) => self.pulse.held_up(total),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
@@ -245,6 +248,9 @@ impl Supervisor {
             self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
+            if self.is_showing() {
+                self.care.recycle.painted(now);
+            }
         }
         self.look_at_trial(&mut out);
         self.take_picture(&mut out);
@@ -404,6 +410,7 @@ impl Supervisor {
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
+            || self.recycle_answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -414,6 +421,7 @@ impl Supervisor {
         self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
+        self.recycle_due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

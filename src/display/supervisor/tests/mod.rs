@@ -127,6 +127,7 @@ impl World {
             login: sign_in(),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
+            screen: crate::config::KioskSettings::from_text("").unwrap().screen,
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
             sound: crate::config::SoundSettings::default(),
