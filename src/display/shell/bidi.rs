@@ -13,6 +13,7 @@ const SANDBOX: &str = "pikiosk";
 const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
 const BEAT: &str = include_str!("../../../assets/browser/beat.js");
 const STAY: &str = include_str!("../../../assets/browser/stay.js");
+const KEYBOARD: &str = include_str!("../../../assets/browser/keyboard.js");
 const LOOK: &str = include_str!("../../../assets/browser/look.js");
 const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
 const PLAY: &str = include_str!("../../../assets/browser/play.js");
@@ -29,8 +30,9 @@ fn call(method: &'static str, params: Value) -> Call {
     Call { method, params }
 }
 
-/// What is asked once of every new session, in this order. `pages` is the origin of our own pages.
-pub fn set_up(pages: &str) -> [Call; 4] {
+/// What is asked once of every new session, in this order. `pages` is the origin of our own pages; `keyboard`: fields
+/// bring one along.
+pub fn set_up(pages: &str, keyboard: bool) -> [Call; 4] {
     let events = json!([
         "browsingContext.navigationCommitted",
         "browsingContext.fragmentNavigated",
@@ -39,7 +41,8 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         "browsingContext.userPromptOpened",
         "script.message",
     ]);
-    let painted = format!("(tell) => {{ ({STAY})(); ({BEAT})(); ({PAINTED})(tell, {}); }}", json!(pages));
+    let scripts = scripts(pages, keyboard);
+    let painted = format!("(tell) => {{ ({STAY})(); {scripts} }}");
     let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
     [
         call("session.subscribe", json!({ "events": events })),
@@ -50,6 +53,12 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         call("browser.setDownloadBehavior", json!({ "downloadBehavior": { "type": "denied" } })),
         call("browsingContext.getTree", json!({ "maxDepth": 0 })),
     ]
+}
+
+/// What runs in every document, the one that was there before the session as well.
+fn scripts(pages: &str, keyboard: bool) -> String {
+    let keyboard = if keyboard { format!("({KEYBOARD})();") } else { String::new() };
+    format!("({BEAT})(); {keyboard} ({PAINTED})(tell, {});", json!(pages))
 }
 
 /// The top-level contexts of a `browsingContext.getTree` answer.
@@ -75,7 +84,7 @@ pub fn remove_preload(script: &str) -> Call {
 }
 
 /// The command that asks `ask` of this context.
-pub fn to_call(ask: &Ask, context: &str) -> Call {
+pub fn to_call(ask: &Ask, context: &str, keyboard: bool) -> Call {
     match ask {
         // `none`: the answer comes when the navigation has begun; the paint is told by the page itself.
         Ask::Navigate { url } => {
@@ -84,10 +93,7 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         // `ignoreCache` is "not supported yet": the cache is turned off around it.
         Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
         Ask::Adopt { pages } => {
-            let adopt = format!(
-                "(tell) => {{ ({BEAT})(); ({PAINTED})(tell, {}); return document.documentURI; }}",
-                json!(pages)
-            );
+            let adopt = format!("(tell) => {{ {} return document.documentURI; }}", scripts(pages, keyboard));
             let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
             let target = json!({ "context": context, "sandbox": SANDBOX });
             call(
@@ -264,7 +270,7 @@ mod tests {
     #[test]
     fn functions_stay_expressions_whatever_the_argument_holds() {
         let ask = Ask::Overlay { script: "(a) => a;\n", argument: json!({ "text": "\"') => evil" }) };
-        let call = to_call(&ask, "c");
+        let call = to_call(&ask, "c", false);
         assert_eq!(call.params["functionDeclaration"], "(text) => ((a) => a)(JSON.parse(text))");
         assert_eq!(call.params["arguments"][0]["value"], r#"{"text":"\"') => evil"}"#);
     }

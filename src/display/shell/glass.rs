@@ -91,6 +91,8 @@ pub struct Glass {
     /// The origin of our own pages, and what Firefox is to be started with.
     pages: String,
     open: String,
+    /// Fields of pages bring a keyboard along.
+    keyboard: bool,
     next_id: u64,
     pending: HashMap<u64, Pending>,
     /// Orders to the screen that are under way, and until when they are waited for.
@@ -112,7 +114,7 @@ pub struct Glass {
 
 impl Glass {
     /// Listens at `path`, which is replaced if it is there.
-    pub fn listen(path: &Path, pages: String, open: String) -> std::io::Result<Self> {
+    pub fn listen(path: &Path, pages: String, open: String, keyboard: bool) -> std::io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -127,6 +129,7 @@ impl Glass {
             orders: None,
             pages,
             open,
+            keyboard,
             next_id: 0,
             pending: HashMap::new(),
             screen_asks: HashMap::new(),
@@ -188,7 +191,7 @@ impl Glass {
             self.bypasses_cache = true;
             self.call(bidi::bypass_cache(true), Purpose::Aside, Instant::now() + within);
         }
-        let call = bidi::to_call(&what, &context);
+        let call = bidi::to_call(&what, &context, self.keyboard);
         self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
     }
 
@@ -375,7 +378,7 @@ impl Glass {
     }
 
     fn set_up(&mut self, step: usize) {
-        match bidi::set_up(&self.pages).into_iter().nth(step) {
+        match bidi::set_up(&self.pages, self.keyboard).into_iter().nth(step) {
             Some(call) => self.call(call, Purpose::SetUp(step), Instant::now() + SET_UP_WITHIN),
             None if self.context.is_some() => {
                 self.attached = true;

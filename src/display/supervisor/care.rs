@@ -145,6 +145,7 @@ impl Supervisor {
         self.devices.seen(&facts, out);
         self.screen = facts;
         self.care.screen_seen = Some((out.now, false));
+        self.go_home(out);
         let shows = self.is_showing() && !self.is_held();
         if self.care.recycle.now(&self.screen, shows, out.now) {
             out.push(Effect::KillContent { why: "the page has grown large, and this is a quiet moment" });
