@@ -19,6 +19,9 @@ const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
 const PLAY: &str = include_str!("../../../assets/browser/play.js");
 const CLEAR_STORAGE: &str = include_str!("../../../assets/browser/clear_storage.js");
 
+/// In letters.
+const ADDRESS_MAX: usize = 8192;
+
 /// A BiDi command without its id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
@@ -151,15 +154,15 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     }
     Ok(match ask {
         Ask::Navigate { .. } | Ask::Reload { .. } => {
-            Answer::Navigated { navigation: result["navigation"].as_str().map(str::to_owned) }
+            Answer::Navigated { navigation: result["navigation"].as_str().map(kept) }
         }
         Ask::OpenAside => Answer::Opened { context: result["context"].as_str().unwrap_or_default().to_owned() },
-        Ask::Play { .. } => Answer::Result(
-            serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default(),
-        ),
-        Ask::Adopt { .. } => {
-            Answer::Document { uri: result["result"]["value"].as_str().unwrap_or_default().to_owned() }
+        Ask::Play { .. } => {
+            let said: Value =
+                serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default();
+            Answer::Result(json!({ "seconds": said["seconds"].as_f64() }))
         }
+        Ask::Adopt { .. } => Answer::Document { uri: kept(result["result"]["value"].as_str().unwrap_or_default()) },
         Ask::Pulse => {
             let mut words = result["result"]["value"].as_str().unwrap_or_default().split_whitespace();
             let word = words.next();
@@ -177,8 +180,8 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
 /// What an event of BiDi tells; `ours` is the one context there should be.
 pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
     let context = params["context"].as_str().unwrap_or_default();
-    let navigation = || params["navigation"].as_str().map(str::to_owned);
-    let url = || params["url"].as_str().unwrap_or_default().to_owned();
+    let navigation = || params["navigation"].as_str().map(kept);
+    let url = || kept(params["url"].as_str().unwrap_or_default());
     match method {
         "browsingContext.navigationCommitted" if context == ours => {
             Seen::Committed { navigation: navigation(), url: url() }
@@ -205,7 +208,13 @@ fn painted(params: &Value) -> Option<Painted> {
         return None;
     }
     let said: Said = serde_json::from_str(params["data"]["value"].as_str()?).ok()?;
-    Some(Painted { uri: said.uri, status: said.status, failed: said.failed })
+    Some(Painted { uri: kept(&said.uri), status: said.status, failed: said.failed.as_deref().map(kept) })
+}
+
+/// As much of an address as a server may ask for, and more than tells one site from another: Firefox's own limit is a
+/// million letters, and what a page leads to is remembered for a while.
+fn kept(address: &str) -> String {
+    address.chars().take(ADDRESS_MAX).collect()
 }
 
 /// The argument travels as text: BiDi's own form of an object is four times as long.

@@ -17,6 +17,9 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
+/// A page that leads elsewhere without end is not remembered without end.
+const KEPT_MAX: usize = 64;
+
 /// So often is an order given again that something else on the glass put aside.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
@@ -111,6 +114,8 @@ impl Load {
         if let Some(fault) = SiteFault::from_error_document(url) {
             return Loaded::Failed(fault);
         }
+        // The last one counts, and whether ours was among the first.
+        self.commits.truncate(KEPT_MAX - 1);
         self.commits.push((navigation.map(str::to_owned), url.to_owned()));
         let found = (self.answered && self.is_ours(navigation, url)).then(|| self.commits.len() - 1);
         self.found(found, now)
@@ -145,6 +150,7 @@ impl Load {
     /// A jump within the document (the same URL, with a fragment): it is painted already.
     pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
         let Some(id) = navigation else { return Loaded::Pending };
+        self.jumps.truncate(KEPT_MAX - 1);
         self.jumps.push(id.to_owned());
         if self.navigation.as_deref() == navigation { self.jump() } else { Loaded::Pending }
     }
