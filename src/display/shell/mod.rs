@@ -198,7 +198,7 @@ impl Shell {
         let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -221,6 +221,7 @@ impl Shell {
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
+            home_after: kiosk.browser.home_after,
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             machine: Machine {
                 boot: sensors::boot_id(),

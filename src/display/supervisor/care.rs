@@ -145,6 +145,7 @@ impl Supervisor {
         self.devices.seen(&facts, out);
         self.screen = facts;
         self.care.screen_seen = Some((out.now, false));
+        self.go_home(out);
         self.recycle(out);
         let may = self.care.glass_again.is_none_or(|at| out.now >= at);
         if may && self.content.is_settled() && self.glass_is_frozen(out.now) {

@@ -9,6 +9,7 @@
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            home        back to what should be there, once people have gone
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
 //! ```
@@ -45,6 +46,7 @@ mod content;
 mod devices;
 mod early;
 mod held;
+mod home;
 mod intake;
 mod jobs;
 mod leaving;
@@ -94,6 +96,8 @@ pub struct Setting {
     pub allow: Allowed,
     /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
     pub login: Allowed,
+    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
+    pub home_after: Option<std::time::Duration>,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,

@@ -18,6 +18,7 @@ mod any_order;
 mod configure;
 mod devices;
 mod held;
+mod home;
 mod leaving;
 mod recovering;
 mod showing;
@@ -125,6 +126,7 @@ impl World {
             hang: 8 * S,
             allow,
             login: sign_in(),
+            home_after: Some(60 * S),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
             screen: crate::config::KioskSettings::from_text("").unwrap().screen,
