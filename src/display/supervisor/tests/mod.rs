@@ -19,6 +19,7 @@ mod configure;
 mod devices;
 mod held;
 mod leaving;
+mod pictures;
 mod recovering;
 mod showing;
 mod sounds;
@@ -159,6 +160,7 @@ impl World {
                 Effect::RestartBrowser { .. }
                 | Effect::KillContent { .. }
                 | Effect::Configured { .. }
+                | Effect::ForgetPictures
                 | Effect::Restart
                 | Effect::Remember(_) => {}
             }
@@ -219,7 +221,7 @@ impl World {
             self.paint();
             let Some((_, what)) = self.asks.first() else { break };
             let answer = match what {
-                Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
+                Ask::FrameHash { .. } => Answer::FrameHash("ab".repeat(32)),
                 Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
                 Ask::OpenAside => Answer::Opened { context: "aside".into() },
                 Ask::Play { .. } => Answer::Result(json!({ "seconds": 1.5 })),
