@@ -11,6 +11,7 @@ use url::Url;
 
 use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
+use super::kiosk_offline::{self, OfflineFile, OfflineSettings};
 use super::kiosk_schedule::{self, ScheduleFile, ScheduleSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
 use super::kiosk_sound::{self, SoundFile, SoundSettings};
@@ -30,6 +31,7 @@ pub struct KioskSettings {
     pub screen: ScreenSettings,
     pub schedule: ScheduleSettings,
     pub sound: SoundSettings,
+    pub offline: OfflineSettings,
     pub network: NetworkSettings,
     pub system: SystemSettings,
     /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
@@ -153,6 +155,8 @@ pub struct KioskFile {
     schedule: ScheduleFile,
     /// How the display is heard.
     sound: SoundFile,
+    /// What is kept on the card for when the network is away.
+    offline: OfflineFile,
     /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
     network: NetworkFile,
     /// The Raspberry Pi under the display.
@@ -295,6 +299,7 @@ impl Document for KioskSettings {
             screen,
             schedule: kiosk_schedule::settings(file.schedule, refusals),
             sound: kiosk_sound::settings(file.sound, refusals),
+            offline: kiosk_offline::settings(&file.offline),
             network: kiosk_network::settings(file.network, refusals),
             system: kiosk_system::settings(file.system, refusals),
             written,

@@ -8,6 +8,8 @@ pub mod append_log;
 pub mod block;
 #[cfg(feature = "display")]
 pub mod cec;
+#[cfg(feature = "display")]
+pub mod digest;
 #[cfg(feature = "tools")]
 pub mod direct;
 #[cfg(any(feature = "display", feature = "server", feature = "tools"))]

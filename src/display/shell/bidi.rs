@@ -121,7 +121,7 @@ pub fn to_call(ask: &Ask, context: &str, keyboard: bool) -> Call {
             }),
         ),
         Ask::BrowserPulse => call("session.status", json!({})),
-        Ask::FrameHash => {
+        Ask::FrameHash { .. } => {
             // Without the uppermost line, where the beat is (assets/browser/beat.js): what is more than the glass of the
             // box is cut off by Firefox. Equal pages have equal hashes.
             let mut call = capture(context, PictureFormat::Png);

@@ -72,8 +72,15 @@ pub enum Told {
 /// What is to become of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Picture {
-    Hash,
-    Screenshot { event: String, format: PictureFormat, width: Option<u32> },
+    /// `of`: also kept as this page's last good one, if that is still on the glass.
+    Hash {
+        of: Option<String>,
+    },
+    Screenshot {
+        event: String,
+        format: PictureFormat,
+        width: Option<u32>,
+    },
 }
 
 #[derive(Debug)]
@@ -377,7 +384,7 @@ impl Glass {
             }
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
-                    Ask::FrameHash => Some(Picture::Hash),
+                    Ask::FrameHash { of } => Some(Picture::Hash { of: of.clone() }),
                     Ask::Screenshot { event, format, width } => {
                         Some(Picture::Screenshot { event: event.clone(), format: *format, width: *width })
                     }

@@ -24,6 +24,7 @@ mod drilling;
 mod glass;
 mod keeping;
 mod memory;
+mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -56,6 +57,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
+        offline::Offline,
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -163,6 +165,7 @@ struct Shell {
     glass: Glass,
     control: Control,
     page: Page,
+    offline: Offline,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
     sync_at: Option<Instant>,
@@ -195,7 +198,8 @@ impl Shell {
         let now = Instant::now();
         let (file, journal) = JournalFile::open(&state.join("journal"))?;
         let configured = kiosk.display.id.clone();
-        let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
+        let offline = Offline::open(&state, kiosk.offline);
+        let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
         let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
@@ -241,6 +245,7 @@ impl Shell {
             glass,
             control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
+            offline,
             journal: Some(file),
             sync_at: None,
             link: server.is_some().then_some(orders),
@@ -276,7 +281,7 @@ impl Shell {
             browser_starts: self.glass.starts(),
             clock: self.clock.health(now),
         };
-        if self.report.tell(&self.supervisor, &around, &self.page, now) {
+        if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
     }
@@ -342,7 +347,7 @@ impl Shell {
                 return None;
             }
             glass::Told::Picture { ask, what, base64 } => {
-                self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), self.state.clone()));
+                self.picture_came(ask, what, base64);
                 return None;
             }
         })
@@ -422,6 +427,7 @@ impl Shell {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
                 }
+                Effect::ForgetPictures => self.forget_pictures(),
                 Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,

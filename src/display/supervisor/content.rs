@@ -92,6 +92,9 @@ pub struct Content {
     crashes: VecDeque<Instant>,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
+    /// The document with which what is wanted came, and whether it is still the one on the glass.
+    landed: String,
+    is_there: bool,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -112,6 +115,8 @@ impl Content {
             trouble: None,
             crashes: VecDeque::new(),
             painted: None,
+            landed: String::new(),
+            is_there: false,
             own_lost: 0,
             paints: 0,
         }
@@ -242,13 +247,26 @@ impl Content {
                 self.loaded(loaded, out);
             }
             // Somebody followed a link, or the page led elsewhere by itself.
-            Phase::Shown => fault.into_iter().for_each(|fault| self.fail(fault, out)),
+            Phase::Shown => {
+                self.is_there = same_document(url, &self.landed);
+                fault.into_iter().for_each(|fault| self.fail(fault, out));
+            }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.committed(navigation, url, out.now);
                 self.offline_loaded(loaded);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
+    }
+
+    /// Since when the document of what is wanted is on the glass, and no other that it led to.
+    pub fn alone_since(&self) -> Option<Instant> {
+        self.painted.filter(|_| self.phase == Phase::Shown && self.is_there)
+    }
+
+    /// The document with which what is wanted came last.
+    pub fn landed(&self) -> &str {
+        &self.landed
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
@@ -428,6 +446,10 @@ impl Content {
         match loaded {
             Loaded::Pending => {}
             Loaded::Shown => {
+                if let Phase::Loading(load) = &self.phase {
+                    load.document().clone_into(&mut self.landed);
+                }
+                self.is_there = true;
                 self.phase = Phase::Shown;
                 self.painted = Some(out.now);
                 self.own_lost = 0;

@@ -93,6 +93,11 @@ impl Load {
         self.found(found, now)
     }
 
+    /// What is on the glass by this load: it may lead elsewhere by itself before it is painted.
+    pub fn document(&self) -> &str {
+        self.commits.last().map_or(&self.url, |(_, url)| url)
+    }
+
     /// Whether our document came onto the glass, whatever became of it then.
     pub fn came(&self) -> bool {
         self.commits.iter().any(|(_, url)| same_document(url, &self.url))

@@ -144,6 +144,8 @@ pub struct Supervisor {
     started: Instant,
     /// What the browser loop saw of the screen last.
     screen: screen::Facts,
+    /// When somebody touched a key, a mouse or the glass last, as far as that is known.
+    touched: Option<Instant>,
     next_ask: AskId,
 }
 
@@ -179,6 +181,7 @@ impl Supervisor {
             frame_sha256: None,
             started: now,
             screen: screen::Facts::default(),
+            touched: None,
             next_ask: 0,
         };
         let mut out = Out::new(now, 0);
@@ -235,7 +238,11 @@ impl Supervisor {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
+            Input::ScreenSeen(facts) => {
+                let idle = facts.idle_ms.map(std::time::Duration::from_millis);
+                self.touched = idle.and_then(|idle| now.checked_sub(idle));
+                self.screen_seen(facts, &mut out);
+            }
             Input::ClockRead(wall) => {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);

@@ -160,8 +160,10 @@ pub enum Ask {
     Pulse,
     /// Does the browser answer?
     BrowserPulse,
-    /// The hash of what is on the glass.
-    FrameHash,
+    /// The hash of what is on the glass. `of`: the picture may be kept as this page's last good one.
+    FrameHash {
+        of: Option<String>,
+    },
     Screenshot {
         /// The event whose result it is.
         event: String,
@@ -304,6 +306,8 @@ pub enum Effect {
         /// Without the preferences that kiosk.toml lays over the kiosk's own.
         plain: bool,
     },
+    /// Take away the last good pictures of pages.
+    ForgetPictures,
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
     /// Settings on trial are kept or, with the reason, taken back at the next start.

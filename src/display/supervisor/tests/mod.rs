@@ -20,6 +20,7 @@ mod devices;
 mod held;
 mod home;
 mod leaving;
+mod pictures;
 mod recovering;
 mod showing;
 mod sounds;
@@ -162,6 +163,7 @@ impl World {
                 Effect::RestartBrowser { .. }
                 | Effect::KillContent { .. }
                 | Effect::Configured { .. }
+                | Effect::ForgetPictures
                 | Effect::Restart
                 | Effect::Remember(_) => {}
             }
@@ -222,7 +224,7 @@ impl World {
             self.paint();
             let Some((_, what)) = self.asks.first() else { break };
             let answer = match what {
-                Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
+                Ask::FrameHash { .. } => Answer::FrameHash("ab".repeat(32)),
                 Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
                 Ask::OpenAside => Answer::Opened { context: "aside".into() },
                 Ask::Play { .. } => Answer::Result(json!({ "seconds": 1.5 })),
