@@ -2,7 +2,7 @@
 // paint or, where nothing counts as content, two frames after it has loaded.
 (tell, pages) => {
   if (window !== window.top) return;
-  const uri = document.documentURI;
+  const uri = document.documentURI.slice(0, 8192); // as much as is kept of it (src/display/shell/bidi.rs)
   const root = () => document.documentElement;
   let told = false;
 

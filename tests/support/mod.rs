@@ -10,6 +10,7 @@
 //!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
 //!  device      the same without Firefox, on X servers that have more than Xvfb
+//!  users       supervisor and browser as the two users that they are on a display
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
@@ -40,4 +41,6 @@ pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;
 pub mod token;
+#[cfg(feature = "display")]
+pub mod users;
 pub mod wait;

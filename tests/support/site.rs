@@ -221,7 +221,7 @@ fn picture(colour: &str) -> String {
 }
 
 /// The colour is an attribute, which no policy for styles forbids. The page does what DOM events tell it: `freeze`
-/// hangs it for ever, `empty` takes everything out of it, `hog` allocates 5 GB, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
+/// hangs it for ever, `empty` takes everything out of it, `hog` allocates 5 GB, `grow` 1.5 GB, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
 fn one_colour(colour: &str) -> String {
     format!(
         r##"<!doctype html><html><head><title>{colour}</title><script>
@@ -233,11 +233,13 @@ const hear = (name, act) => {{
 }};
 hear("freeze", () => setTimeout(() => {{ for (;;); }}, 200));
 hear("empty", () => setTimeout(() => document.documentElement.replaceChildren(), 100));
-hear("hog", () => setTimeout(() => {{
+const allocate = all => setTimeout(() => {{
   const kept = [];
-  for (let mib = 0; mib < 5120; mib += 64) kept.push(new Uint8Array(64 << 20).fill(1 + mib % 250));
+  for (let mib = 0; mib < all; mib += 64) kept.push(new Uint8Array(64 << 20).fill(1 + mib % 250));
   globalThis.kept = kept;
-}}, 100));
+}}, 100);
+hear("hog", () => allocate(5120));
+hear("grow", () => allocate(1536));
 hear("paint-me", event => {{ document.body.bgColor = event.detail.colour; }});
 hear("did", event => report("/report/did/" + event.detail.n, ""));
 hear("org.example.order", event => report("/report/heard", event.type + " " + JSON.stringify(event.detail)));

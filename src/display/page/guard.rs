@@ -15,6 +15,9 @@ use super::{assets::Asset, secret::Secret};
 /// with OPTIONS, and is answered 405.
 pub const SECRET_HEADER: HeaderName = HeaderName::from_static("x-pikiosk-page");
 
+/// What lies on the card has its own path below this; each opens with its own permit, which only the supervisor makes.
+pub const KEPT: &str = "/kept/";
+
 /// What a request that was let in is for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
@@ -22,6 +25,10 @@ pub enum Route {
     /// `GET /state`, with the revision that the asker already has.
     State {
         since: Option<u64>,
+    },
+    /// `GET /kept/picture/NAME?PERMIT`: the last good picture of a page.
+    Picture {
+        name: String,
     },
 }
 
@@ -114,6 +121,15 @@ impl Guard {
             }
             let since = query.and_then(|query| query.strip_prefix("since=")).and_then(|rev| rev.parse().ok());
             return Ok(Route::State { since });
+        }
+        if let Some(kept) = path.strip_prefix(KEPT) {
+            if !self.secret.permits(path, query.unwrap_or_default()) {
+                return Err(Refusal::NoSecret);
+            }
+            return match kept.split_once('/') {
+                Some(("picture", name)) => Ok(Route::Picture { name: name.to_owned() }),
+                _ => Err(Refusal::NotFound),
+            };
         }
         Asset::at(path).map(Route::Asset).ok_or(Refusal::NotFound)
     }
@@ -242,6 +258,23 @@ mod tests {
         assert!(judge(&guard(8080), "GET", "/splash", &[ours, ("content-length", "0")]).is_ok());
         assert!(judge(&guard(8080), "HEAD", "/splash", &[ours]).is_ok());
         assert_eq!(judge(&guard(8080), "GET", "/../etc/passwd", &[ours]), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn what_is_kept_is_given_for_its_own_permit_and_to_no_other_origin() {
+        let (ours, secret) = (("host", "localhost:8080"), Secret::new([1; 16]));
+        let permit = secret.permit("/kept/picture/ab");
+        let whole = format!("/kept/picture/ab?{permit}");
+        assert_eq!(judge(&guard(8080), "GET", &whole, &[ours]), Ok(Route::Picture { name: "ab".into() }));
+        let known = ("x-pikiosk-page", secret.to_hex());
+        for target in ["/kept/picture/ab", "/kept/picture/ab?", &format!("/kept/picture/cd?{permit}"), "/kept/"] {
+            assert_eq!(judge(&guard(8080), "GET", target, &[ours, (known.0, &known.1)]), Err(Refusal::NoSecret));
+        }
+        let stranger = [ours, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+        assert_eq!(judge(&guard(8080), "GET", &whole, &stranger), Err(Refusal::ForeignOrigin));
+        // Nothing but what has a permit of ours is ever looked for, so no path can lead elsewhere.
+        let other = format!("/kept/other/ab?{}", secret.permit("/kept/other/ab"));
+        assert_eq!(judge(&guard(8080), "GET", &other, &[ours]), Err(Refusal::NotFound));
     }
 
     #[test]

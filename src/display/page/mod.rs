@@ -6,6 +6,7 @@
 //!   Firefox ── GET /splash#k=SECRET ──> guard ─> assets          (no data in them)
 //!           ── GET /state?since=N ────> guard ─> JSON, held until it changes, 25 s at most
 //!              x-pikiosk-page: SECRET
+//!           ── GET /kept/…?PERMIT ────> guard ─> what is on the card (display/offline)
 //! ```
 //!
 //! Nothing can be changed over HTTP: the server only reads the value that the supervisor set. The page on the glass is
@@ -29,7 +30,9 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use fault::SiteFault;
 pub use secret::Secret;
-pub use state::{Outage, PageState, Phase};
+pub use state::{Outage, PageState, Phase, Picture};
+
+use super::offline::{LastPicture, Offline};
 
 /// What the media page can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +59,11 @@ pub struct Page {
 }
 
 impl Page {
-    /// Listens on a loopback address; port 0 takes a free one.
+    /// Listens on a loopback address; port 0 takes a free one. `offline` is what it serves of the card.
     ///
     /// # Errors
     /// [`PageError`]: the address is not loopback, or is taken.
-    pub async fn bind(address: SocketAddr, secret: Secret) -> Result<Self, PageError> {
+    pub async fn bind(address: SocketAddr, secret: Secret, offline: Offline) -> Result<Self, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
         }
@@ -70,7 +73,7 @@ impl Page {
         let urls = Urls::new(bound, &secret);
         let guard = guard::Guard::new(&host(bound), bound.port(), secret);
         let (state, watched) = watch::channel(serve::Current::default());
-        let server = tokio::spawn(serve::serve(listener, guard, watched));
+        let server = tokio::spawn(serve::serve(listener, guard, watched, offline));
         Ok(Self { urls, state, server })
     }
 
@@ -108,7 +111,7 @@ const START: &str = "/start";
 pub struct Urls {
     address: SocketAddr,
     origin: String,
-    secret: String,
+    secret: Secret,
 }
 
 impl Urls {
@@ -118,7 +121,7 @@ impl Urls {
             80 => format!("http://{}", host(address)),
             port => format!("http://{}:{port}", host(address)),
         };
-        Self { address, origin, secret: secret.to_hex() }
+        Self { address, origin, secret: secret.clone() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -132,19 +135,19 @@ impl Urls {
 
     /// What a browser is started with: the splash, or straight on to the wanted site if that is there by then.
     pub fn start(&self) -> String {
-        format!("{}{START}#k={}", self.origin, self.secret)
+        format!("{}{START}#k={}", self.origin, self.secret.to_hex())
     }
 
     pub fn splash(&self) -> String {
-        format!("{}/splash#k={}", self.origin, self.secret)
+        format!("{}/splash#k={}", self.origin, self.secret.to_hex())
     }
 
     pub fn offline(&self) -> String {
-        format!("{}/offline#k={}", self.origin, self.secret)
+        format!("{}/offline#k={}", self.origin, self.secret.to_hex())
     }
 
     pub fn blank(&self) -> String {
-        format!("{}/blank#k={}", self.origin, self.secret)
+        format!("{}/blank#k={}", self.origin, self.secret.to_hex())
     }
 
     /// The page for one picture or film at `source` (http or https).
@@ -153,9 +156,15 @@ impl Urls {
             MediaKind::Image => "image",
             MediaKind::Video => "video",
         };
-        let mut url = format!("{}/media#k={}&kind={kind}&src=", self.origin, self.secret);
+        let mut url = format!("{}/media#k={}&kind={kind}&src=", self.origin, self.secret.to_hex());
         url.extend(url::form_urlencoded::byte_serialize(source.as_bytes()));
         url
+    }
+
+    /// How the pages get the last good picture of a site.
+    pub fn picture(&self, kept: &LastPicture) -> Picture {
+        let path = format!("{}picture/{}", guard::KEPT, kept.name);
+        Picture { path: format!("{path}?{}", self.secret.permit(&path)), taken: kept.taken }
     }
 
     /// Whether a document's URL is one of these pages.

@@ -26,6 +26,7 @@ use super::{
     guard::{Guard, Route},
     state::PageState,
 };
+use crate::display::offline::Offline;
 
 /// Firefox opens at most 6 connections to a host; the rest is for a technician's curl and for what is just closing.
 const CONNECTIONS_MAX: usize = 32;
@@ -51,9 +52,17 @@ impl Default for Current {
     }
 }
 
+/// What is served, and to whom.
+#[derive(Clone)]
+struct Site {
+    guard: Arc<Guard>,
+    state: watch::Receiver<Current>,
+    offline: Offline,
+}
+
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Receiver<Current>) {
-    let guard = Arc::new(guard);
+pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Receiver<Current>, offline: Offline) {
+    let site = Site { guard: Arc::new(guard), state, offline };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Without a place, the next caller waits in the kernel's queue.
@@ -67,20 +76,18 @@ pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Rec
                 continue;
             }
         };
-        let (guard, state) = (guard.clone(), state.clone());
+        let site = site.clone();
         tokio::spawn(async move {
             // A caller that is too slow or breaks off has only itself to answer.
-            let _ = timeout(CONNECTION_WITHIN, connection(stream, &guard, state)).await;
+            let _ = timeout(CONNECTION_WITHIN, connection(stream, &site)).await;
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, guard: &Guard, state: watch::Receiver<Current>) -> Result<(), hyper::Error> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(&request, guard, state).await) }
-    });
+async fn connection(stream: TcpStream, site: &Site) -> Result<(), hyper::Error> {
+    let service =
+        service_fn(|request: Request<Incoming>| async move { Ok::<_, Infallible>(answer(&request, site).await) });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -90,7 +97,8 @@ async fn connection(stream: TcpStream, guard: &Guard, state: watch::Receiver<Cur
         .await
 }
 
-async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiver<Current>) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
+    let Site { guard, state, offline } = site;
     let uri = request.uri();
     let judged = match uri.authority() {
         // `GET http://elsewhere/ HTTP/1.1` is for a proxy, which this is not.
@@ -108,7 +116,13 @@ async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiv
                 if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(asset.body.as_bytes()) };
             (StatusCode::OK, asset.content_type, asset.csp, body)
         }
-        Ok(Route::State { since }) => (StatusCode::OK, "application/json", NOTHING, state_json(since, state).await),
+        Ok(Route::State { since }) => {
+            (StatusCode::OK, "application/json", NOTHING, state_json(since, state.clone()).await)
+        }
+        Ok(Route::Picture { name }) => match picture(offline, name).await {
+            Some(jpeg) => (StatusCode::OK, "image/jpeg", NOTHING, jpeg),
+            None => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n")),
+        },
         Err(refusal) => {
             tracing::debug!(method = %request.method(), path = uri.path(), %refusal, "the page refused a request");
             (refusal.status(), "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n"))
@@ -149,6 +163,12 @@ fn harden(headers: &mut HeaderMap, content_type: &'static str, csp: &'static str
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+async fn picture(offline: &Offline, name: String) -> Option<Bytes> {
+    let pictures = offline.pictures.clone();
+    let read = tokio::task::spawn_blocking(move || pictures.read(&name)).await;
+    read.ok().flatten().map(Bytes::from)
 }
 
 /// The state, once it is another one than the asker has.

@@ -1,7 +1,7 @@
 //! What others can and cannot get from the page, over raw sockets: what a strange page in the browser, another
 //! program on the machine, or a rebound name would send.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,11 +10,17 @@ use tokio::{
 };
 
 use super::*;
+use crate::config::OfflineSettings;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// With nothing on its card.
 async fn page() -> Page {
-    Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16])).await.unwrap()
+    Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), offline(Path::new("/nowhere"))).await.unwrap()
+}
+
+fn offline(state: &Path) -> Offline {
+    Offline::open(state, OfflineSettings { pictures: true, cache: 0 })
 }
 
 fn secret() -> String {
@@ -35,7 +41,7 @@ async fn send(page: &Page, request: &str) -> Answer {
     let mut bytes = Vec::new();
     // A refused body may end in a reset after the answer.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.expect("the page closes");
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
@@ -217,11 +223,34 @@ async fn garbage_ends_the_connection_and_not_the_page() {
 }
 
 #[tokio::test]
+async fn the_last_picture_of_a_site_is_given_to_our_own_page_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let kept = offline(state.path());
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(64, 36).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    kept.pictures.keep("https://menu.example.org/", png.get_ref(), None).unwrap();
+    let page = Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), kept.clone()).await.unwrap();
+    let picture = page.urls().picture(&kept.pictures.find("https://menu.example.org/").unwrap());
+    let answer = get(&page, &picture.path, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert!(answer.head.contains("image/jpeg") && answer.head.contains("no-store"), "{}", answer.head);
+    let (path, _) = picture.path.split_once('?').unwrap();
+    assert_eq!(get(&page, path, &format!("X-Pikiosk-Page: {}\r\n", secret())).await.status, 403);
+    assert_eq!(
+        get(&page, &picture.path, "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n").await.status,
+        403
+    );
+    kept.pictures.forget().unwrap();
+    assert_eq!(get(&page, &picture.path, "").await.status, 404);
+}
+
+#[tokio::test]
 async fn the_page_listens_on_loopback_only() {
-    let refused = Page::bind("0.0.0.0:0".parse().unwrap(), Secret::new([0; 16])).await;
+    let none = || offline(Path::new("/nowhere"));
+    let refused = Page::bind("0.0.0.0:0".parse().unwrap(), Secret::new([0; 16]), none()).await;
     assert!(matches!(refused, Err(PageError::NotLoopback(_))));
     let page = page().await;
-    let taken = Page::bind(page.urls().address(), Secret::new([0; 16])).await;
+    let taken = Page::bind(page.urls().address(), Secret::new([0; 16]), none()).await;
     assert!(matches!(taken, Err(PageError::Listen { .. })));
 }
 

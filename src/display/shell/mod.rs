@@ -15,6 +15,7 @@
 //! first, and no test could say so.
 
 mod bidi;
+mod busy;
 mod chores;
 mod clock;
 mod configure;
@@ -23,6 +24,7 @@ mod drilling;
 mod glass;
 mod keeping;
 mod memory;
+mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -38,6 +40,7 @@ use tokio::{
 };
 
 use self::{
+    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -54,6 +57,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
+        offline::Offline,
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -142,8 +146,9 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // The clock first: what is due may hang on it.
-        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
+        // First what is due may hang on: the clock, and how busy the machine was.
+        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
+        for input in around.chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -160,6 +165,7 @@ struct Shell {
     glass: Glass,
     control: Control,
     page: Page,
+    offline: Offline,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
     sync_at: Option<Instant>,
@@ -178,6 +184,7 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
+    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -191,10 +198,11 @@ impl Shell {
         let now = Instant::now();
         let (file, journal) = JournalFile::open(&state.join("journal"))?;
         let configured = kiosk.display.id.clone();
-        let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
+        let offline = Offline::open(&state, kiosk.offline);
+        let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -217,6 +225,7 @@ impl Shell {
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
+            home_after: kiosk.browser.home_after,
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             machine: Machine {
                 boot: sensors::boot_id(),
@@ -224,6 +233,7 @@ impl Shell {
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
+            screen: kiosk.screen,
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
@@ -235,6 +245,7 @@ impl Shell {
             glass,
             control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
+            offline,
             journal: Some(file),
             sync_at: None,
             link: server.is_some().then_some(orders),
@@ -252,6 +263,7 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
+            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };
@@ -269,7 +281,7 @@ impl Shell {
             browser_starts: self.glass.starts(),
             clock: self.clock.health(now),
         };
-        if self.report.tell(&self.supervisor, &around, &self.page, now) {
+        if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
     }
@@ -325,6 +337,7 @@ impl Shell {
             glass::Told::LoopCame => Input::LoopCame,
             glass::Told::LoopGone => Input::LoopGone,
             glass::Told::Overgrown(what) => Input::Overgrown(what),
+            glass::Told::ContentEnded => Input::ContentEnded,
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -335,7 +348,7 @@ impl Shell {
                 return None;
             }
             glass::Told::Picture { ask, what, base64 } => {
-                self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), self.state.clone()));
+                self.picture_came(ask, what, base64);
                 return None;
             }
         })
@@ -415,6 +428,7 @@ impl Shell {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
                 }
+                Effect::ForgetPictures => self.forget_pictures(),
                 Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,

@@ -92,6 +92,9 @@ pub struct Content {
     crashes: VecDeque<Instant>,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
+    /// The document with which what is wanted came, and whether it is still the one on the glass.
+    landed: String,
+    is_there: bool,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -112,6 +115,8 @@ impl Content {
             trouble: None,
             crashes: VecDeque::new(),
             painted: None,
+            landed: String::new(),
+            is_there: false,
             own_lost: 0,
             paints: 0,
         }
@@ -149,11 +154,22 @@ impl Content {
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
         self.due.push(key);
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
-            self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
+            self.reload_document(ignore_cache, out);
         } else if self.phase != Phase::Dark {
             self.load(out);
         }
+    }
+
+    /// For how long what is wanted has been on the glass; none while it is not.
+    pub fn shown_for(&self, now: Instant) -> Option<Duration> {
+        self.painted.filter(|_| self.is_showing()).map(|at| now - at)
+    }
+
+    /// Loads the page that is wanted as if nobody had been at it.
+    pub fn go_home(&mut self, out: &mut Out) {
+        let url = self.url();
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(url, ask, out.now).afresh());
     }
 
     /// There is a session. A browser that was led to the wanted site already is only asked whether it is there.
@@ -196,6 +212,11 @@ impl Content {
         matches!(self.phase, Phase::Shown | Phase::Away { .. })
     }
 
+    /// True while a document of ours is painted and none is on its way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
+    }
+
     /// True while what is wanted is painted.
     pub fn is_showing(&self) -> bool {
         self.phase == Phase::Shown
@@ -231,13 +252,26 @@ impl Content {
                 self.loaded(loaded, out);
             }
             // Somebody followed a link, or the page led elsewhere by itself.
-            Phase::Shown => fault.into_iter().for_each(|fault| self.fail(fault, out)),
+            Phase::Shown => {
+                self.is_there = same_document(url, &self.landed);
+                fault.into_iter().for_each(|fault| self.fail(fault, out));
+            }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.committed(navigation, url, out.now);
                 self.offline_loaded(loaded);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
+    }
+
+    /// Since when the document of what is wanted is on the glass, and no other that it led to.
+    pub fn alone_since(&self) -> Option<Instant> {
+        self.painted.filter(|_| self.phase == Phase::Shown && self.is_there)
+    }
+
+    /// The document with which what is wanted came last.
+    pub fn landed(&self) -> &str {
+        &self.landed
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
@@ -417,6 +451,10 @@ impl Content {
         match loaded {
             Loaded::Pending => {}
             Loaded::Shown => {
+                if let Phase::Loading(load) = &self.phase {
+                    load.document().clone_into(&mut self.landed);
+                }
+                self.is_there = true;
                 self.phase = Phase::Shown;
                 self.painted = Some(out.now);
                 self.own_lost = 0;
@@ -429,14 +467,21 @@ impl Content {
                     self.turn(playlist::Input::ItemPainted(item), out);
                 }
             }
+            Loaded::Stale => self.reload_document(false, out),
             Loaded::Failed(fault) => self.fail(fault, out),
         }
+    }
+
+    /// The document that is there, once more.
+    fn reload_document(&mut self, ignore_cache: bool, out: &mut Out) {
+        let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
     }
 
     fn offline_loaded(&mut self, loaded: Loaded) {
         let Phase::Away { page, .. } = &mut self.phase else { return };
         match loaded {
-            Loaded::Pending => {}
+            Loaded::Pending | Loaded::Stale => {}
             Loaded::Shown => {
                 *page = None;
                 self.own_lost = 0;

@@ -17,6 +17,9 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
+/// A page that leads elsewhere without end is not remembered without end.
+const KEPT_MAX: usize = 64;
+
 /// So often is an order given again that something else on the glass put aside.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
@@ -37,6 +40,8 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// A jump within the document is not enough.
+    afresh: bool,
     deadline: Instant,
 }
 
@@ -45,6 +50,8 @@ pub struct Load {
 pub enum Loaded {
     Pending,
     Shown,
+    /// It was a jump within the document that is there, and that is to be a new one.
+    Stale,
     Failed(SiteFault),
 }
 
@@ -61,8 +68,14 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
+            afresh: false,
             deadline: now + LOAD_WITHIN,
         }
+    }
+
+    /// The document is to be a new one, even where only the fragment of its address differs from that of the old one.
+    pub fn afresh(self) -> Self {
+        Load { afresh: true, ..self }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -73,11 +86,16 @@ impl Load {
     pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
         self.answered = true;
         if navigation.as_ref().is_some_and(|id| self.jumps.contains(id)) {
-            return Loaded::Shown;
+            return self.jump();
         }
         self.navigation = navigation;
         let found = self.commits.iter().position(|(id, url)| self.is_ours(id.as_deref(), url));
         self.found(found, now)
+    }
+
+    /// What is on the glass by this load: it may lead elsewhere by itself before it is painted.
+    pub fn document(&self) -> &str {
+        self.commits.last().map_or(&self.url, |(_, url)| url)
     }
 
     /// Whether our document came onto the glass, whatever became of it then.
@@ -92,7 +110,8 @@ impl Load {
 
     /// The order was given once more, with this question.
     pub fn again(&mut self, ask: AskId, now: Instant) {
-        *self = Load { aborts: self.aborts + 1, ..Load::new(std::mem::take(&mut self.url), ask, now) };
+        let (aborts, afresh) = (self.aborts + 1, self.afresh);
+        *self = Load { aborts, afresh, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
     /// A document came onto the glass.
@@ -100,6 +119,8 @@ impl Load {
         if let Some(fault) = SiteFault::from_error_document(url) {
             return Loaded::Failed(fault);
         }
+        // The last one counts, and whether ours was among the first.
+        self.commits.truncate(KEPT_MAX - 1);
         self.commits.push((navigation.map(str::to_owned), url.to_owned()));
         let found = (self.answered && self.is_ours(navigation, url)).then(|| self.commits.len() - 1);
         self.found(found, now)
@@ -134,8 +155,13 @@ impl Load {
     /// A jump within the document (the same URL, with a fragment): it is painted already.
     pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
         let Some(id) = navigation else { return Loaded::Pending };
+        self.jumps.truncate(KEPT_MAX - 1);
         self.jumps.push(id.to_owned());
-        if self.navigation.as_deref() == navigation { Loaded::Shown } else { Loaded::Pending }
+        if self.navigation.as_deref() == navigation { self.jump() } else { Loaded::Pending }
+    }
+
+    fn jump(&self) -> Loaded {
+        if self.afresh { Loaded::Stale } else { Loaded::Shown }
     }
 
     pub fn painted(&mut self, painted: &Painted, now: Instant) -> Loaded {
@@ -283,5 +309,9 @@ mod tests {
         let mut early = self::load(now);
         assert_eq!(early.jumped(Some("n")), Loaded::Pending);
         assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
+
+        let mut afresh = self::load(now).afresh();
+        afresh.navigated(Some("n".into()), now);
+        assert_eq!(afresh.jumped(Some("n")), Loaded::Stale, "the document that is there is not a new one");
     }
 }

@@ -7,6 +7,7 @@ mod black_box;
 mod configured;
 mod identity;
 pub mod journal;
+mod pictures;
 mod recovery;
 
 pub fn all() -> Vec<Box<dyn Durable>> {
@@ -18,5 +19,6 @@ pub fn all() -> Vec<Box<dyn Durable>> {
         Box::new(black_box::Flights::default()),
         Box::new(recovery::Budgets),
         Box::new(configured::Settings),
+        Box::new(pictures::LastGood),
     ]
 }
