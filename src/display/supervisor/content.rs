@@ -102,11 +102,11 @@ pub struct Content {
 
 impl Content {
     /// `rng` spreads retries, so that a hundred displays do not ask a site at once.
-    pub fn new(urls: Urls, show: Show, rng: fastrand::Rng) -> Self {
+    pub fn new(urls: Urls, show: Show, mut rng: fastrand::Rng) -> Self {
         Content {
             urls,
+            turns: Turns::of(&show, rng.u32(..)),
             rng,
-            turns: Turns::of(&show),
             show,
             due: Vec::new(),
             phase: Phase::Dark,
@@ -128,7 +128,7 @@ impl Content {
             out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
         }
         self.due.extend(key);
-        self.turns = Turns::of(&show);
+        self.turns = Turns::of(&show, self.rng.u32(..));
         self.show = show;
         self.trouble = None;
         self.crashes.clear();
@@ -231,6 +231,16 @@ impl Content {
         &self.show
     }
 
+    /// The pictures and films of the playlist that is wanted.
+    pub fn media(&self) -> Vec<String> {
+        match &self.show {
+            Show::Playlist(playlist) => {
+                playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
+            }
+            Show::Splash | Show::Url(_) => Vec::new(),
+        }
+    }
+
     /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
     pub fn item(&self) -> Option<(usize, &str)> {
         let turns = self.turns.as_ref()?;
@@ -276,7 +286,7 @@ impl Content {
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
         if let Phase::Loading(load) = &mut self.phase {
-            let loaded = load.jumped(navigation);
+            let loaded = load.jumped(navigation, out.now);
             self.loaded(loaded, out);
         }
     }
@@ -290,6 +300,8 @@ impl Content {
             Phase::Shown => {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
+                // A film that breaks off.
+                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Other));
                 match fault {
                     Some(fault) => self.fail(fault, out),
                     // The page led elsewhere by itself: what lies over it is to be laid again.
@@ -444,7 +456,11 @@ impl Content {
     fn load(&mut self, out: &mut Out) {
         let url = self.url();
         let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
-        self.phase = Phase::Loading(Load::new(url, ask, out.now));
+        // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
+        let is_there = self.phase == Phase::Shown && self.landed == url;
+        let is_item = self.urls.is_media(&url) && !is_there;
+        let load = Load::new(url, ask, out.now);
+        self.phase = Phase::Loading(if is_item { load.of_item() } else { load });
     }
 
     fn loaded(&mut self, loaded: Loaded, out: &mut Out) {
