@@ -90,6 +90,8 @@ pub struct Content {
     adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// The browser's own page about a crash is there. It has the address of the page that died.
+    has_crashed: bool,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
     /// How often in a row our own page, which needs no network, was not painted in time.
@@ -111,6 +113,7 @@ impl Content {
             adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
+            has_crashed: false,
             painted: None,
             own_lost: 0,
             paints: 0,
@@ -225,6 +228,7 @@ impl Content {
         if fault == Some(SiteFault::Crashed) {
             return self.crashed(out);
         }
+        self.has_crashed = false;
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.committed(navigation, url, out.now);
@@ -241,9 +245,16 @@ impl Content {
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
-        if let Phase::Loading(load) = &mut self.phase {
-            let loaded = load.jumped(navigation);
-            self.loaded(loaded, out);
+        match &mut self.phase {
+            // An order for the same address with a fragment is a jump within the page about the crash, which would stay.
+            Phase::Loading(load) | Phase::Away { page: Some(load), .. } if self.has_crashed => {
+                load.again(out.ask(Ask::Reload { ignore_cache: false }, LOAD_WITHIN), out.now);
+            }
+            Phase::Loading(load) => {
+                let loaded = load.jumped(navigation);
+                self.loaded(loaded, out);
+            }
+            Phase::Dark | Phase::Shown | Phase::Away { .. } => {}
         }
     }
 
