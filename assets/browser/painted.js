@@ -9,7 +9,7 @@
   const say = () => {
     told = true;
     const failed = ours && root()?.dataset.paint === "failed" ? root().dataset.why : null;
-    const uri = document.documentURI;
+    const uri = document.documentURI.slice(0, 8192); // as much as is kept of it (src/display/shell/bidi.rs)
     const status = performance.getEntriesByType("navigation")[0]?.responseStatus;
     tell(JSON.stringify({ kind: "painted", uri, status: status || null, failed }));
   };

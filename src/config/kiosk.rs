@@ -94,6 +94,10 @@ pub struct BrowserSettings {
     pub allow: Allowed,
     /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
     pub login: Allowed,
+    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
+    pub home_after: Option<Duration>,
+    /// Fields of pages bring a keyboard along.
+    pub keyboard: bool,
     /// Laid over the preferences that the kiosk sets itself.
     pub prefs: BTreeMap<String, Pref>,
 }
@@ -217,6 +221,13 @@ struct BrowserFile {
     /// glass: the display says so, and tries the page it should show again and again.
     #[schemars(extend("examples" = [["https://sso.example.org/*"]]))]
     login: Vec<String>,
+    /// Seconds after the last touch of a screen that people use until the page that should be there is loaded anew: what
+    /// somebody opened, wrote or scrolled to is gone for the next one. Not while nobody touched it, and not during
+    /// a playlist. Without it, never.
+    #[schemars(range(min = 10, max = 86400), extend("examples" = [60]))]
+    home_after: Option<u32>,
+    /// true: who taps a field of a page is given a keyboard on the screen, for displays without one of their own.
+    keyboard: bool,
     /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
     #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
     prefs: BTreeMap<String, Pref>,
@@ -230,6 +241,8 @@ impl Default for BrowserFile {
             memory_mb: None,
             allow: Vec::new(),
             login: Vec::new(),
+            home_after: None,
+            keyboard: false,
             prefs: BTreeMap::new(),
         }
     }
@@ -279,6 +292,8 @@ impl Document for KioskSettings {
                 memory_mb: file.browser.memory_mb,
                 allow,
                 login: kiosk_allow::settings("browser.login", &file.browser.login, refusals),
+                home_after: file.browser.home_after.map(|seconds| Duration::from_secs(seconds.into())),
+                keyboard: file.browser.keyboard,
                 prefs: file.browser.prefs,
             },
             screen,

@@ -19,6 +19,8 @@ pub mod log_ring;
 pub mod notify;
 #[cfg(feature = "tools")]
 pub mod partitions;
+#[cfg(feature = "display")]
+pub mod picture;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;

@@ -29,8 +29,10 @@ const LOW: u64 = 6;
 /// A page smaller than this share, in hundredths, is not what took it.
 const LARGE: u64 = 25;
 
-/// A page with more than this share of the limit, in hundredths, is loaded anew at a quiet moment.
+/// A page with more than this share of the limit, in hundredths, is loaded anew at a quiet moment; and so is a page of
+/// [`LARGE`] of the machine while something waits for memory in this share of the time.
 const MOST: u64 = 70;
+const PRESSED: u64 = 10;
 /// That is told so often.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,8 @@ struct Taken {
 struct Machine {
     total_kb: u64,
     available_kb: u64,
+    /// In hundredths of the last ten seconds something waited for memory; 0 where the kernel does not tell.
+    pressure: u64,
 }
 
 /// What is to be done.
@@ -86,6 +90,7 @@ fn judge(taken: &[Taken], machine: Machine, limit_kb: u64) -> Verdict {
         Some(page) if is_low && page.kb > machine.total_kb * LARGE / 100 => Verdict::Kill(*page),
         _ if all > limit_kb => Verdict::Grown { kb: all },
         Some(page) if page.kb > limit_kb * MOST / 100 => Verdict::Large(*page),
+        Some(page) if machine.pressure >= PRESSED && page.kb > machine.total_kb * LARGE / 100 => Verdict::Large(*page),
         _ => Verdict::Fine,
     }
 }
@@ -168,7 +173,14 @@ pub fn is_content(name: &str) -> bool {
 
 fn machine() -> Machine {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Machine { total_kb: field(&text, "MemTotal:"), available_kb: field(&text, "MemAvailable:") }
+    let pressure = pressure(&fs::read_to_string("/proc/pressure/memory").unwrap_or_default());
+    Machine { total_kb: field(&text, "MemTotal:"), available_kb: field(&text, "MemAvailable:"), pressure }
+}
+
+/// `some avg10=12.34 avg60=...`
+fn pressure(text: &str) -> u64 {
+    let share = text.strip_prefix("some avg10=").and_then(|rest| rest.split('.').next());
+    share.and_then(|whole| whole.parse().ok()).unwrap_or(0)
 }
 
 fn own_kb(pid: i32) -> Option<u64> {
@@ -192,7 +204,7 @@ mod tests {
     use super::*;
 
     const MB: u64 = 1024;
-    const PI: Machine = Machine { total_kb: 906 * MB, available_kb: 300 * MB };
+    const PI: Machine = Machine { total_kb: 906 * MB, available_kb: 300 * MB, pressure: 0 };
 
     fn taken(pages: &[u64], rest: u64) -> Vec<Taken> {
         let process = |pid| Identity { pid, started: 1 };
@@ -223,6 +235,18 @@ mod tests {
         let low = Machine { available_kb: 40 * MB, ..PI };
         assert_eq!(killed(judge(&taken(&[250], 100), low, 800 * MB)), Some(2));
         assert_eq!(judge(&taken(&[100], 100), low, 800 * MB), Verdict::Fine, "something else took it");
+    }
+
+    #[test]
+    fn a_large_page_on_a_machine_that_waits_for_memory_is_loaded_anew_and_a_small_one_stays() {
+        let text = "some avg10=12.34 avg60=3.00 avg300=1.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        let pressed = Machine { pressure: pressure(text), ..PI };
+        assert_eq!(pressed.pressure, 12);
+        let limit = limit_kb(None, PI.total_kb);
+        assert_eq!(judge(&taken(&[250], 100), PI, limit), Verdict::Fine);
+        assert!(matches!(judge(&taken(&[250], 100), pressed, limit), Verdict::Large(_)));
+        assert_eq!(judge(&taken(&[100], 100), pressed, limit), Verdict::Fine, "something else takes it");
+        assert_eq!(pressure(""), 0);
     }
 
     #[test]

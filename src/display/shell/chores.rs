@@ -28,6 +28,7 @@ use crate::{
         digest::sha256,
         http::{self, Redirects},
         log_ring::LogRing,
+        picture,
     },
 };
 
@@ -233,7 +234,7 @@ fn scaled(base64: &str, format: PictureFormat, width: Option<u32>) -> Result<(Ve
     };
     let Some(width) = width else { return Ok((bytes, content_type)) };
     let unread = |error: image::ImageError| format!("the browser's picture cannot be read: {error}");
-    let picture = image::load_from_memory(&bytes).map_err(unread)?;
+    let picture = picture::read(&bytes).map_err(unread)?;
     if picture.width() <= width {
         return Ok((bytes, content_type));
     }

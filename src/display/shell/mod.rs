@@ -15,6 +15,7 @@
 //! first, and no test could say so.
 
 mod bidi;
+mod busy;
 mod chores;
 mod clock;
 mod configure;
@@ -39,6 +40,7 @@ use tokio::{
 };
 
 use self::{
+    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -145,8 +147,9 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // The clock first: what is due may hang on it.
-        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
+        // First what is due may hang on: the clock, and how busy the machine was.
+        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
+        for input in around.chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -184,6 +187,7 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
+    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -201,7 +205,7 @@ impl Shell {
         let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -224,6 +228,7 @@ impl Shell {
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
+            home_after: kiosk.browser.home_after,
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             machine: Machine {
                 boot: sensors::boot_id(),
@@ -231,6 +236,7 @@ impl Shell {
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
+            screen: kiosk.screen,
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
@@ -266,6 +272,7 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
+            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };

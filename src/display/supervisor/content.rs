@@ -154,11 +154,22 @@ impl Content {
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
         self.due.push(key);
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
-            self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
+            self.reload_document(ignore_cache, out);
         } else if self.phase != Phase::Dark {
             self.load(out);
         }
+    }
+
+    /// For how long what is wanted has been on the glass; none while it is not.
+    pub fn shown_for(&self, now: Instant) -> Option<Duration> {
+        self.painted.filter(|_| self.is_showing()).map(|at| now - at)
+    }
+
+    /// Loads the page that is wanted as if nobody had been at it.
+    pub fn go_home(&mut self, out: &mut Out) {
+        let url = self.url();
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(url, ask, out.now).afresh());
     }
 
     /// There is a session. A browser that was led to the wanted site already is only asked whether it is there.
@@ -467,14 +478,21 @@ impl Content {
                     self.turn(playlist::Input::ItemPainted(item), out);
                 }
             }
+            Loaded::Stale => self.reload_document(false, out),
             Loaded::Failed(fault) => self.fail(fault, out),
         }
+    }
+
+    /// The document that is there, once more.
+    fn reload_document(&mut self, ignore_cache: bool, out: &mut Out) {
+        let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
     }
 
     fn offline_loaded(&mut self, loaded: Loaded) {
         let Phase::Away { page, .. } = &mut self.phase else { return };
         match loaded {
-            Loaded::Pending => {}
+            Loaded::Pending | Loaded::Stale => {}
             Loaded::Shown => {
                 *page = None;
                 self.own_lost = 0;

@@ -17,6 +17,9 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
+/// A page that leads elsewhere without end is not remembered without end.
+const KEPT_MAX: usize = 64;
+
 /// So often is an order given again that something else on the glass put aside.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
@@ -40,6 +43,8 @@ pub struct Load {
     /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
     /// it is painted, under its own whole address.
     item: bool,
+    /// A jump within the document is not enough.
+    afresh: bool,
     deadline: Instant,
 }
 
@@ -48,6 +53,8 @@ pub struct Load {
 pub enum Loaded {
     Pending,
     Shown,
+    /// It was a jump within the document that is there, and that is to be a new one.
+    Stale,
     Failed(SiteFault),
 }
 
@@ -65,12 +72,18 @@ impl Load {
             jumps: Vec::new(),
             aborts: 0,
             item: false,
+            afresh: false,
             deadline: now + LOAD_WITHIN,
         }
     }
 
     pub fn of_item(self) -> Self {
         Load { item: true, ..self }
+    }
+
+    /// The document is to be a new one, even where only the fragment of its address differs from that of the old one.
+    pub fn afresh(self) -> Self {
+        Load { afresh: true, ..self }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -81,7 +94,7 @@ impl Load {
     pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
         self.answered = true;
         if navigation.as_ref().is_some_and(|id| self.jumps.contains(id)) {
-            return Loaded::Shown;
+            return self.jump();
         }
         self.navigation = navigation;
         let found = self.commits.iter().position(|(id, url)| self.is_ours(id.as_deref(), url));
@@ -105,7 +118,8 @@ impl Load {
 
     /// The order was given once more, with this question.
     pub fn again(&mut self, ask: AskId, now: Instant) {
-        *self = Load { aborts: self.aborts + 1, item: self.item, ..Load::new(std::mem::take(&mut self.url), ask, now) };
+        let (aborts, afresh, item) = (self.aborts + 1, self.afresh, self.item);
+        *self = Load { aborts, afresh, item, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
     /// A document came onto the glass.
@@ -113,6 +127,8 @@ impl Load {
         if let Some(fault) = SiteFault::from_error_document(url) {
             return Loaded::Failed(fault);
         }
+        // The last one counts, and whether ours was among the first.
+        self.commits.truncate(KEPT_MAX - 1);
         self.commits.push((navigation.map(str::to_owned), url.to_owned()));
         let found = (self.answered && self.is_ours(navigation, url)).then(|| self.commits.len() - 1);
         self.found(found, now)
@@ -151,8 +167,13 @@ impl Load {
             let url = self.url.clone();
             return self.committed(Some(id), &url, now);
         }
+        self.jumps.truncate(KEPT_MAX - 1);
         self.jumps.push(id.to_owned());
-        if self.navigation.as_deref() == navigation { Loaded::Shown } else { Loaded::Pending }
+        if self.navigation.as_deref() == navigation { self.jump() } else { Loaded::Pending }
+    }
+
+    fn jump(&self) -> Loaded {
+        if self.afresh { Loaded::Stale } else { Loaded::Shown }
     }
 
     pub fn painted(&mut self, painted: &Painted, now: Instant) -> Loaded {
@@ -180,7 +201,11 @@ impl Load {
         let (true, Some((_, url)), Some(painted)) = (self.answered, self.commits.last(), &self.painted) else {
             return Loaded::Pending;
         };
-        let is_painted = if self.item { self.url == painted.uri } else { same_document(url, &painted.uri) };
+        let is_painted = match self.item {
+            // A long address is told cut short; what makes each another stands first.
+            true => self.url.starts_with(&painted.uri) && painted.uri.contains("&src="),
+            false => same_document(url, &painted.uri),
+        };
         if !is_painted {
             return Loaded::Pending;
         }
@@ -293,7 +318,7 @@ mod tests {
     #[test]
     fn an_item_of_the_player_is_shown_when_it_says_so_itself_and_not_when_the_one_before_does() {
         let now = Instant::now();
-        let (one, two) = ("http://a/media#n=1", "http://a/media#n=2");
+        let (one, two) = ("http://a/media#n=1&src=x", "http://a/media#n=2&src=x");
         let item = || Load::new(two.into(), 1, now).of_item();
         let mut jumped = item();
         assert_eq!(jumped.navigated(Some("n".into()), now), Loaded::Pending);
@@ -324,5 +349,9 @@ mod tests {
         let mut early = self::load(now);
         assert_eq!(early.jumped(Some("n"), now), Loaded::Pending);
         assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
+
+        let mut afresh = self::load(now).afresh();
+        afresh.navigated(Some("n".into()), now);
+        assert_eq!(afresh.jumped(Some("n"), now), Loaded::Stale, "the document that is there is not a new one");
     }
 }

@@ -9,6 +9,7 @@
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            home        back to what should be there, once people have gone
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
 //! ```
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowed, SoundSettings},
+    config::{Allowed, ScreenSettings, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::{SiteFault, Urls},
@@ -45,6 +46,7 @@ mod content;
 mod devices;
 mod early;
 mod held;
+mod home;
 mod intake;
 mod jobs;
 mod leaving;
@@ -94,9 +96,13 @@ pub struct Setting {
     pub allow: Allowed,
     /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
     pub login: Allowed,
+    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
+    pub home_after: Option<std::time::Duration>,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
+    /// Which picture the screen is to have.
+    pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
@@ -204,8 +210,7 @@ impl Supervisor {
         let paints = self.content.paints();
         match input {
             Input::Linked { server_ms, heads } => {
-                self.server_clock = Some((server_ms, now));
-                self.devices.server_clock(server_ms, &mut out);
+                self.hear_the_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
@@ -242,6 +247,7 @@ impl Supervisor {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);
             }
+            Input::HeldUp(total) => self.pulse.held_up(total),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
@@ -253,6 +259,9 @@ impl Supervisor {
             self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
+            if self.is_showing() {
+                self.care.recycle.painted(now);
+            }
         }
         self.look_at_trial(&mut out);
         self.take_picture(&mut out);
@@ -412,6 +421,7 @@ impl Supervisor {
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
+            || self.recycle_answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -422,6 +432,7 @@ impl Supervisor {
         self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
+        self.recycle_due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

@@ -5,8 +5,8 @@
 //!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
-//!   the fourth alarm in a row, and each further one, comes after twice the silence: a machine that is too busy for a page is too busy
-//!   for a new one as well, and killing it again would keep it so
+//!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
+//!   the fourth such alarm in a row on, the silence is twice as long each time
 //!   no session for two minutes: it is lost; no browser loop at all: the X session is
 //! ```
 
@@ -29,6 +29,8 @@ const AFTER_KILL: Duration = Duration::from_secs(12);
 const CRASH_TOLD: Duration = Duration::from_secs(3);
 /// Silences double this often at most.
 const PATIENCE_MAX: u32 = 3;
+/// A machine on which something waited for a processor in at least one of so many parts of a silence was busy.
+const BUSY: u32 = 2;
 /// A browser without a session by then is told to start again (a cold start on a Pi 3 takes most of a minute).
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
 /// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
@@ -68,7 +70,9 @@ pub struct Pulse {
     page: Ear,
     browser: Ear,
     next: Instant,
-    /// Alarms since all was well for a while.
+    /// For how long something has waited for a processor since the machine started, where the kernel tells.
+    held_up: Option<Duration>,
+    /// Alarms in a row that may be a busy machine's.
     alarms: u32,
 }
 
@@ -77,12 +81,21 @@ pub struct Pulse {
 struct Ear {
     asked: Option<AskId>,
     heard: Instant,
+    /// As it was then.
+    held_up: Option<Duration>,
+}
+
+impl Ear {
+    fn hears(&mut self, held_up: Option<Duration>, now: Instant) {
+        (self.heard, self.held_up) = (now, held_up);
+    }
 }
 
 impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
-        let ear = || Ear { asked: None, heard: now };
-        Pulse { hang, stage: Stage::Alone { since: now }, page: ear(), browser: ear(), next: now, alarms: 0 }
+        let ear = || Ear { asked: None, heard: now, held_up: None };
+        let stage = Stage::Alone { since: now };
+        Pulse { hang, stage, page: ear(), browser: ear(), next: now, held_up: None, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -98,8 +111,9 @@ impl Pulse {
 
     pub fn attached(&mut self, now: Instant) {
         self.stage = Stage::Calm;
-        self.page = Ear { asked: None, heard: now };
-        self.browser = Ear { asked: None, heard: now };
+        for ear in [&mut self.page, &mut self.browser] {
+            *ear = Ear { asked: None, heard: now, held_up: self.held_up };
+        }
         self.next = now + EVERY;
     }
 
@@ -112,8 +126,8 @@ impl Pulse {
 
     /// The page's process said something.
     pub fn heard_page(&mut self, now: Instant) {
-        self.page.heard = now;
-        self.browser.heard = now;
+        self.page.hears(self.held_up, now);
+        self.browser.hears(self.held_up, now);
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
         }
@@ -134,19 +148,28 @@ impl Pulse {
         silence * (1 << self.alarms.saturating_sub(2).min(PATIENCE_MAX))
     }
 
+    /// On a machine that has time, a silence says something of whoever was silent, and the next one is heard as soon.
     fn alarm(&mut self, cause: Cause, out: &mut Out) {
-        self.alarms += 1;
+        let ear = if cause == Cause::BrowserHung { &self.browser } else { &self.page };
+        let waited = self.held_up.zip(ear.held_up).map(|(now, then)| now.saturating_sub(then));
+        let was_busy = waited.is_none_or(|waited| waited * BUSY >= out.now - ear.heard);
+        self.alarms = if was_busy { self.alarms + 1 } else { 0 };
         out.fault(cause);
+    }
+
+    /// For so long has something waited for a processor since the machine started.
+    pub fn held_up(&mut self, total: Duration) {
+        self.held_up = Some(total);
     }
 
     /// The browser said something.
     pub fn heard_browser(&mut self, now: Instant) {
-        self.browser.heard = now;
+        self.browser.hears(self.held_up, now);
     }
 
     /// The page's process is gone and another one is being loaded: it gets its time.
     pub fn crashed(&mut self, now: Instant) {
-        self.page.heard = now;
+        self.page.hears(self.held_up, now);
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
         }
@@ -166,8 +189,8 @@ impl Pulse {
             (Stage::Out { .. }, Rung::SaySo | Rung::Navigate) => self.stage = Stage::Out { since: now },
             // Nothing was done about it: it is told again after another silence.
             (_, Rung::SaySo | Rung::Navigate) => {
+                self.heard_page(now);
                 self.stage = Stage::Calm;
-                (self.page.heard, self.browser.heard) = (now, now);
             }
         }
     }

@@ -18,6 +18,7 @@ mod any_order;
 mod configure;
 mod devices;
 mod held;
+mod home;
 mod leaving;
 mod pictures;
 mod recovering;
@@ -126,8 +127,10 @@ impl World {
             hang: 8 * S,
             allow,
             login: sign_in(),
+            home_after: Some(60 * S),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
+            screen: crate::config::KioskSettings::from_text("").unwrap().screen,
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
             sound: crate::config::SoundSettings::default(),
