@@ -15,7 +15,6 @@
 //! first, and no test could say so.
 
 mod bidi;
-mod busy;
 mod chores;
 mod clock;
 mod configure;
@@ -40,7 +39,6 @@ use tokio::{
 };
 
 use self::{
-    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -147,9 +145,8 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // First what is due may hang on: the clock, and how busy the machine was.
-        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
-        for input in around.chain(input) {
+        // The clock first: what is due may hang on it.
+        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -187,7 +184,6 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
-    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -272,7 +268,6 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
-            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };
