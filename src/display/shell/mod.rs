@@ -357,6 +357,7 @@ impl Shell {
             glass::Told::LoopCame => Input::LoopCame,
             glass::Told::LoopGone => Input::LoopGone,
             glass::Told::Overgrown(what) => Input::Overgrown(what),
+            glass::Told::ContentEnded => Input::ContentEnded,
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),

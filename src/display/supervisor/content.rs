@@ -212,6 +212,11 @@ impl Content {
         matches!(self.phase, Phase::Shown | Phase::Away { .. })
     }
 
+    /// True while a document of ours is painted and none is on its way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
+    }
+
     /// True while what is wanted is painted.
     pub fn is_showing(&self) -> bool {
         self.phase == Phase::Shown

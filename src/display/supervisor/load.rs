@@ -40,11 +40,11 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// A jump within the document is not enough.
+    afresh: bool,
     /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
     /// it is painted, under its own whole address.
     item: bool,
-    /// A jump within the document is not enough.
-    afresh: bool,
     deadline: Instant,
 }
 
@@ -71,19 +71,19 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
-            item: false,
             afresh: false,
+            item: false,
             deadline: now + LOAD_WITHIN,
         }
-    }
-
-    pub fn of_item(self) -> Self {
-        Load { item: true, ..self }
     }
 
     /// The document is to be a new one, even where only the fragment of its address differs from that of the old one.
     pub fn afresh(self) -> Self {
         Load { afresh: true, ..self }
+    }
+
+    pub fn of_item(self) -> Self {
+        Load { item: true, ..self }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -201,11 +201,7 @@ impl Load {
         let (true, Some((_, url)), Some(painted)) = (self.answered, self.commits.last(), &self.painted) else {
             return Loaded::Pending;
         };
-        let is_painted = match self.item {
-            // A long address is told cut short; what makes each another stands first.
-            true => self.url.starts_with(&painted.uri) && painted.uri.contains("&src="),
-            false => same_document(url, &painted.uri),
-        };
+        let is_painted = if self.item { self.url == painted.uri } else { same_document(url, &painted.uri) };
         if !is_painted {
             return Loaded::Pending;
         }
@@ -318,7 +314,7 @@ mod tests {
     #[test]
     fn an_item_of_the_player_is_shown_when_it_says_so_itself_and_not_when_the_one_before_does() {
         let now = Instant::now();
-        let (one, two) = ("http://a/media#n=1&src=x", "http://a/media#n=2&src=x");
+        let (one, two) = ("http://a/media#n=1", "http://a/media#n=2");
         let item = || Load::new(two.into(), 1, now).of_item();
         let mut jumped = item();
         assert_eq!(jumped.navigated(Some("n".into()), now), Loaded::Pending);
