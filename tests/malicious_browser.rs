@@ -86,14 +86,18 @@ fn whatever_a_loop_that_was_taken_over_says_the_supervisor_lives_on_and_hears_th
     let committed =
         r#"{"bidi":{"method":"browsingContext.navigationCommitted","params":{"context":"c","url":"http://@"}}}"#;
     let set_up: Vec<Vec<u8>> = std::iter::once(line(r#"{"attached":{"generation":1}}"#, ""))
-        .chain((1..=8).map(|id| {
+        // More than were asked by then: what nobody asked is passed over.
+        .chain((1..=200).map(|id| {
             let tree = r#"{"bidi":{"id":@,"type":"success","result":{"contexts":[{"context":"c"}]}}}"#;
             line(tree, &id.to_string())
         }))
         .collect();
     let attacks: Vec<(&str, Vec<Vec<u8>>)> = vec![
         ("a line without an end", vec![vec![b'['; 40 << 20]]),
-        ("a list of nothing, of 30 MB", repeated(line(r#"{"bidi":[@[]]}"#, &huge), 3).collect()),
+        ("lists of nothing, of 30 MB", {
+            let one = r#"{"bidi":{"method":"browsingContext.navigationCommitted","params":[@[]]}}"#;
+            set_up.iter().cloned().chain(repeated(line(one, &huge), 3)).collect()
+        }),
         ("pictures nobody asked for", {
             let answer = r#"{"bidi":{"id":7,"type":"success","result":{"data":"@"}}}"#;
             repeated(line(answer, &picture), 8).collect()

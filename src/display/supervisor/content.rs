@@ -90,6 +90,8 @@ pub struct Content {
     adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// The browser's own page about a crash is there. It has the address of the page that died.
+    has_crashed: bool,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
     /// The document with which what is wanted came, and whether it is still the one on the glass.
@@ -114,6 +116,7 @@ impl Content {
             adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
+            has_crashed: false,
             painted: None,
             landed: String::new(),
             is_there: false,
@@ -256,6 +259,7 @@ impl Content {
         if fault == Some(SiteFault::Crashed) {
             return self.crashed(out);
         }
+        self.has_crashed = false;
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.committed(navigation, url, out.now);
@@ -285,9 +289,16 @@ impl Content {
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
-        if let Phase::Loading(load) = &mut self.phase {
-            let loaded = load.jumped(navigation, out.now);
-            self.loaded(loaded, out);
+        match &mut self.phase {
+            // An order for the same address with a fragment is a jump within the page about the crash, which would stay.
+            Phase::Loading(load) | Phase::Away { page: Some(load), .. } if self.has_crashed => {
+                load.again(out.ask(Ask::Reload { ignore_cache: false }, LOAD_WITHIN), out.now);
+            }
+            Phase::Loading(load) => {
+                let loaded = load.jumped(navigation, out.now);
+                self.loaded(loaded, out);
+            }
+            Phase::Dark | Phase::Shown | Phase::Away { .. } => {}
         }
     }
 
