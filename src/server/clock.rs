@@ -62,14 +62,13 @@ impl Clock {
     fn look(&self, shown_ms: u64, within_ms: u64, now: Instant) -> Option<i64> {
         let by_ms = i64::try_from(i128::from(shown_ms) - i128::from(self.at(now))).unwrap_or(i64::MAX);
         let sure_ms = by_ms.unsigned_abs().saturating_sub(within_ms);
-        match sure_ms {
-            0..=SAME_MS => None,
-            ..=SET_MS => {
-                self.set(by_ms.signum().saturating_mul(i64::try_from(sure_ms).unwrap_or(i64::MAX)));
-                None
-            }
-            _ => Some(by_ms),
+        if sure_ms > SET_MS {
+            return Some(by_ms);
         }
+        if sure_ms > SAME_MS {
+            self.set(by_ms.signum().saturating_mul(i64::try_from(sure_ms).unwrap_or(i64::MAX)));
+        }
+        None
     }
 
     fn set(&self, by_ms: i64) {

@@ -99,6 +99,8 @@ fn judge(taken: &[Taken], machine: Machine, limit_kb: u64) -> Verdict {
 #[derive(Debug, Default)]
 pub struct Watch {
     known: Vec<(Identity, bool)>,
+    /// Processes that run pages and that nobody was told of yet.
+    pages: Vec<Identity>,
     /// Looks since the whole tree was looked through.
     looks: u32,
     largest_kb: u64,
@@ -135,12 +137,19 @@ impl Watch {
         }
     }
 
+    /// Processes that run pages and were found since this was asked last.
+    pub fn new_pages(&mut self) -> Vec<Identity> {
+        std::mem::take(&mut self.pages)
+    }
+
     /// What is below this process now.
     fn look(&mut self, limit_kb: u64) -> Vec<Taken> {
         let own = nix::unistd::getpid().as_raw();
         if self.known.is_empty() || self.looks >= SCAN_AFTER {
             self.looks = 0;
-            self.known = process::descendants(own).into_iter().map(|it| (it, false)).collect();
+            let before = std::mem::take(&mut self.known);
+            let known = |it: &Identity| before.iter().any(|(known, content)| known == it && *content);
+            self.known = process::descendants(own).into_iter().map(|it| (it, known(&it))).collect();
         } else {
             self.looks += 1;
             let born = self.known.iter().flat_map(|(parent, _)| children(parent.pid));
@@ -150,6 +159,7 @@ impl Watch {
         // Firefox forks a process first and gives it its name then.
         for (process, content) in self.known.iter_mut().filter(|(_, content)| !content) {
             *content = process::name(process.pid).is_some_and(|name| is_content(&name));
+            self.pages.extend(content.then_some(*process));
         }
         let mut taken = Vec::with_capacity(self.known.len());
         self.known.retain(|(process, content)| {

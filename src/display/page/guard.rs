@@ -18,6 +18,8 @@ pub const SECRET_HEADER: HeaderName = HeaderName::from_static("x-pikiosk-page");
 /// What lies on the card has its own path below this; each opens with its own permit, which only the supervisor makes.
 pub const KEPT: &str = "/kept/";
 
+const FIND: &str = "/kept";
+
 /// What a request that was let in is for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
@@ -29,6 +31,14 @@ pub enum Route {
     /// `GET /kept/picture/NAME?PERMIT`: the last good picture of a page.
     Picture {
         name: String,
+    },
+    /// `GET /kept?src=URL`: where the copy of this picture or film is.
+    Find {
+        src: String,
+    },
+    /// `GET /kept/media/FILE?PERMIT`: a picture or film.
+    Media {
+        file: String,
     },
 }
 
@@ -82,6 +92,12 @@ impl Guard {
         Self { hosts, origins, secret }
     }
 
+    /// The path of a picture or film of the card, with its permit.
+    pub fn media(&self, file: &str) -> String {
+        let path = format!("{KEPT}media/{file}");
+        format!("{path}?{}", self.secret.permit(&path))
+    }
+
     /// Decides on one request. The order matters: nothing that another origin can vary changes what it sees.
     pub fn judge(
         &self,
@@ -111,13 +127,18 @@ impl Guard {
         if headers.contains_key(TRANSFER_ENCODING) || length != b"0" {
             return Err(Refusal::Body);
         }
-        if path == "/state" {
+        if path == "/state" || path == FIND {
             let offered = headers.get(SECRET_HEADER).map_or(&b""[..], |secret| secret.as_bytes());
             if !self.secret.matches(offered) {
                 return Err(Refusal::NoSecret);
             }
             if head_only {
                 return Err(Refusal::Method);
+            }
+            if path == FIND {
+                let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+                let src = pairs.into_iter().find_map(|(name, value)| (name == "src").then(|| value.into_owned()));
+                return src.map(|src| Route::Find { src }).ok_or(Refusal::NotFound);
             }
             let since = query.and_then(|query| query.strip_prefix("since=")).and_then(|rev| rev.parse().ok());
             return Ok(Route::State { since });
@@ -128,6 +149,7 @@ impl Guard {
             }
             return match kept.split_once('/') {
                 Some(("picture", name)) => Ok(Route::Picture { name: name.to_owned() }),
+                Some(("media", file)) => Ok(Route::Media { file: file.to_owned() }),
                 _ => Err(Refusal::NotFound),
             };
         }
@@ -270,6 +292,12 @@ mod tests {
         for target in ["/kept/picture/ab", "/kept/picture/ab?", &format!("/kept/picture/cd?{permit}"), "/kept/"] {
             assert_eq!(judge(&guard(8080), "GET", target, &[ours, (known.0, &known.1)]), Err(Refusal::NoSecret));
         }
+        let media = format!("/kept/media/f?{}", secret.permit("/kept/media/f"));
+        assert_eq!(judge(&guard(8080), "HEAD", &media, &[ours]), Ok(Route::Media { file: "f".into() }));
+        let find = "/kept?src=https%3A%2F%2Fa%2Fb+c.jpg%3Fx%3D1";
+        assert_eq!(judge(&guard(8080), "GET", find, &[ours]), Err(Refusal::NoSecret));
+        let found = judge(&guard(8080), "GET", find, &[ours, (known.0, &known.1)]);
+        assert_eq!(found, Ok(Route::Find { src: "https://a/b c.jpg?x=1".into() }));
         let stranger = [ours, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
         assert_eq!(judge(&guard(8080), "GET", &whole, &stranger), Err(Refusal::ForeignOrigin));
         // Nothing but what has a permit of ours is ever looked for, so no path can lead elsewhere.

@@ -18,13 +18,15 @@
 pub mod assets;
 pub mod fault;
 pub mod guard;
+mod media;
 pub mod overlay;
+mod range;
 pub mod secret;
 pub mod serve;
 pub mod state;
 pub mod words;
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -105,6 +107,7 @@ impl Drop for Page {
 
 /// The path of [`Urls::start`].
 const START: &str = "/start";
+const PLAYER: &str = "/media";
 
 /// The addresses of the local pages, with the secret in the fragment: for the browser, never for a log.
 #[derive(Clone)]
@@ -150,15 +153,25 @@ impl Urls {
         format!("{}/blank#k={}", self.origin, self.secret.to_hex())
     }
 
-    /// The page for one picture or film at `source` (http or https).
-    pub fn media(&self, kind: MediaKind, source: &str) -> String {
+    /// The player with one picture or film at `source` (http or https). `turn`: another one with each item, so that each
+    /// address is another. `fade`: for so long does the item before fade into it.
+    pub fn media(&self, kind: MediaKind, source: &str, turn: u64, fade: Duration) -> String {
         let kind = match kind {
             MediaKind::Image => "image",
             MediaKind::Video => "video",
         };
-        let mut url = format!("{}/media#k={}&kind={kind}&src=", self.origin, self.secret.to_hex());
+        let fade = fade.as_millis();
+        let mut url =
+            format!("{}{PLAYER}#k={}&kind={kind}&n={turn}&fade={fade}&src=", self.origin, self.secret.to_hex());
         url.extend(url::form_urlencoded::byte_serialize(source.as_bytes()));
         url
+    }
+
+    /// Whether this is the player with an item.
+    pub fn is_media(&self, url: &str) -> bool {
+        url.strip_prefix(&self.origin)
+            .and_then(|rest| rest.strip_prefix(PLAYER))
+            .is_some_and(|rest| rest.starts_with('#'))
     }
 
     /// How the pages get the last good picture of a site.

@@ -177,6 +177,17 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     })
 }
 
+/// What a refusal of a command means.
+pub fn to_error(ask: &Ask, error: AskError) -> Result<Answer, AskError> {
+    match error {
+        // What runs in Firefox's own process is no page: it is what Firefox shows of one that crashed.
+        AskError::Refused(why) if *ask == Ask::Pulse && why.contains("parent process browsing contexts") => {
+            Ok(Answer::Pageless)
+        }
+        error => Err(error),
+    }
+}
+
 /// What an event of BiDi tells; `ours` is the one context there should be.
 pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
     let context = params["context"].as_str().unwrap_or_default();
@@ -274,6 +285,17 @@ mod tests {
             to_answer(&Ask::Navigate { url: "x".into() }, &json!({ "navigation": "n", "url": "x" })),
             Ok(Answer::Navigated { navigation: Some("n".into()) })
         );
+    }
+
+    #[test]
+    fn a_page_of_firefoxs_own_is_no_page() {
+        // Firefox ESR 140, word for word.
+        let says = "unsupported operation: script.evaluate and script.callFunction are not supported for parent process \
+                    browsing contexts: 11";
+        let refused = || AskError::Refused(says.into());
+        assert_eq!(to_error(&Ask::Pulse, refused()), Ok(Answer::Pageless));
+        assert_eq!(to_error(&Ask::ClearStorage, refused()), Err(refused()));
+        assert_eq!(to_error(&Ask::Pulse, AskError::TimedOut), Err(AskError::TimedOut));
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub enum Told {
     LoopCame,
     LoopGone,
     Overgrown(Overgrown),
+    ContentEnded,
     /// The session is set up.
     Attached,
     Detached {
@@ -309,6 +310,7 @@ impl Glass {
                 self.ready.push_back(Told::Detached { why });
             }
             FromLoop::Overgrown(what) => self.ready.push_back(Told::Overgrown(what)),
+            FromLoop::ContentEnded {} => self.ready.push_back(Told::ContentEnded),
             FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(said::of_screen(facts))),
             FromLoop::Harmed { ask, result } => {
                 if let Some(answer) = self.harms.remove(&ask) {
@@ -396,8 +398,8 @@ impl Glass {
                 };
                 self.ready.push_back(told);
             }
-            (Purpose::Ask { ask, .. }, Err(error)) => {
-                self.ready.push_back(Told::Answered { ask, answer: Err(error) });
+            (Purpose::Ask { ask, what }, Err(error)) => {
+                self.ready.push_back(Told::Answered { ask, answer: bidi::to_error(&what, error) });
             }
         }
     }

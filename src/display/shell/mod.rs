@@ -34,7 +34,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
@@ -57,7 +57,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
-        offline::Offline,
+        offline::{self, Offline},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -127,6 +127,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
     loop {
         let now = Instant::now();
         shell.report(now);
+        shell.want_media();
         let next = shell.deadline(watchdog);
         let input = tokio::select! {
             told = shell.glass.next() => shell.glass_told(told),
@@ -172,6 +173,8 @@ struct Shell {
     link: Option<mpsc::Sender<Order>>,
     from_link: mpsc::Receiver<link::Told>,
     link_task: Option<JoinHandle<()>>,
+    /// What the playlist needs of the network, for when there is none; none where nothing may be kept.
+    media: Option<watch::Sender<Vec<String>>>,
     link_state: Option<link::State>,
     server: Option<Arc<Server>>,
     display: Option<DisplayId>,
@@ -240,6 +243,11 @@ impl Shell {
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
+        let media = (!offline.media.is_closed()).then(|| {
+            let (media, wanted) = watch::channel(Vec::new());
+            tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
+            media
+        });
         let mut shell = Shell {
             supervisor,
             glass,
@@ -251,6 +259,7 @@ impl Shell {
             link: server.is_some().then_some(orders),
             from_link,
             link_task,
+            media,
             link_state: None,
             server,
             display,
@@ -284,6 +293,17 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
+    }
+
+    /// The pictures and films of the playlist are fetched before they are needed.
+    fn want_media(&self) {
+        let Some(media) = &self.media else { return };
+        let wanted = self.supervisor.content().media();
+        media.send_if_modified(|urls| {
+            let is_new = *urls != wanted;
+            *urls = wanted;
+            is_new
+        });
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
@@ -337,6 +357,7 @@ impl Shell {
             glass::Told::LoopCame => Input::LoopCame,
             glass::Told::LoopGone => Input::LoopGone,
             glass::Told::Overgrown(what) => Input::Overgrown(what),
+            glass::Told::ContentEnded => Input::ContentEnded,
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),

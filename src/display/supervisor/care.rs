@@ -124,6 +124,12 @@ impl Supervisor {
         if !self.pulse.answered(ask, answer, out.now) {
             return false;
         }
+        // Firefox does not always say that the page's process died.
+        if *answer == Ok(Answer::Pageless) && self.content.is_at_rest() {
+            tracing::warn!("the page's process is gone, and Firefox said nothing of it");
+            self.pulse.crashed(out.now);
+            self.content.crashed(out);
+        }
         if let Ok(Answer::Looked(looked)) = answer {
             let before = self.care.beats;
             let beats = looked.beats.map(|count| match before {

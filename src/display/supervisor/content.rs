@@ -90,6 +90,8 @@ pub struct Content {
     adopting: Option<AskId>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
+    /// The browser's own page about a crash is there. It has the address of the page that died.
+    has_crashed: bool,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
     /// The document with which what is wanted came, and whether it is still the one on the glass.
@@ -102,11 +104,11 @@ pub struct Content {
 
 impl Content {
     /// `rng` spreads retries, so that a hundred displays do not ask a site at once.
-    pub fn new(urls: Urls, show: Show, rng: fastrand::Rng) -> Self {
+    pub fn new(urls: Urls, show: Show, mut rng: fastrand::Rng) -> Self {
         Content {
             urls,
+            turns: Turns::of(&show, rng.u32(..)),
             rng,
-            turns: Turns::of(&show),
             show,
             due: Vec::new(),
             phase: Phase::Dark,
@@ -114,6 +116,7 @@ impl Content {
             adopting: None,
             trouble: None,
             crashes: VecDeque::new(),
+            has_crashed: false,
             painted: None,
             landed: String::new(),
             is_there: false,
@@ -128,7 +131,7 @@ impl Content {
             out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
         }
         self.due.extend(key);
-        self.turns = Turns::of(&show);
+        self.turns = Turns::of(&show, self.rng.u32(..));
         self.show = show;
         self.trouble = None;
         self.crashes.clear();
@@ -212,6 +215,11 @@ impl Content {
         matches!(self.phase, Phase::Shown | Phase::Away { .. })
     }
 
+    /// True while a document of ours is painted and none is on its way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
+    }
+
     /// True while what is wanted is painted.
     pub fn is_showing(&self) -> bool {
         self.phase == Phase::Shown
@@ -224,6 +232,16 @@ impl Content {
 
     pub fn show(&self) -> &Show {
         &self.show
+    }
+
+    /// The pictures and films of the playlist that is wanted.
+    pub fn media(&self) -> Vec<String> {
+        match &self.show {
+            Show::Playlist(playlist) => {
+                playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
+            }
+            Show::Splash | Show::Url(_) => Vec::new(),
+        }
     }
 
     /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
@@ -241,6 +259,7 @@ impl Content {
         if fault == Some(SiteFault::Crashed) {
             return self.crashed(out);
         }
+        self.has_crashed = false;
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.committed(navigation, url, out.now);
@@ -270,9 +289,16 @@ impl Content {
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
-        if let Phase::Loading(load) = &mut self.phase {
-            let loaded = load.jumped(navigation);
-            self.loaded(loaded, out);
+        match &mut self.phase {
+            // An order for the same address with a fragment is a jump within the page about the crash, which would stay.
+            Phase::Loading(load) | Phase::Away { page: Some(load), .. } if self.has_crashed => {
+                load.again(out.ask(Ask::Reload { ignore_cache: false }, LOAD_WITHIN), out.now);
+            }
+            Phase::Loading(load) => {
+                let loaded = load.jumped(navigation, out.now);
+                self.loaded(loaded, out);
+            }
+            Phase::Dark | Phase::Shown | Phase::Away { .. } => {}
         }
     }
 
@@ -285,6 +311,8 @@ impl Content {
             Phase::Shown => {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
+                // A film that breaks off.
+                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Other));
                 match fault {
                     Some(fault) => self.fail(fault, out),
                     // The page led elsewhere by itself: what lies over it is to be laid again.
@@ -439,7 +467,11 @@ impl Content {
     fn load(&mut self, out: &mut Out) {
         let url = self.url();
         let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
-        self.phase = Phase::Loading(Load::new(url, ask, out.now));
+        // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
+        let is_there = self.phase == Phase::Shown && self.landed == url;
+        let is_item = self.urls.is_media(&url) && !is_there;
+        let load = Load::new(url, ask, out.now);
+        self.phase = Phase::Loading(if is_item { load.of_item() } else { load });
     }
 
     fn loaded(&mut self, loaded: Loaded, out: &mut Out) {

@@ -42,6 +42,9 @@ pub struct Load {
     aborts: u32,
     /// A jump within the document is not enough.
     afresh: bool,
+    /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
+    /// it is painted, under its own whole address.
+    item: bool,
     deadline: Instant,
 }
 
@@ -69,6 +72,7 @@ impl Load {
             jumps: Vec::new(),
             aborts: 0,
             afresh: false,
+            item: false,
             deadline: now + LOAD_WITHIN,
         }
     }
@@ -76,6 +80,10 @@ impl Load {
     /// The document is to be a new one, even where only the fragment of its address differs from that of the old one.
     pub fn afresh(self) -> Self {
         Load { afresh: true, ..self }
+    }
+
+    pub fn of_item(self) -> Self {
+        Load { item: true, ..self }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -110,8 +118,8 @@ impl Load {
 
     /// The order was given once more, with this question.
     pub fn again(&mut self, ask: AskId, now: Instant) {
-        let (aborts, afresh) = (self.aborts + 1, self.afresh);
-        *self = Load { aborts, afresh, ..Load::new(std::mem::take(&mut self.url), ask, now) };
+        let (aborts, afresh, item) = (self.aborts + 1, self.afresh, self.item);
+        *self = Load { aborts, afresh, item, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
     /// A document came onto the glass.
@@ -153,8 +161,12 @@ impl Load {
     }
 
     /// A jump within the document (the same URL, with a fragment): it is painted already.
-    pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
+    pub fn jumped(&mut self, navigation: Option<&str>, now: Instant) -> Loaded {
         let Some(id) = navigation else { return Loaded::Pending };
+        if self.item {
+            let url = self.url.clone();
+            return self.committed(Some(id), &url, now);
+        }
         self.jumps.truncate(KEPT_MAX - 1);
         self.jumps.push(id.to_owned());
         if self.navigation.as_deref() == navigation { self.jump() } else { Loaded::Pending }
@@ -189,7 +201,8 @@ impl Load {
         let (true, Some((_, url)), Some(painted)) = (self.answered, self.commits.last(), &self.painted) else {
             return Loaded::Pending;
         };
-        if !same_document(url, &painted.uri) {
+        let is_painted = if self.item { self.url == painted.uri } else { same_document(url, &painted.uri) };
+        if !is_painted {
             return Loaded::Pending;
         }
         match (&painted.failed, painted.status.and_then(SiteFault::from_status)) {
@@ -299,19 +312,42 @@ mod tests {
     }
 
     #[test]
+    fn an_item_of_the_player_is_shown_when_it_says_so_itself_and_not_when_the_one_before_does() {
+        let now = Instant::now();
+        let (one, two) = ("http://a/media#n=1", "http://a/media#n=2");
+        let item = || Load::new(two.into(), 1, now).of_item();
+        let mut jumped = item();
+        assert_eq!(jumped.navigated(Some("n".into()), now), Loaded::Pending);
+        assert_eq!(jumped.jumped(Some("n"), now), Loaded::Pending, "it is only being loaded");
+        assert_eq!(jumped.painted(&painted(one, Some(200)), now), Loaded::Pending);
+        assert_eq!(jumped.painted(&painted(two, Some(200)), now), Loaded::Shown);
+
+        let mut early = item();
+        assert_eq!(early.jumped(Some("n"), now), Loaded::Pending);
+        assert_eq!(early.painted(&painted(two, Some(200)), now), Loaded::Pending);
+        assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
+
+        let mut first = item();
+        first.navigated(Some("n".into()), now);
+        first.committed(Some("n"), two, now);
+        let failed = Painted { failed: Some("it is damaged".into()), ..painted(two, Some(200)) };
+        assert_eq!(first.painted(&failed, now), Loaded::Failed(SiteFault::Other("it is damaged".into())));
+    }
+
+    #[test]
     fn a_jump_within_the_page_is_shown_at_once() {
         let now = Instant::now();
         let mut load = load(now);
         load.navigated(Some("n".into()), now);
-        assert_eq!(load.jumped(Some("m")), Loaded::Pending);
-        assert_eq!(load.jumped(Some("n")), Loaded::Shown);
+        assert_eq!(load.jumped(Some("m"), now), Loaded::Pending);
+        assert_eq!(load.jumped(Some("n"), now), Loaded::Shown);
 
         let mut early = self::load(now);
-        assert_eq!(early.jumped(Some("n")), Loaded::Pending);
+        assert_eq!(early.jumped(Some("n"), now), Loaded::Pending);
         assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
 
         let mut afresh = self::load(now).afresh();
         afresh.navigated(Some("n".into()), now);
-        assert_eq!(afresh.jumped(Some("n")), Loaded::Stale, "the document that is there is not a new one");
+        assert_eq!(afresh.jumped(Some("n"), now), Loaded::Stale, "the document that is there is not a new one");
     }
 }

@@ -252,6 +252,7 @@ impl Supervisor {
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
             Input::LoopGone => self.loop_changed(false, now),
+            Input::ContentEnded => self.pulse.content_ended(now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
@@ -390,7 +391,7 @@ impl Supervisor {
             }
             Seen::Jumped { navigation, .. } => self.content.jumped(navigation.as_deref(), out),
             Seen::Painted(painted) => {
-                self.pulse.heard_page(out.now);
+                self.pulse.painted(out.now);
                 self.content.painted(&painted, out);
             }
             Seen::Opened { context } if self.sounds.expects(&context) => {}

@@ -40,6 +40,8 @@ pub enum Input {
     LoopGone,
     /// The browser loop killed what had taken more memory than it may.
     Overgrown(Overgrown),
+    /// A process that ran pages ended: the page's, or one that nothing needed any more.
+    ContentEnded,
     /// A session with the browser is ready: subscribed, preloaded, its one context known.
     Attached,
     /// The browser or its session is gone.
@@ -207,6 +209,8 @@ pub enum Answer {
     },
     /// What a look into the page found.
     Looked(Looked),
+    /// There is no page to look into: Firefox shows something of its own.
+    Pageless,
     /// SHA-256 of the PNG of the glass.
     FrameHash(String),
     /// The data of a receipt's `result`.

@@ -21,6 +21,12 @@ use super::{
 };
 
 const EVERY: Duration = Duration::from_secs(3);
+/// After a process that runs pages has ended the page is asked this soon, and so often, until it answers: Firefox itself
+/// needs a moment to find out, and says it by itself by then, but for a page that it was started with.
+const SOON: Duration = Duration::from_millis(250);
+const SOON_TIMES: u32 = 4;
+/// A page that was just painted is asked so soon: what ends right after its birth is not seen by anybody.
+const PAINTED: Duration = Duration::from_secs(1);
 /// A browser whose main thread answers nothing for this long is hung.
 const BROWSER_SILENT: Duration = Duration::from_secs(10);
 /// From the kill to a page that answers: Firefox needs a second, a Pi a few.
@@ -70,6 +76,8 @@ pub struct Pulse {
     page: Ear,
     browser: Ear,
     next: Instant,
+    /// So often more the page is asked at once.
+    soon: u32,
     /// For how long something has waited for a processor since the machine started, where the kernel tells.
     held_up: Option<Duration>,
     /// Alarms in a row that may be a busy machine's.
@@ -95,7 +103,7 @@ impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
         let ear = || Ear { asked: None, heard: now, held_up: None };
         let stage = Stage::Alone { since: now };
-        Pulse { hang, stage, page: ear(), browser: ear(), next: now, held_up: None, alarms: 0 }
+        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, held_up: None, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -114,7 +122,8 @@ impl Pulse {
         for ear in [&mut self.page, &mut self.browser] {
             *ear = Ear { asked: None, heard: now, held_up: self.held_up };
         }
-        self.next = now + EVERY;
+        self.next = now + PAINTED;
+        self.soon = 0;
     }
 
     /// A browser that fails again and again says so again and again: the two minutes run from the first.
@@ -128,9 +137,22 @@ impl Pulse {
     pub fn heard_page(&mut self, now: Instant) {
         self.page.hears(self.held_up, now);
         self.browser.hears(self.held_up, now);
+        self.soon = 0;
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
         }
+    }
+
+    /// A document of the page told that it is painted.
+    pub fn painted(&mut self, now: Instant) {
+        self.heard_page(now);
+        self.next = self.next.min(now + PAINTED);
+    }
+
+    /// A process that runs pages ended.
+    pub fn content_ended(&mut self, now: Instant) {
+        self.soon = SOON_TIMES;
+        self.next = self.next.min(now + SOON);
     }
 
     /// When the page's process was heard last.
@@ -170,6 +192,7 @@ impl Pulse {
     /// The page's process is gone and another one is being loaded: it gets its time.
     pub fn crashed(&mut self, now: Instant) {
         self.page.hears(self.held_up, now);
+        self.soon = 0;
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
         }
@@ -204,7 +227,7 @@ impl Pulse {
         let ear = if is_page { &mut self.page } else { &mut self.browser };
         ear.asked = None;
         match answer {
-            Ok(_) if is_page => self.heard_page(now),
+            Ok(answer) if is_page && *answer != Answer::Pageless => self.heard_page(now),
             // An error is an answer of the browser: for the page it says nothing.
             Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_)) => self.heard_browser(now),
             Err(AskError::TimedOut | AskError::Gone) => {}
@@ -260,8 +283,11 @@ impl Pulse {
             Stage::Calm | Stage::Killed { .. } => {}
         }
         if now >= self.next {
-            self.next = now + EVERY;
-            if self.page.asked.is_none() {
+            // Of a process that is gone no answer comes: it is asked once more.
+            let again = self.soon > 0;
+            self.soon = self.soon.saturating_sub(1);
+            self.next = now + if again { SOON } else { EVERY };
+            if again || self.page.asked.is_none() {
                 self.page.asked = Some(out.ask(Ask::Pulse, self.patience(self.hang)));
             }
             if self.browser.asked.is_none() {

@@ -41,6 +41,7 @@ impl Content {
 
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
+        self.has_crashed = true;
         let lived = self.painted.take().is_some_and(|at| out.now >= at + LIVED);
         match &self.phase {
             Phase::Dark => {}
@@ -132,6 +133,9 @@ impl Content {
     }
 
     fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
+        if let Some((item, url)) = self.item() {
+            tracing::warn!(item = item + 1, url, fault = fault.code(), "an item of the playlist is passed over");
+        }
         let item = self.turns.as_mut().and_then(|turns| {
             turns.failed(fault);
             turns.item()

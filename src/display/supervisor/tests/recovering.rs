@@ -425,3 +425,53 @@ fn a_page_that_has_grown_large_is_loaded_anew_behind_its_own_last_picture() {
     world.pass(S);
     assert_eq!(world.orders.pop().unwrap().1, Order::Release);
 }
+
+/// As it is with the page that Firefox was started with.
+#[test]
+fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.asks.clear();
+    world.effects.clear();
+    world.give(Input::ContentEnded);
+    // Firefox has not found out yet: the question goes to a process that is gone.
+    world.pass(S / 4);
+    assert!(world.find(|what| *what == Ask::Pulse).is_some());
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Pageless));
+    assert_eq!(world.navigated(), ["http://a/"]);
+    world.paint();
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_process_that_ends_behind_a_page_that_is_well_costs_a_question_and_no_load() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.effects.clear();
+    world.give(Input::ContentEnded);
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Looked(FULL)));
+    world.live(10, FULL);
+    assert_eq!(world.navigated(), Vec::<String>::new());
+    let asked = world.effects.iter().filter(|it| matches!(it, Effect::Ask { what: Ask::Pulse, .. })).count();
+    assert!((3..=5).contains(&asked), "{asked} questions in ten seconds");
+}
+
+#[test]
+fn what_firefox_shows_while_the_page_is_on_its_way_is_not_taken_for_the_page() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.effects.clear();
+    world.crash();
+    for _ in 0..3 {
+        world.give(Input::ContentEnded);
+        world.pass(S);
+        while let Some(at) = world.find(|what| *what == Ask::Pulse) {
+            world.answer(at, Ok(Answer::Pageless));
+        }
+    }
+    assert_eq!(world.navigated(), ["http://a/"], "a site may be slow");
+}

@@ -358,3 +358,21 @@ fn what_strangers_open_is_closed_and_dialogs_are_dismissed() {
     assert!(world.find(|what| *what == Ask::CloseContext { context: "popup".into() }).is_some());
     assert!(world.find(|what| *what == Ask::DismissPrompt { context: "page".into() }).is_some());
 }
+
+/// The browser's page about the crash has the same address: a mere jump would leave it there.
+#[test]
+fn a_page_with_a_fragment_in_its_address_is_really_loaded_again_after_a_crash() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/#menu"));
+    world.answer_all();
+    world.pass(2 * S);
+    world.give(Input::Seen(Seen::Committed { navigation: None, url: "about:tabcrashed?u=x".into() }));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).expect("it is loaded again");
+    let navigation = Some("jump".to_owned());
+    world.give(Input::Seen(Seen::Jumped { navigation: navigation.clone(), url: "http://a/#menu".into() }));
+    world.answer(at, Ok(Answer::Navigated { navigation }));
+    assert!(!world.machine.is_showing(), "nothing was loaded");
+    assert!(world.find(|what| matches!(what, Ask::Reload { .. })).is_some());
+    world.paint();
+    assert!(world.machine.is_showing());
+}

@@ -111,7 +111,11 @@ impl Memory {
     }
 
     pub async fn clock_was_set(&self, by_ms: i64) -> Result<(), StoreError> {
-        self.write(0, |state| Ok(clock::was_set(state, by_ms))).await
+        self.write(0, |state| {
+            clock::was_set(state, by_ms);
+            Ok(())
+        })
+        .await
     }
 
     pub async fn displays(&self) -> Result<Vec<DisplayRow>, StoreError> {
