@@ -143,6 +143,11 @@ impl Urls {
         format!("{}/offline#k={}", self.origin, self.secret)
     }
 
+    /// The same pages for a second screen: its offline page tells of its own site.
+    pub fn of_second(&self) -> Self {
+        Self { secret: format!("{}&screen=2", self.secret), ..self.clone() }
+    }
+
     pub fn blank(&self) -> String {
         format!("{}/blank#k={}", self.origin, self.secret)
     }

@@ -10,7 +10,7 @@ use crate::{
         link,
         page::{Outage, Page, Phase},
         status::{FILE, StatusFile},
-        supervisor::{Show, Supervisor},
+        supervisor::{Show, Supervisor, Trouble},
     },
     event::{
         frame::CloseCode,
@@ -160,14 +160,17 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
         state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
-        state.outage = supervisor.content().trouble().map(|trouble| Outage {
+        let outage = |trouble: &Trouble, clock| Outage {
             url: trouble.url.clone(),
             fault: trouble.fault.clone(),
             since: trouble.since,
             tries: trouble.tries,
             retry_at: trouble.retry_at,
-            clock: supervisor.wrong_clock(),
-        });
+            clock,
+        };
+        state.outage = supervisor.content().trouble().map(|trouble| outage(trouble, supervisor.wrong_clock()));
+        let second = supervisor.second().and_then(|second| second.content().trouble());
+        state.second = second.map(|trouble| outage(trouble, None));
     });
 }
 
