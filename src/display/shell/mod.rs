@@ -23,8 +23,8 @@ mod control;
 mod drilling;
 mod glass;
 mod keeping;
+mod kept;
 mod memory;
-mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -57,7 +57,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
-        offline::{self, Offline},
+        offline::Offline,
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -205,7 +205,8 @@ impl Shell {
         let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard)
+            .map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -243,11 +244,7 @@ impl Shell {
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
-        let media = (!offline.media.is_closed()).then(|| {
-            let (media, wanted) = watch::channel(Vec::new());
-            tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
-            media
-        });
+        let media = kept::keeper(&offline);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -293,17 +290,6 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
-    }
-
-    /// The pictures and films of the playlist are fetched before they are needed.
-    fn want_media(&self) {
-        let Some(media) = &self.media else { return };
-        let wanted = self.supervisor.content().media();
-        media.send_if_modified(|urls| {
-            let is_new = *urls != wanted;
-            *urls = wanted;
-            is_new
-        });
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
