@@ -20,7 +20,7 @@ pub struct Args {
     /// Where the supervisor's socket is, and the browser's profile.
     #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]
     runtime: PathBuf,
-    /// Firefox's profile, made anew at every start. [default: RUNTIME/profile-UID]
+    /// Firefox's profile, made anew at every start. [default: RUNTIME/profile]
     #[arg(long, value_name = "DIR")]
     profile: Option<PathBuf>,
     /// The Firefox to start: a name on the path, or a whole path.
