@@ -131,7 +131,7 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     tokio::spawn(supervisors::meet(settings.runtime.join(SOCKET), facts.clone()));
     let seen = facts.clone();
     let tell = move |told| seen.blocking_send(Fact::Screen(told)).is_ok();
-    let screen = Screen::start(settings.screen, tell).map_err(LoopError::Screen)?;
+    let screen = Screen::start(settings.screen.clone(), tell).map_err(LoopError::Screen)?;
 
     let mut own = Loop {
         program,

@@ -220,9 +220,9 @@ impl Supervisor {
     }
 
     /// Where a site sends those who have to sign in, and not what was wanted.
-    pub(super) fn is_sign_in(&self, url: &str) -> bool {
+    pub(super) fn is_sign_in(&self, url: &str, wanted: &str) -> bool {
         let login = &self.setting.login;
-        !login.is_open() && login.permits(url) && !login.permits(&self.content.url())
+        !login.is_open() && login.permits(url) && !login.permits(wanted)
     }
 
     /// The helper's answer to a rung; true if it was one.

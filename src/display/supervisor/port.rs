@@ -109,12 +109,21 @@ pub enum Seen {
     Opened {
         context: String,
     },
+    /// Another window that was there when the session began.
+    Left {
+        context: String,
+    },
     /// A dialog stands in the way.
     Prompted {
         context: String,
     },
     /// The one context is gone.
     Closed,
+    /// Any of these in a context that is not the one.
+    Elsewhere {
+        context: String,
+        seen: Box<Seen>,
+    },
     /// Anything else: the browser lives.
     Alive,
 }
@@ -178,6 +187,13 @@ pub enum Ask {
     ClearStorage,
     /// A tab behind the glass, where a sound can be played; the page on the glass stays.
     OpenAside,
+    /// A window beside the one context's, for a second screen.
+    OpenBeside,
+    /// A question to that window.
+    Beside {
+        context: String,
+        what: Box<Ask>,
+    },
     /// Plays a sound there to its end.
     Play {
         context: String,
@@ -199,7 +215,7 @@ pub enum Answer {
     Navigated {
         navigation: Option<String>,
     },
-    /// The tab that was asked for.
+    /// The tab or window that was asked for.
     Opened {
         context: String,
     },
