@@ -23,8 +23,8 @@ mod drilling;
 mod glass;
 mod hearing;
 mod keeping;
+mod kept;
 mod memory;
-mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -56,7 +56,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
-        offline::{self, Offline},
+        offline::Offline,
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -242,11 +242,7 @@ impl Shell {
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
-        let media = (!offline.media.is_closed()).then(|| {
-            let (media, wanted) = watch::channel(Vec::new());
-            tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
-            media
-        });
+        let media = kept::keeper(&offline);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -291,17 +287,6 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
-    }
-
-    /// The pictures and films of the playlist are fetched before they are needed.
-    fn want_media(&self) {
-        let Some(media) = &self.media else { return };
-        let wanted = self.supervisor.content().media();
-        media.send_if_modified(|urls| {
-            let is_new = *urls != wanted;
-            *urls = wanted;
-            is_new
-        });
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {

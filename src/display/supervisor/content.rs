@@ -37,6 +37,7 @@ const TRY_FOR_REAL: u32 = 10;
 /// A browser that does not tell by then what it shows is told what to show.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
+mod known;
 mod lost;
 mod wanted;
 
@@ -211,50 +212,6 @@ impl Content {
         }
     }
 
-    /// True while there is a document of ours on the glass or on its way: nothing to wait for.
-    pub fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Shown | Phase::Away { .. })
-    }
-
-    /// True while a document of ours is painted and none is on its way.
-    pub fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
-    }
-
-    /// True while what is wanted is painted.
-    pub fn is_showing(&self) -> bool {
-        self.phase == Phase::Shown
-    }
-
-    /// How often a document of ours was painted.
-    pub fn paints(&self) -> u64 {
-        self.paints
-    }
-
-    pub fn show(&self) -> &Show {
-        &self.show
-    }
-
-    /// The pictures and films of the playlist that is wanted.
-    pub fn media(&self) -> Vec<String> {
-        match &self.show {
-            Show::Playlist(playlist) => {
-                playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
-            }
-            Show::Splash | Show::Url(_) => Vec::new(),
-        }
-    }
-
-    /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
-    pub fn item(&self) -> Option<(usize, &str)> {
-        let turns = self.turns.as_ref()?;
-        turns.item().zip(turns.source())
-    }
-
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
-    }
-
     pub fn committed(&mut self, navigation: Option<&str>, url: &str, out: &mut Out) {
         let fault = SiteFault::from_error_document(url);
         if fault == Some(SiteFault::Crashed) {
@@ -277,16 +234,6 @@ impl Content {
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
-    }
-
-    /// Since when the document of what is wanted is on the glass, and no other that it led to.
-    pub fn alone_since(&self) -> Option<Instant> {
-        self.painted.filter(|_| self.phase == Phase::Shown && self.is_there)
-    }
-
-    /// The document with which what is wanted came last.
-    pub fn landed(&self) -> &str {
-        &self.landed
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
