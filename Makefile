@@ -93,7 +93,7 @@ proof-bad-cards: ## Cards that fail below the kernel, by qemu-storage-daemon and
 	@command -v qemu-storage-daemon >/dev/null || $$([ $$(id -u) = 0 ] || echo sudo) apt-get install --yes --no-install-recommends qemu-utils qemu-system-common
 	cargo test --test flash_cards below_the_kernel -- --ignored --nocapture
 
-proof-power-cut: needs ## The power goes at 10,000 places among the writes of a display: nothing it promised is torn, missing or old (root; 25 minutes)
+proof-power-cut: needs ## The power goes at 10,000 places among the writes of a display: nothing it promised is torn, missing or old (root; 5 minutes)
 	PIKIOSK_STATES=10000 cargo test --no-default-features --features display --test power_cut -- --nocapture --test-threads 1
 
 aarch64: ## Builds the Pi's own binary into target/aarch64/, and tries it on an emulated Pi's processor (4 minutes)

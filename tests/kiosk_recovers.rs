@@ -23,6 +23,7 @@ scenarios![
     a_stopped_firefox_is_started_again,
     a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page,
     pushes_during_a_recovery_are_shown_once_it_is_over,
+    a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_it,
     two_browser_loops_never_run_two_firefoxes,
 ];
 
@@ -126,4 +127,28 @@ fn two_browser_loops_never_run_two_firefoxes(kiosk: &mut Kiosk) {
     kiosk.browser().kill();
     until("the first one's Firefox is gone", seconds(10), || (kiosk.all_firefoxes() != left).then_some(()));
     kiosk.home();
+}
+
+/// The quiet moment is ten seconds without a change, and a minute in which nobody touched anything: of that the scenarios
+/// before have waited most.
+fn a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_it(kiosk: &mut Kiosk) {
+    let colour = [0x33, 0x66, 0x99];
+    let url = kiosk.site.colour(colour, "grows");
+    kiosk.push_is("navigate", &json!({ "url": url }), "shown");
+    kiosk.shows(colour, seconds(5));
+    let (supervisor, firefox, content) = (kiosk.run().pid(), kiosk.firefox(), kiosk.content());
+    kiosk.push_is("event", &json!({"name": "grow"}), "done");
+    let picture = kiosk.frame();
+    let mut looks = 0;
+    until("the page was loaded anew, and its picture is no longer held", seconds(120), || {
+        looks += 1;
+        let frame = kiosk.frame();
+        assert!(frame.same_as(&picture) > 0.999, "look {looks}: a viewer sees something else");
+        kiosk.browser().log().contains("Release").then_some(())
+    });
+    assert!(looks > 100, "the glass was looked at {looks} times");
+    assert!(kiosk.frame().same_as(&picture) > 0.999);
+    assert_eq!((kiosk.run().pid(), kiosk.firefox()), (supervisor, firefox));
+    assert!(kiosk.content().iter().all(|pid| !content.contains(pid)), "the page has another process");
+    assert_eq!(kiosk.site.hits("/colour/336699/grows").len(), 2);
 }

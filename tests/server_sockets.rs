@@ -21,6 +21,7 @@ use pikiosk::{
     io::random,
     server::{
         self, Parts, Settings,
+        clock::Clock,
         directory::{Directory, Trust},
         store::{Options, Store},
         tickets::TicketStore,
@@ -168,7 +169,8 @@ async fn in_process(
     let trust = Arc::new(Trust::new(JwtKeys::default()));
     let (directory, follower) = Directory::open(store.clone(), trust, Vec::new()).await.unwrap();
     let tickets = TicketStore::Store(store.clone());
-    let parts = Parts { store: store.clone(), feed, tickets, directory, follower, amqp: None, celery: None };
+    let clock = Clock::new(server::now_ms());
+    let parts = Parts { store: store.clone(), feed, clock, tickets, directory, follower, amqp: None, celery: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel();

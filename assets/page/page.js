@@ -11,6 +11,7 @@ const ASK_AGAIN_MS = 1_000;
 
 let view = null; // the last answer
 let viewAt = 0; // performance.now() at that answer
+let past = ""; // the picture that is shown in the site's place
 
 function put(name, text) {
   for (const element of document.querySelectorAll(`[data-put="${name}"]`)) {
@@ -51,6 +52,12 @@ function countdown(ms) {
   return s < 100 ? `${s} s` : `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
 }
 
+function when(date) {
+  const today = date.toDateString() === new Date().toDateString();
+  const day = date.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
+  return today ? `${clock(date)} today` : `${clock(date)} on ${day}`;
+}
+
 // What changes with time alone: the clock, the countdown, how long it has lasted.
 function tick() {
   if (view === null) return;
@@ -69,9 +76,26 @@ function tick() {
   const since = view.clock && lasted < 86_400_000 ? ` since ${clock(new Date(Date.now() - lasted))}` : "";
   const tries = outage.tries === 0 ? "Not there" : `${plural(outage.tries, "try").replace("trys", "tries")} without success`;
   put("tries", `${tries}${since}, for ${duration(lasted)}`);
+  const taken = outage.picture?.taken_ms ?? null;
+  put("past_when", taken === null || !view.clock ? "This is an older picture" : `This is a picture from ${when(new Date(taken))}`);
+  const next = outage.retry_ms === null || outage.retry_ms <= passed ? "trying now…" : `next try in ${countdown(outage.retry_ms - passed)}`;
+  put("past_why", `${outage.site} · ${outage.title} · away${since}, for ${duration(lasted)} · ${next}`);
 }
 
-function show(next) {
+// The last good picture of the site, once it is there to be painted.
+async function showPast(path) {
+  const figure = document.querySelector(".past");
+  if (figure === null || path === past) return;
+  past = path;
+  const picture = figure.querySelector("img");
+  if (path !== "") {
+    picture.src = path;
+    await picture.decode().catch(() => { past = ""; });
+  }
+  figure.hidden = past === "";
+}
+
+async function show(next) {
   view = next;
   viewAt = performance.now();
   put("display", next.display);
@@ -96,6 +120,7 @@ function show(next) {
   }
   tick();
   root.dataset.rev = next.rev;
+  await showPast(next.outage?.picture?.path ?? "");
   painted();
 }
 
@@ -122,7 +147,7 @@ async function ask() {
 async function follow() {
   for (;;) {
     try {
-      show(await ask());
+      await show(await ask());
     } catch {
       // The supervisor is restarting, or this page is from before its last start: keep what is shown.
       painted();

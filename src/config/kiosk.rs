@@ -11,6 +11,7 @@ use url::Url;
 
 use super::kiosk_allow::{self, Allowed};
 use super::kiosk_network::{self, NetworkFile, NetworkSettings};
+use super::kiosk_offline::{self, OfflineFile, OfflineSettings};
 use super::kiosk_schedule::{self, ScheduleFile, ScheduleSettings};
 use super::kiosk_screen::{self, ScreenFile, ScreenSettings};
 use super::kiosk_sound::{self, SoundFile, SoundSettings};
@@ -30,6 +31,7 @@ pub struct KioskSettings {
     pub screen: ScreenSettings,
     pub schedule: ScheduleSettings,
     pub sound: SoundSettings,
+    pub offline: OfflineSettings,
     pub network: NetworkSettings,
     pub system: SystemSettings,
     /// What was written, for the file of the display itself. Only this module can make one, so only `from_file` makes
@@ -92,6 +94,10 @@ pub struct BrowserSettings {
     pub allow: Allowed,
     /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
     pub login: Allowed,
+    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
+    pub home_after: Option<Duration>,
+    /// Fields of pages bring a keyboard along.
+    pub keyboard: bool,
     /// Laid over the preferences that the kiosk sets itself.
     pub prefs: BTreeMap<String, Pref>,
 }
@@ -149,6 +155,8 @@ pub struct KioskFile {
     schedule: ScheduleFile,
     /// How the display is heard.
     sound: SoundFile,
+    /// What is kept on the card for when the network is away.
+    offline: OfflineFile,
     /// How the display reaches its server. Without a line here: by cable, and the network gives the address.
     network: NetworkFile,
     /// The Raspberry Pi under the display.
@@ -213,6 +221,13 @@ struct BrowserFile {
     /// glass: the display says so, and tries the page it should show again and again.
     #[schemars(extend("examples" = [["https://sso.example.org/*"]]))]
     login: Vec<String>,
+    /// Seconds after the last touch of a screen that people use until the page that should be there is loaded anew: what
+    /// somebody opened, wrote or scrolled to is gone for the next one. Not while nobody touched it, and not during
+    /// a playlist. Without it, never.
+    #[schemars(range(min = 10, max = 86400), extend("examples" = [60]))]
+    home_after: Option<u32>,
+    /// true: who taps a field of a page is given a keyboard on the screen, for displays without one of their own.
+    keyboard: bool,
     /// Firefox preferences of your own, over those that the kiosk sets: "name" = true, a number, or text.
     #[schemars(extend("examples" = [{"media.autoplay.default": 0}]))]
     prefs: BTreeMap<String, Pref>,
@@ -226,6 +241,8 @@ impl Default for BrowserFile {
             memory_mb: None,
             allow: Vec::new(),
             login: Vec::new(),
+            home_after: None,
+            keyboard: false,
             prefs: BTreeMap::new(),
         }
     }
@@ -277,11 +294,14 @@ impl Document for KioskSettings {
                 memory_mb: file.browser.memory_mb,
                 allow,
                 login: kiosk_allow::settings("browser.login", &file.browser.login, refusals),
+                home_after: file.browser.home_after.map(|seconds| Duration::from_secs(seconds.into())),
+                keyboard: file.browser.keyboard,
                 prefs: file.browser.prefs,
             },
             screen,
             schedule: kiosk_schedule::settings(file.schedule, refusals),
             sound: kiosk_sound::settings(file.sound, refusals),
+            offline: kiosk_offline::settings(&file.offline),
             network: kiosk_network::settings(file.network, refusals),
             system: kiosk_system::settings(file.system, refusals),
             written,

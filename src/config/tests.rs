@@ -107,7 +107,7 @@ prefs = { "a" = [1] }
 times = []
 "#;
     insta::assert_snapshot!(refused::<KioskSettings>(text), @"
-    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, schedule, sound, network, system)
+    kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, schedule, sound, offline, network, system)
            kiosk.toml:5: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
            kiosk.toml:12: page.listen: expected text in quotes, found the number 80; write it in double quotes
            kiosk.toml:15: browser.hang_seconds: 1 is out of range; write a whole number from 2 to 600

@@ -14,6 +14,7 @@
 //!   |   configured   settings by command, on trial     |                           |
 //!   |   blackbox     why it was last started again     |                           |
 //!   |   drill        faults on purpose, and the clock  |                           |
+//!   |   offline      kept for when the network is away |                           |
 //!   |   page         splash, offline, media  <---------|---------------------------+
 //!   |   status       what `pikiosk status` reads       |
 //!   +--------------------------------------------------+
@@ -32,6 +33,7 @@ pub mod drill;
 pub mod helper;
 pub mod journal;
 pub mod link;
+pub mod offline;
 pub mod page;
 pub mod playlist;
 pub mod schedule;

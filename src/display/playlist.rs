@@ -48,12 +48,12 @@ impl Source {
         }
     }
 
-    /// Where to send the browser for it: pictures and films stand on a page of our own.
-    pub fn address(&self, urls: &Urls) -> String {
+    /// Where to send the browser for it: pictures and films stand in a player of our own, of which `turn` and `fade` are.
+    pub fn address(&self, urls: &Urls, turn: u64, fade: Duration) -> String {
         match self {
             Self::Url(url) => url.clone(),
-            Self::Image(url) => urls.media(MediaKind::Image, url),
-            Self::Video(url) => urls.media(MediaKind::Video, url),
+            Self::Image(url) => urls.media(MediaKind::Image, url, turn, fade),
+            Self::Video(url) => urls.media(MediaKind::Video, url, turn, fade),
         }
     }
 }

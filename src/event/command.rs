@@ -259,6 +259,8 @@ mod tests {
             ("message", r#"{"text":"a","level":"loud"}"#, "unknown variant `loud`"),
             ("playlist", r#"{"items":[]}"#, "1 to 200"),
             ("playlist", r#"{"items":[{"url":"http://a/","image":"http://b/"}]}"#, "items[0] needs exactly one"),
+            ("playlist", r#"{"items":[{"url":"http://a/"}],"transition":"wipe"}"#, "unknown variant `wipe`"),
+            ("playlist", r#"{"items":[{"url":"http://a/"}],"transition_ms":5000}"#, "100 to 3000"),
             ("zoom", r#"{"percent":1}"#, "25 to 500"),
             ("power", "{}", "missing field `on`"),
             ("power", r#"{"on":true,"seconds":1,"until":"2026-05-04T12:00:00Z"}"#, "exclude one another"),

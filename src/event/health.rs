@@ -26,7 +26,7 @@ pub struct Health {
     /// True while the intended page is painted.
     pub showing: bool,
     /// What is on the glass, in one word: `showing`, `loading`, `away`, `no-browser`, `recovering`, `empty`, `frozen`,
-    /// `off-on-purpose`, `panel-off`, `unplugged`.
+    /// `wrong-picture`, `off-on-purpose`, `panel-off`, `unplugged`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub glass: String,
     /// What is wrong, and what was done about it last; none while all is well.

@@ -8,6 +8,8 @@ pub mod append_log;
 pub mod block;
 #[cfg(feature = "display")]
 pub mod cec;
+#[cfg(feature = "display")]
+pub mod digest;
 #[cfg(feature = "tools")]
 pub mod direct;
 #[cfg(any(feature = "display", feature = "server", feature = "tools"))]
@@ -17,6 +19,8 @@ pub mod log_ring;
 pub mod notify;
 #[cfg(feature = "tools")]
 pub mod partitions;
+#[cfg(feature = "display")]
+pub mod picture;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;

@@ -8,13 +8,17 @@ use std::{
     ffi::OsStr,
     fs,
     io::{self, Read},
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
     process::{Child, Command},
     time::{Duration, Instant},
 };
 
 use nix::{
     errno::Errno,
+    libc,
     sys::{
         signal::{Signal, kill},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
@@ -47,6 +51,20 @@ impl Identity {
             None | Some(Ok(()) | Err(Errno::ESRCH)) => Ok(()),
             Some(Err(errno)) => Err(errno.into()),
         }
+    }
+
+    /// Something to poll that becomes readable when the process ends, whoever its parent is (`pidfd_open(2)`).
+    pub fn end(self) -> io::Result<OwnedFd> {
+        #[expect(unsafe_code, reason = "nix has no pidfd_open")]
+        // SAFETY: it takes two numbers, and what it returns is a descriptor that nobody else has.
+        let end = unsafe {
+            match i32::try_from(libc::syscall(libc::SYS_pidfd_open, self.pid, 0)) {
+                Ok(fd @ 0..) => OwnedFd::from_raw_fd(fd),
+                Ok(_) | Err(_) => return Err(io::Error::last_os_error()),
+            }
+        };
+        // The pid may have been given to another one meanwhile.
+        if self.is_alive() { Ok(end) } else { Err(Errno::ESRCH.into()) }
     }
 }
 

@@ -103,6 +103,13 @@ impl Goodbye {
     }
 }
 
+/// Lets every socket go at once, each to come back soon, over as much time as a goodbye would take.
+pub async fn come_back(hub: &HubHandle, most: Duration) {
+    let Ok(counts) = hub.counts().await else { return };
+    let reason = Pace::of(counts.sockets, most).reason();
+    let _ = hub.close_some(usize::MAX, CloseCode::GoingAway, &reason).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

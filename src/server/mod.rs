@@ -7,7 +7,7 @@
 //!                               v       v                                                        | what is due
 //!                              store/ (memory | embedded | redis) --Feed--> hub/ --Chunk--> outbound/ (a Line each)
 //!                                ^                                           |
-//!                                '--- expiry, presence (ticks)               '--> witness -> metrics, webhooks, access log
+//!                                '--- expiry, clock, presence (ticks)        '--> witness -> metrics, webhooks, access log
 //!  directory/  operators' keys, revocations, JWKS, the audit log: records of the store, held in memory, on every node
 //!  tickets     the store's own, or a web application's Redis          tasks/     kiosk.call -> Celery -> kiosk.result
 //!  rate        how often anybody may ask (pure)                       goodbye    an end that is no outage
@@ -22,6 +22,7 @@
 pub mod accept;
 mod access;
 mod backoff;
+pub mod clock;
 pub mod directory;
 mod expiry;
 mod goodbye;
@@ -53,6 +54,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    clock::Clock,
     directory::{Directory, Entry, Follower, Trust},
     goodbye::Goodbye,
     hub::HubHandle,
@@ -61,7 +63,7 @@ use self::{
     tickets::TicketStore,
     witness::Witness,
 };
-pub use self::{open::open, settings::Settings};
+pub use self::{clock::machine_ms as now_ms, open::open, settings::Settings};
 use crate::{auth::Principal, event::frame::CloseCode};
 
 /// How long sockets and requests may take to end when the server does.
@@ -72,6 +74,7 @@ const GOODBYE: Duration = Duration::from_secs(10);
 pub struct Parts {
     pub store: Store,
     pub feed: Feed,
+    pub clock: Clock,
     pub tickets: TicketStore,
     pub directory: Directory,
     pub follower: Follower,
@@ -85,6 +88,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct App {
     pub store: Store,
+    pub clock: Clock,
     pub hub: HubHandle,
     pub tickets: TicketStore,
     pub directory: Directory,
@@ -103,9 +107,9 @@ pub struct App {
 }
 
 impl App {
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, by the server's clock.
     pub fn now_ms(&self) -> u64 {
-        now_ms()
+        self.clock.now_ms()
     }
 
     /// [`Store::publish`], measured.
@@ -145,6 +149,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     let calls = parts.celery.map(|celery| celery.start(&workers, &stop)).unwrap_or_default();
     let app = Arc::new(App {
         store: parts.store.clone(),
+        clock: parts.clock,
         hub,
         tickets: parts.tickets,
         trust: parts.directory.trust().clone(),
@@ -201,10 +206,4 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     drop(app);
     parts.store.close().await;
     hub_task.abort();
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use super::{
     Parts, Settings,
+    clock::Clock,
     directory::{Directory, Trust, jwks},
     ingest,
     rabbit::RabbitError,
@@ -22,6 +23,8 @@ use crate::{
     io::random,
 };
 
+/// Clocks that a time service keeps are not so far from each other.
+const CLOCKS_APART_MS: u64 = 2_000;
 /// The name of the file in the data directory that holds the operator's first key.
 const OPERATOR_KEY: &str = "operator.key";
 
@@ -96,6 +99,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         }
     }
     .map_err(failed)?;
+    let clock = Clock::new(clock_of(&store, now_ms).await.map_err(failed)?);
     let tickets = match &configured.tickets_redis {
         None => TicketStore::Store(store.clone()),
         Some(url) => {
@@ -109,7 +113,7 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
     let operator_key = configured.data.join(OPERATOR_KEY);
     let trust = Arc::new(Trust::new(keys));
     let (directory, follower) = Directory::open(store.clone(), trust, sources).await.map_err(failed)?;
-    let key_is_new = directory.ensure_first_key(&operator_key, now_ms).await.map_err(failed)?;
+    let key_is_new = directory.ensure_first_key(&operator_key, clock.now_ms()).await.map_err(failed)?;
     let as_size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let settings = Settings {
         per_message: configured.auth.per_message,
@@ -133,8 +137,20 @@ pub async fn open(configured: &ServerSettings, now_ms: u64) -> Result<Opened, Op
         },
         ..Settings::default()
     };
-    let parts = Parts { store, feed, tickets, directory, follower, amqp, celery };
+    let parts = Parts { store, feed, clock, tickets, directory, follower, amqp, celery };
     Ok(Opened { settings, parts, operator_key, key_is_new })
+}
+
+/// What the server's clock is to show: what the store's does, where it has one; a difference that matters is told.
+async fn clock_of(store: &Store, machine_ms: u64) -> Result<u64, StoreError> {
+    let Some(shown_ms) = store.time().await? else { return Ok(machine_ms) };
+    if shown_ms.abs_diff(machine_ms) > CLOCKS_APART_MS {
+        tracing::warn!(
+            by_ms = i128::from(shown_ms) - i128::from(machine_ms),
+            "the clock of Redis' machine is ahead of this one's: every server of this Redis goes by that of Redis"
+        );
+    }
+    Ok(shown_ms)
 }
 
 fn redis_setup(redis: &RedisSettings, limits: store::Limits) -> Result<store::RedisSetup, OpenError> {

@@ -62,7 +62,7 @@ impl Disk {
         // As on a Pi: blocks of 4 KiB. Nothing is left to be done after the first mount.
         let mut make = Command::new("mkfs.ext4");
         make.args(["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"]);
-        run(make.arg(path("medium")).arg(format!("{}K", SIZE / 1024)));
+        run(make.arg(path("medium")).arg(format!("{}K", SIZE / 1024))).unwrap();
         let mut base = fs::read(path("medium")).unwrap();
         base.truncate(usize::try_from(SIZE).unwrap());
 
@@ -89,7 +89,7 @@ impl Disk {
         until("the disk is there", || (fs::metadata(path("export")).ok()?.len() == WHOLE).then_some(()));
 
         fs::create_dir(path("mount")).unwrap();
-        run(Command::new("mount").args(["-o", "loop,noatime"]).arg(path("export")).arg(path("mount")));
+        mount(&path("export"), &path("mount")).unwrap();
         let device = source_of(&path("mount"));
         // Past all caches: it must be in the log when this returns, and flush nothing.
         let direct = nix::fcntl::OFlag::O_DIRECT.bits();
@@ -158,10 +158,15 @@ fn source_of(mount: &Path) -> String {
     line.split(' ').next().unwrap().to_owned()
 }
 
-/// Runs it to a good end.
-pub fn run(command: &mut Command) {
+/// Mounts a file by a loop device, or gives what `mount` says against it.
+pub fn mount(file: &Path, at: &Path) -> Result<(), String> {
+    run(Command::new("mount").args(["-o", "loop,noatime"]).arg(file).arg(at))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = || format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(said()) }
 }
 
 /// A child that another thread starts right now holds all open files of this process until it is a program of its own:

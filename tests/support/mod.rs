@@ -9,7 +9,9 @@
 //!                  token          hearer  a user that keeps its positions
 //!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
+//!  film        a film of one colour
 //!  device      the same without Firefox, on X servers that have more than Xvfb
+//!  users       supervisor and browser as the two users that they are on a display
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
@@ -18,6 +20,7 @@ pub mod browser;
 pub mod celery;
 #[cfg(feature = "display")]
 pub mod device;
+pub mod film;
 #[cfg(feature = "display")]
 pub mod hands;
 #[cfg(feature = "server")]
@@ -40,4 +43,6 @@ pub mod site;
 #[cfg(feature = "server")]
 pub mod socket;
 pub mod token;
+#[cfg(feature = "display")]
+pub mod users;
 pub mod wait;

@@ -137,6 +137,14 @@ impl Frame {
         f64::from(same) / f64::from(all)
     }
 
+    /// The share of the screen that looks as it does in another look, as [`share`](Self::share) counts it.
+    pub fn same_as(&self, other: &Frame) -> f64 {
+        let looks = (0..self.height).step_by(4).flat_map(|y| (0..self.width).step_by(4).map(move |x| (x, y)));
+        let (same, all) = looks
+            .fold((0_u32, 0_u32), |(same, all), (x, y)| (same + u32::from(self.at(x, y) == other.at(x, y)), all + 1));
+        f64::from(same) / f64::from(all)
+    }
+
     /// A PNG of it, for whoever looks into a failure.
     pub fn save(&self, path: &Path) {
         let mut picture = image::RgbImage::new(self.width as u32, self.height as u32);

@@ -24,7 +24,7 @@ pub use super::port::free_port;
 /// The binary that Cargo built for this test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_pikiosk");
 
-/// The binary with an environment in which nothing of the developer's own settings counts.
+/// The binary with an environment in which nothing of the developer's own settings counts, but how much it logs.
 pub fn pikiosk(arguments: &[&str]) -> Command {
     pikiosk_of(Path::new(BINARY), arguments)
 }
@@ -32,7 +32,7 @@ pub fn pikiosk(arguments: &[&str]) -> Command {
 /// [`pikiosk`], of another build.
 pub fn pikiosk_of(binary: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIKIOSK_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIKIOSK_") && name != "PIKIOSK_LOG") {
         command.env_remove(name);
     }
     command.args(arguments).env("RUST_BACKTRACE", "1");

@@ -25,7 +25,7 @@ pub struct Hit {
 #[derive(Debug, Default)]
 struct Kept {
     hits: Mutex<Vec<Hit>>,
-    pages: Mutex<HashMap<String, (String, String)>>,
+    pages: Mutex<HashMap<String, (String, Vec<u8>)>>,
     turns: Mutex<HashMap<String, u32>>,
 }
 
@@ -74,9 +74,9 @@ impl Site {
         self.url(&format!("/colour/{r:02x}{g:02x}{b:02x}/{tag}"))
     }
 
-    /// Serves this HTML, with more headers (`Name: value\r\n` each), at a path.
-    pub fn put(&self, path: &str, headers: &str, html: &str) {
-        let page = (headers.to_owned(), html.to_owned());
+    /// Serves this HTML, picture, film or sound, with more headers (`Name: value\r\n` each), at a path.
+    pub fn put(&self, path: &str, headers: &str, body: impl AsRef<[u8]>) {
+        let page = (headers.to_owned(), body.as_ref().to_vec());
         self.kept.pages.lock().expect("no holder panics").insert(path.to_owned(), page);
     }
 
@@ -162,8 +162,8 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
         return None;
     }
     let put = kept.pages.lock().expect("no holder panics").get(path).cloned();
-    let (status, headers, html) = match put {
-        Some((headers, html)) => ("200 OK", headers, html),
+    let (status, headers, body) = match put {
+        Some((headers, body)) => ("200 OK", headers, body),
         None if path.starts_with("/turn/") => {
             let turn = {
                 let mut turns = kept.turns.lock().expect("no holder panics");
@@ -172,23 +172,27 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
                 *turn
             };
             let [r, g, b] = turn_colour(turn);
-            ("200 OK", String::new(), one_colour(&format!("{r:02x}{g:02x}{b:02x}")))
+            ("200 OK", String::new(), one_colour(&format!("{r:02x}{g:02x}{b:02x}")).into_bytes())
         }
-        None => page(path),
+        None => {
+            let (status, headers, body) = page(path);
+            (status, headers, body.into_bytes())
+        }
     };
-    let kind = match html.get(..4) {
-        Some("<svg") => "image/svg+xml",
-        Some("/* c") => "text/css",
-        Some("RIFF") => "audio/wav",
+    let kind = match body.get(..4) {
+        Some(b"<svg") => "image/svg+xml",
+        Some(b"/* c") => "text/css",
+        Some(b"RIFF") => "audio/wav",
+        Some([0x1a, 0x45, 0xdf, 0xa3]) => "video/webm",
         _ => "text/html; charset=utf-8",
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n\
          Access-Control-Allow-Origin: *\r\nContent-Length: {}\r\n{headers}\r\n",
-        html.len()
+        body.len()
     );
     stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(html.as_bytes()).ok()
+    stream.write_all(&body).ok()
 }
 
 fn page(path: &str) -> (&'static str, String, String) {
@@ -221,7 +225,7 @@ fn picture(colour: &str) -> String {
 }
 
 /// The colour is an attribute, which no policy for styles forbids. The page does what DOM events tell it: `freeze`
-/// hangs it for ever, `empty` takes everything out of it, `hog` allocates 5 GB, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
+/// hangs it for ever, `empty` takes everything out of it, `hog` allocates 5 GB, `grow` 1.5 GB, `paint-me` paints it, `did` and types of the publisher's own are reported to the site.
 fn one_colour(colour: &str) -> String {
     format!(
         r##"<!doctype html><html><head><title>{colour}</title><script>
@@ -233,11 +237,13 @@ const hear = (name, act) => {{
 }};
 hear("freeze", () => setTimeout(() => {{ for (;;); }}, 200));
 hear("empty", () => setTimeout(() => document.documentElement.replaceChildren(), 100));
-hear("hog", () => setTimeout(() => {{
+const allocate = all => setTimeout(() => {{
   const kept = [];
-  for (let mib = 0; mib < 5120; mib += 64) kept.push(new Uint8Array(64 << 20).fill(1 + mib % 250));
+  for (let mib = 0; mib < all; mib += 64) kept.push(new Uint8Array(64 << 20).fill(1 + mib % 250));
   globalThis.kept = kept;
-}}, 100));
+}}, 100);
+hear("hog", () => allocate(5120));
+hear("grow", () => allocate(1536));
 hear("paint-me", event => {{ document.body.bgColor = event.detail.colour; }});
 hear("did", event => report("/report/did/" + event.detail.n, ""));
 hear("org.example.order", event => report("/report/heard", event.type + " " + JSON.stringify(event.detail)));

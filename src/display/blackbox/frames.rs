@@ -10,7 +10,7 @@ use std::{
 use image::{codecs::jpeg::JpegEncoder, imageops::FilterType};
 
 use super::Ring;
-use crate::io::store;
+use crate::io::{picture, store};
 
 /// Three pictures, some ten minutes apart: how it was, and how it became.
 const FRAMES: usize = 3;
@@ -42,7 +42,7 @@ pub(super) fn frames(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn small(png: &[u8]) -> Result<Vec<u8>, image::ImageError> {
-    let picture = image::load_from_memory(png)?;
+    let picture = picture::read(png)?;
     let height = (picture.height() * WIDTH.min(picture.width()) / picture.width().max(1)).max(1);
     let small = picture.resize_exact(WIDTH.min(picture.width()), height, FilterType::Triangle).to_rgb8();
     let mut jpeg = Cursor::new(Vec::new());

@@ -29,8 +29,10 @@ const LOW: u64 = 6;
 /// A page smaller than this share, in hundredths, is not what took it.
 const LARGE: u64 = 25;
 
-/// A page with more than this share of the limit, in hundredths, is loaded anew at a quiet moment.
+/// A page with more than this share of the limit, in hundredths, is loaded anew at a quiet moment; and so is a page of
+/// [`LARGE`] of the machine while something waits for memory in this share of the time.
 const MOST: u64 = 70;
+const PRESSED: u64 = 10;
 /// That is told so often.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,8 @@ struct Taken {
 struct Machine {
     total_kb: u64,
     available_kb: u64,
+    /// In hundredths of the last ten seconds something waited for memory; 0 where the kernel does not tell.
+    pressure: u64,
 }
 
 /// What is to be done.
@@ -86,6 +90,7 @@ fn judge(taken: &[Taken], machine: Machine, limit_kb: u64) -> Verdict {
         Some(page) if is_low && page.kb > machine.total_kb * LARGE / 100 => Verdict::Kill(*page),
         _ if all > limit_kb => Verdict::Grown { kb: all },
         Some(page) if page.kb > limit_kb * MOST / 100 => Verdict::Large(*page),
+        Some(page) if machine.pressure >= PRESSED && page.kb > machine.total_kb * LARGE / 100 => Verdict::Large(*page),
         _ => Verdict::Fine,
     }
 }
@@ -94,6 +99,8 @@ fn judge(taken: &[Taken], machine: Machine, limit_kb: u64) -> Verdict {
 #[derive(Debug, Default)]
 pub struct Watch {
     known: Vec<(Identity, bool)>,
+    /// Processes that run pages and that nobody was told of yet.
+    pages: Vec<Identity>,
     /// Looks since the whole tree was looked through.
     looks: u32,
     largest_kb: u64,
@@ -130,12 +137,19 @@ impl Watch {
         }
     }
 
+    /// Processes that run pages and were found since this was asked last.
+    pub fn new_pages(&mut self) -> Vec<Identity> {
+        std::mem::take(&mut self.pages)
+    }
+
     /// What is below this process now.
     fn look(&mut self, limit_kb: u64) -> Vec<Taken> {
         let own = nix::unistd::getpid().as_raw();
         if self.known.is_empty() || self.looks >= SCAN_AFTER {
             self.looks = 0;
-            self.known = process::descendants(own).into_iter().map(|it| (it, false)).collect();
+            let before = std::mem::take(&mut self.known);
+            let known = |it: &Identity| before.iter().any(|(known, content)| known == it && *content);
+            self.known = process::descendants(own).into_iter().map(|it| (it, known(&it))).collect();
         } else {
             self.looks += 1;
             let born = self.known.iter().flat_map(|(parent, _)| children(parent.pid));
@@ -145,6 +159,7 @@ impl Watch {
         // Firefox forks a process first and gives it its name then.
         for (process, content) in self.known.iter_mut().filter(|(_, content)| !content) {
             *content = process::name(process.pid).is_some_and(|name| is_content(&name));
+            self.pages.extend(content.then_some(*process));
         }
         let mut taken = Vec::with_capacity(self.known.len());
         self.known.retain(|(process, content)| {
@@ -168,7 +183,14 @@ pub fn is_content(name: &str) -> bool {
 
 fn machine() -> Machine {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Machine { total_kb: field(&text, "MemTotal:"), available_kb: field(&text, "MemAvailable:") }
+    let pressure = pressure(&fs::read_to_string("/proc/pressure/memory").unwrap_or_default());
+    Machine { total_kb: field(&text, "MemTotal:"), available_kb: field(&text, "MemAvailable:"), pressure }
+}
+
+/// `some avg10=12.34 avg60=...`
+fn pressure(text: &str) -> u64 {
+    let share = text.strip_prefix("some avg10=").and_then(|rest| rest.split('.').next());
+    share.and_then(|whole| whole.parse().ok()).unwrap_or(0)
 }
 
 fn own_kb(pid: i32) -> Option<u64> {
@@ -192,7 +214,7 @@ mod tests {
     use super::*;
 
     const MB: u64 = 1024;
-    const PI: Machine = Machine { total_kb: 906 * MB, available_kb: 300 * MB };
+    const PI: Machine = Machine { total_kb: 906 * MB, available_kb: 300 * MB, pressure: 0 };
 
     fn taken(pages: &[u64], rest: u64) -> Vec<Taken> {
         let process = |pid| Identity { pid, started: 1 };
@@ -223,6 +245,18 @@ mod tests {
         let low = Machine { available_kb: 40 * MB, ..PI };
         assert_eq!(killed(judge(&taken(&[250], 100), low, 800 * MB)), Some(2));
         assert_eq!(judge(&taken(&[100], 100), low, 800 * MB), Verdict::Fine, "something else took it");
+    }
+
+    #[test]
+    fn a_large_page_on_a_machine_that_waits_for_memory_is_loaded_anew_and_a_small_one_stays() {
+        let text = "some avg10=12.34 avg60=3.00 avg300=1.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        let pressed = Machine { pressure: pressure(text), ..PI };
+        assert_eq!(pressed.pressure, 12);
+        let limit = limit_kb(None, PI.total_kb);
+        assert_eq!(judge(&taken(&[250], 100), PI, limit), Verdict::Fine);
+        assert!(matches!(judge(&taken(&[250], 100), pressed, limit), Verdict::Large(_)));
+        assert_eq!(judge(&taken(&[100], 100), pressed, limit), Verdict::Fine, "something else takes it");
+        assert_eq!(pressure(""), 0);
     }
 
     #[test]

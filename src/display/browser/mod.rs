@@ -6,6 +6,7 @@
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
 //!                                               memory.rs    what it takes, and what is too much: pure
+//!                                               pages.rs     when a process that runs pages ends
 //!                                               profile.rs   a fresh profile at every start
 //!                                               harm.rs      what a drill does to Firefox, on purpose
 //!                                               session.rs   the one BiDi session of this supervisor
@@ -25,6 +26,7 @@ mod firefox;
 mod harm;
 mod machine;
 mod memory;
+mod pages;
 mod profile;
 mod run;
 mod screen;

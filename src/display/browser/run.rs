@@ -22,7 +22,7 @@ use super::{
     firefox::{self, FirefoxError},
     harm,
     machine::{Effect, Input, Machine},
-    memory,
+    memory, pages,
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
@@ -35,7 +35,7 @@ use crate::{
         drill::{Eyes, wire::Look},
         screen::Order,
     },
-    io::process,
+    io::process::{self, Identity},
 };
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
@@ -85,6 +85,7 @@ pub(super) enum Fact {
     TreeGone(bool),
     Looked(u64, Result<Look, String>),
     Screen(Told),
+    ContentEnded,
 }
 
 struct Loop {
@@ -169,6 +170,7 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
             () = tokio::time::sleep_until(look_at), if own.pid.is_some() => {
                 let overgrown = own.memory.tend(own.settings.browser.memory_mb);
                 overgrown.into_iter().for_each(|it| own.tell(&FromLoop::Overgrown(it)));
+                own.memory.new_pages().into_iter().for_each(|page| own.watch(page));
                 look_at = Instant::now() + own.memory.pace();
                 None
             }
@@ -238,6 +240,10 @@ impl Loop {
             }
             Fact::Looked(ask, result) => {
                 self.tell(&FromLoop::Looked { ask, result });
+                None
+            }
+            Fact::ContentEnded => {
+                self.tell(&FromLoop::ContentEnded {});
                 None
             }
             Fact::TreeGone(true) => Some(Input::TreeGone),
@@ -401,6 +407,15 @@ impl Loop {
         tokio::spawn(async move {
             let firefox_ended = session.relay(commands, told).await;
             let _ = facts.send(Fact::SessionClosed { generation, firefox_ended }).await;
+        });
+    }
+
+    /// Tells when this process, which runs pages, ends.
+    fn watch(&self, page: Identity) {
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            pages::ended(page).await;
+            let _ = facts.send(Fact::ContentEnded).await;
         });
     }
 

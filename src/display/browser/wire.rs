@@ -44,6 +44,8 @@ pub enum FromLoop {
     /// A process took more memory than it may. What runs pages is killed at once; Firefox itself is left to the
     /// supervisor.
     Overgrown(Overgrown),
+    /// A process that ran pages ended.
+    ContentEnded {},
     /// What the loop sees of the screen.
     Sees(screen::Facts),
     /// What came of an order to the screen.

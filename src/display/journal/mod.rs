@@ -190,6 +190,11 @@ impl Journal {
                     found.told = true;
                 }
             }
+            Record::ClockSet(by_ms) => {
+                for expires_ms in self.actions.iter_mut().filter_map(|taken| taken.expires_ms.as_mut()) {
+                    *expires_ms = expires_ms.saturating_add_signed(*by_ms);
+                }
+            }
         }
     }
 

@@ -64,4 +64,6 @@ pub enum Record {
     },
     /// The receipt was written to a socket.
     Told(EventKey),
+    /// The server's clock was set by so many ms: what waits keeps the time that is left to it.
+    ClockSet(i64),
 }

@@ -17,6 +17,9 @@ const JS: &str = "text/javascript; charset=utf-8";
 /// Its own script and style and nothing else; never in a frame.
 const CLOSED: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The same, and the pictures that the supervisor keeps.
+const OFFLINE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The same, and pictures and films from anywhere: they are what it is for, and cannot act.
 const MEDIA: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src http: https: data:; \
                      media-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -36,7 +39,7 @@ static ASSETS: [Asset; 10] = [
     asset!("/", "splash.html", HTML, CLOSED),
     asset!("/start", "splash.html", HTML, CLOSED),
     asset!("/splash", "splash.html", HTML, CLOSED),
-    asset!("/offline", "offline.html", HTML, CLOSED),
+    asset!("/offline", "offline.html", HTML, OFFLINE),
     asset!("/blank", "blank.html", HTML, CLOSED),
     asset!("/media", "media.html", HTML, MEDIA),
     asset!("/page.css", "page.css", CSS, CLOSED),

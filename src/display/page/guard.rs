@@ -15,6 +15,11 @@ use super::{assets::Asset, secret::Secret};
 /// with OPTIONS, and is answered 405.
 pub const SECRET_HEADER: HeaderName = HeaderName::from_static("x-pikiosk-page");
 
+/// What lies on the card has its own path below this; each opens with its own permit, which only the supervisor makes.
+pub const KEPT: &str = "/kept/";
+
+const FIND: &str = "/kept";
+
 /// What a request that was let in is for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
@@ -22,6 +27,18 @@ pub enum Route {
     /// `GET /state`, with the revision that the asker already has.
     State {
         since: Option<u64>,
+    },
+    /// `GET /kept/picture/NAME?PERMIT`: the last good picture of a page.
+    Picture {
+        name: String,
+    },
+    /// `GET /kept?src=URL`: where the copy of this picture or film is.
+    Find {
+        src: String,
+    },
+    /// `GET /kept/media/FILE?PERMIT`: a picture or film.
+    Media {
+        file: String,
     },
 }
 
@@ -75,6 +92,12 @@ impl Guard {
         Self { hosts, origins, secret }
     }
 
+    /// The path of a picture or film of the card, with its permit.
+    pub fn media(&self, file: &str) -> String {
+        let path = format!("{KEPT}media/{file}");
+        format!("{path}?{}", self.secret.permit(&path))
+    }
+
     /// Decides on one request. The order matters: nothing that another origin can vary changes what it sees.
     pub fn judge(
         &self,
@@ -104,7 +127,7 @@ impl Guard {
         if headers.contains_key(TRANSFER_ENCODING) || length != b"0" {
             return Err(Refusal::Body);
         }
-        if path == "/state" {
+        if path == "/state" || path == FIND {
             let offered = headers.get(SECRET_HEADER).map_or(&b""[..], |secret| secret.as_bytes());
             if !self.secret.matches(offered) {
                 return Err(Refusal::NoSecret);
@@ -112,8 +135,23 @@ impl Guard {
             if head_only {
                 return Err(Refusal::Method);
             }
+            if path == FIND {
+                let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+                let src = pairs.into_iter().find_map(|(name, value)| (name == "src").then(|| value.into_owned()));
+                return src.map(|src| Route::Find { src }).ok_or(Refusal::NotFound);
+            }
             let since = query.and_then(|query| query.strip_prefix("since=")).and_then(|rev| rev.parse().ok());
             return Ok(Route::State { since });
+        }
+        if let Some(kept) = path.strip_prefix(KEPT) {
+            if !self.secret.permits(path, query.unwrap_or_default()) {
+                return Err(Refusal::NoSecret);
+            }
+            return match kept.split_once('/') {
+                Some(("picture", name)) => Ok(Route::Picture { name: name.to_owned() }),
+                Some(("media", file)) => Ok(Route::Media { file: file.to_owned() }),
+                _ => Err(Refusal::NotFound),
+            };
         }
         Asset::at(path).map(Route::Asset).ok_or(Refusal::NotFound)
     }
@@ -242,6 +280,29 @@ mod tests {
         assert!(judge(&guard(8080), "GET", "/splash", &[ours, ("content-length", "0")]).is_ok());
         assert!(judge(&guard(8080), "HEAD", "/splash", &[ours]).is_ok());
         assert_eq!(judge(&guard(8080), "GET", "/../etc/passwd", &[ours]), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn what_is_kept_is_given_for_its_own_permit_and_to_no_other_origin() {
+        let (ours, secret) = (("host", "localhost:8080"), Secret::new([1; 16]));
+        let permit = secret.permit("/kept/picture/ab");
+        let whole = format!("/kept/picture/ab?{permit}");
+        assert_eq!(judge(&guard(8080), "GET", &whole, &[ours]), Ok(Route::Picture { name: "ab".into() }));
+        let known = ("x-pikiosk-page", secret.to_hex());
+        for target in ["/kept/picture/ab", "/kept/picture/ab?", &format!("/kept/picture/cd?{permit}"), "/kept/"] {
+            assert_eq!(judge(&guard(8080), "GET", target, &[ours, (known.0, &known.1)]), Err(Refusal::NoSecret));
+        }
+        let media = format!("/kept/media/f?{}", secret.permit("/kept/media/f"));
+        assert_eq!(judge(&guard(8080), "HEAD", &media, &[ours]), Ok(Route::Media { file: "f".into() }));
+        let find = "/kept?src=https%3A%2F%2Fa%2Fb+c.jpg%3Fx%3D1";
+        assert_eq!(judge(&guard(8080), "GET", find, &[ours]), Err(Refusal::NoSecret));
+        let found = judge(&guard(8080), "GET", find, &[ours, (known.0, &known.1)]);
+        assert_eq!(found, Ok(Route::Find { src: "https://a/b c.jpg?x=1".into() }));
+        let stranger = [ours, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+        assert_eq!(judge(&guard(8080), "GET", &whole, &stranger), Err(Refusal::ForeignOrigin));
+        // Nothing but what has a permit of ours is ever looked for, so no path can lead elsewhere.
+        let other = format!("/kept/other/ab?{}", secret.permit("/kept/other/ab"));
+        assert_eq!(judge(&guard(8080), "GET", &other, &[ours]), Err(Refusal::NotFound));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   Firefox ── GET /splash#k=SECRET ──> guard ─> assets          (no data in them)
 //!           ── GET /state?since=N ────> guard ─> JSON, held until it changes, 25 s at most
 //!              x-pikiosk-page: SECRET
+//!           ── GET /kept/…?PERMIT ────> guard ─> what is on the card (display/offline)
 //! ```
 //!
 //! Nothing can be changed over HTTP: the server only reads the value that the supervisor set. The page on the glass is
@@ -17,19 +18,23 @@
 pub mod assets;
 pub mod fault;
 pub mod guard;
+mod media;
 pub mod overlay;
+mod range;
 pub mod secret;
 pub mod serve;
 pub mod state;
 pub mod words;
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use fault::SiteFault;
 pub use secret::Secret;
-pub use state::{Outage, PageState, Phase};
+pub use state::{Outage, PageState, Phase, Picture};
+
+use super::offline::{LastPicture, Offline};
 
 /// What the media page can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +61,11 @@ pub struct Page {
 }
 
 impl Page {
-    /// Listens on a loopback address; port 0 takes a free one.
+    /// Listens on a loopback address; port 0 takes a free one. `offline` is what it serves of the card.
     ///
     /// # Errors
     /// [`PageError`]: the address is not loopback, or is taken.
-    pub async fn bind(address: SocketAddr, secret: Secret) -> Result<Self, PageError> {
+    pub async fn bind(address: SocketAddr, secret: Secret, offline: Offline) -> Result<Self, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
         }
@@ -70,7 +75,7 @@ impl Page {
         let urls = Urls::new(bound, &secret);
         let guard = guard::Guard::new(&host(bound), bound.port(), secret);
         let (state, watched) = watch::channel(serve::Current::default());
-        let server = tokio::spawn(serve::serve(listener, guard, watched));
+        let server = tokio::spawn(serve::serve(listener, guard, watched, offline));
         Ok(Self { urls, state, server })
     }
 
@@ -102,13 +107,16 @@ impl Drop for Page {
 
 /// The path of [`Urls::start`].
 const START: &str = "/start";
+const PLAYER: &str = "/media";
 
 /// The addresses of the local pages, with the secret in the fragment: for the browser, never for a log.
 #[derive(Clone)]
 pub struct Urls {
     address: SocketAddr,
     origin: String,
-    secret: String,
+    secret: Secret,
+    /// More for the offline page's fragment.
+    screen: &'static str,
 }
 
 impl Urls {
@@ -118,7 +126,7 @@ impl Urls {
             80 => format!("http://{}", host(address)),
             port => format!("http://{}:{port}", host(address)),
         };
-        Self { address, origin, secret: secret.to_hex() }
+        Self { address, origin, secret: secret.clone(), screen: "" }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -132,35 +140,51 @@ impl Urls {
 
     /// What a browser is started with: the splash, or straight on to the wanted site if that is there by then.
     pub fn start(&self) -> String {
-        format!("{}{START}#k={}", self.origin, self.secret)
+        format!("{}{START}#k={}", self.origin, self.secret.to_hex())
     }
 
     pub fn splash(&self) -> String {
-        format!("{}/splash#k={}", self.origin, self.secret)
+        format!("{}/splash#k={}", self.origin, self.secret.to_hex())
     }
 
     pub fn offline(&self) -> String {
-        format!("{}/offline#k={}", self.origin, self.secret)
+        format!("{}/offline#k={}{}", self.origin, self.secret.to_hex(), self.screen)
     }
 
     /// The same pages for a second screen: its offline page tells of its own site.
     pub fn of_second(&self) -> Self {
-        Self { secret: format!("{}&screen=2", self.secret), ..self.clone() }
+        Self { screen: "&screen=2", ..self.clone() }
     }
 
     pub fn blank(&self) -> String {
-        format!("{}/blank#k={}", self.origin, self.secret)
+        format!("{}/blank#k={}", self.origin, self.secret.to_hex())
     }
 
-    /// The page for one picture or film at `source` (http or https).
-    pub fn media(&self, kind: MediaKind, source: &str) -> String {
+    /// The player with one picture or film at `source` (http or https). `turn`: another one with each item, so that each
+    /// address is another. `fade`: for so long does the item before fade into it.
+    pub fn media(&self, kind: MediaKind, source: &str, turn: u64, fade: Duration) -> String {
         let kind = match kind {
             MediaKind::Image => "image",
             MediaKind::Video => "video",
         };
-        let mut url = format!("{}/media#k={}&kind={kind}&src=", self.origin, self.secret);
+        let fade = fade.as_millis();
+        let mut url =
+            format!("{}{PLAYER}#k={}&kind={kind}&n={turn}&fade={fade}&src=", self.origin, self.secret.to_hex());
         url.extend(url::form_urlencoded::byte_serialize(source.as_bytes()));
         url
+    }
+
+    /// Whether this is the player with an item.
+    pub fn is_media(&self, url: &str) -> bool {
+        url.strip_prefix(&self.origin)
+            .and_then(|rest| rest.strip_prefix(PLAYER))
+            .is_some_and(|rest| rest.starts_with('#'))
+    }
+
+    /// How the pages get the last good picture of a site.
+    pub fn picture(&self, kept: &LastPicture) -> Picture {
+        let path = format!("{}picture/{}", guard::KEPT, kept.name);
+        Picture { path: format!("{path}?{}", self.secret.permit(&path)), taken: kept.taken }
     }
 
     /// Whether a document's URL is one of these pages.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ring::hmac;
+
 /// 128 bits that only the supervisor and the pages it opened know. It travels in the URL's fragment, which a
 /// browser sends to no server and shows to no other origin, and comes back in a request header.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,11 +35,27 @@ impl Secret {
         Some(Self(bytes))
     }
 
+    /// What opens this path to an `<img>` or `<video>`, which can send no header: 64 hex digits. The secret cannot be made
+    /// from it.
+    pub fn permit(&self, path: &str) -> String {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), path.as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `offered` is the permit of this path.
+    pub fn permits(&self, path: &str, offered: &str) -> bool {
+        is_same(self.permit(path).as_bytes(), offered.as_bytes())
+    }
+
     /// Whether `offered` is this secret, in a time that does not tell how much of it was right.
     pub fn matches(&self, offered: &[u8]) -> bool {
-        let own = self.to_hex();
-        own.len() == offered.len() && own.bytes().zip(offered).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+        is_same(self.to_hex().as_bytes(), offered)
     }
+}
+
+/// In a time that tells only of the length.
+fn is_same(own: &[u8], offered: &[u8]) -> bool {
+    own.len() == offered.len() && own.iter().zip(offered).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 impl fmt::Debug for Secret {
@@ -58,6 +76,18 @@ mod tests {
         for bad in ["", "a5", "zz5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a", "+15a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"] {
             assert_eq!(Secret::from_hex(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_permit_opens_one_path_and_does_not_tell_the_secret() {
+        let secret = Secret::new([7; 16]);
+        let permit = secret.permit("/kept/picture/a");
+        assert!(secret.permits("/kept/picture/a", &permit));
+        for (path, offered) in [("/kept/picture/b", permit.as_str()), ("/kept/picture/a", ""), ("", &permit[1..])] {
+            assert!(!secret.permits(path, offered), "{path}");
+        }
+        assert!(!Secret::new([8; 16]).permits("/kept/picture/a", &permit));
+        assert!(!permit.contains(&secret.to_hex()));
     }
 
     #[test]

@@ -1,21 +1,29 @@
 //! The shell: accepts, asks the guard, answers, closes. One request a connection: on loopback a new connection costs
 //! nothing, and none can be held.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RANGE,
         REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -24,8 +32,10 @@ use tokio::{
 
 use super::{
     guard::{Guard, Route},
+    media::{self, Body},
     state::PageState,
 };
+use crate::display::offline::Offline;
 
 /// Firefox opens at most 6 connections to a host; the rest is for a technician's curl and for what is just closing.
 const CONNECTIONS_MAX: usize = 32;
@@ -35,7 +45,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const HOLD: Duration = Duration::from_secs(25);
 /// A whole connection: head, hold, and the time to take the answer.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(35);
-/// Ours are under 1 KiB.
+/// A film is read as it is played, and an item of a playlist stands for a day at most.
+const FILM_WITHIN: Duration = Duration::from_secs(86_400);
+/// Ours are under 1 KiB, but for the address of a picture or film, which has 4 KiB at most before it is encoded.
 const HEAD_MAX: usize = 16 * 1024;
 
 /// The state and how often it has changed. The first revision is 1, so that 0 is never current.
@@ -51,9 +63,17 @@ impl Default for Current {
     }
 }
 
+/// What is served, and to whom.
+#[derive(Clone)]
+struct Site {
+    guard: Arc<Guard>,
+    state: watch::Receiver<Current>,
+    offline: Offline,
+}
+
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Receiver<Current>) {
-    let guard = Arc::new(guard);
+pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Receiver<Current>, offline: Offline) {
+    let site = Site { guard: Arc::new(guard), state, offline };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Without a place, the next caller waits in the kernel's queue.
@@ -67,20 +87,25 @@ pub(super) async fn serve(listener: TcpListener, guard: Guard, state: watch::Rec
                 continue;
             }
         };
-        let (guard, state) = (guard.clone(), state.clone());
+        let site = site.clone();
         tokio::spawn(async move {
             // A caller that is too slow or breaks off has only itself to answer.
-            let _ = timeout(CONNECTION_WITHIN, connection(stream, &guard, state)).await;
+            let is_film = AtomicBool::new(false);
+            let mut connection = pin!(connection(stream, &site, &is_film));
+            let ended = timeout(CONNECTION_WITHIN, &mut connection).await.is_ok();
+            if !ended && is_film.load(Ordering::Relaxed) {
+                let _ = timeout(FILM_WITHIN, connection).await;
+            }
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, guard: &Guard, state: watch::Receiver<Current>) -> Result<(), hyper::Error> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(&request, guard, state).await) }
-    });
+async fn connection(stream: TcpStream, site: &Site, is_film: &AtomicBool) -> Result<(), hyper::Error> {
+    let service =
+        service_fn(
+            |request: Request<Incoming>| async move { Ok::<_, Infallible>(answer(&request, site, is_film).await) },
+        );
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -90,13 +115,22 @@ async fn connection(stream: TcpStream, guard: &Guard, state: watch::Receiver<Cur
         .await
 }
 
-async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiver<Current>) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, site: &Site, is_film: &AtomicBool) -> Response<Body> {
+    let Site { guard, state, offline } = site;
     let uri = request.uri();
     let judged = match uri.authority() {
         // `GET http://elsewhere/ HTTP/1.1` is for a proxy, which this is not.
         Some(_) => Err(super::guard::Refusal::ForeignHost),
         None => guard.judge(request.method(), uri.path(), uri.query(), request.headers()),
     };
+    if let Ok(Route::Media { file }) = &judged {
+        let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok());
+        if let Some((mut response, content_type)) = media::answer(offline, file.clone(), range).await {
+            is_film.store(true, Ordering::Relaxed);
+            harden(response.headers_mut(), content_type, MEDIA);
+            return response;
+        }
+    }
     let mut location = None;
     let (status, content_type, csp, body) = match judged {
         Ok(Route::Asset(asset)) if asset.path == super::START && state.borrow().state.leads_to.is_some() => {
@@ -108,16 +142,29 @@ async fn answer(request: &Request<Incoming>, guard: &Guard, state: watch::Receiv
                 if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(asset.body.as_bytes()) };
             (StatusCode::OK, asset.content_type, asset.csp, body)
         }
-        Ok(Route::State { since }) => (StatusCode::OK, "application/json", NOTHING, state_json(since, state).await),
+        Ok(Route::State { since }) => {
+            (StatusCode::OK, "application/json", NOTHING, state_json(since, state.clone()).await)
+        }
+        Ok(Route::Picture { name }) => match picture(offline, name).await {
+            Some(jpeg) => (StatusCode::OK, "image/jpeg", NOTHING, jpeg),
+            None => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n")),
+        },
+        Ok(Route::Find { src }) => {
+            let path = media::find(offline, guard, src).await;
+            (StatusCode::OK, "application/json", NOTHING, Bytes::from(json!({ "path": path }).to_string()))
+        }
+        Ok(Route::Media { .. }) => {
+            (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n"))
+        }
         Err(refusal) => {
             tracing::debug!(method = %request.method(), path = uri.path(), %refusal, "the page refused a request");
             (refusal.status(), "text/plain; charset=utf-8", NOTHING, Bytes::from_static(b"no\n"))
         }
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(media::whole(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    harden(headers, content_type, csp);
+    harden(headers, HeaderValue::from_static(content_type), csp);
     if let Some(location) = location {
         headers.insert(LOCATION, location);
     }
@@ -135,11 +182,13 @@ fn led_to(url: &str) -> Option<HeaderValue> {
 }
 
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+/// A picture may be a drawing (SVG) with styles of its own; as a document it could do nothing.
+const MEDIA: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox";
 
 /// On every answer. There is no `Access-Control-*`: to other origins it stays closed.
-fn harden(headers: &mut HeaderMap, content_type: &'static str, csp: &'static str) {
+fn harden(headers: &mut HeaderMap, content_type: HeaderValue, csp: &'static str) {
+    headers.insert(CONTENT_TYPE, content_type);
     for (name, value) in [
-        (CONTENT_TYPE, content_type),
         (CONTENT_SECURITY_POLICY, csp),
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -149,6 +198,12 @@ fn harden(headers: &mut HeaderMap, content_type: &'static str, csp: &'static str
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+async fn picture(offline: &Offline, name: String) -> Option<Bytes> {
+    let pictures = offline.pictures.clone();
+    let read = tokio::task::spawn_blocking(move || pictures.read(&name)).await;
+    read.ok().flatten().map(Bytes::from)
 }
 
 /// The state, once it is another one than the asker has.

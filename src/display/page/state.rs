@@ -7,9 +7,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    fault::SiteFault,
+    fault::{Blame, SiteFault},
     words::{self, Tone},
 };
+use crate::event::time::UtcMillis;
 
 /// Everything the local pages show. The supervisor owns it and changes it with [`Page::update`](super::Page::update).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,6 +69,17 @@ pub struct Outage {
     pub retry_at: Option<Instant>,
     /// What this display's own clock says, where that is why the site's certificate is not valid.
     pub clock: Option<String>,
+    /// What the site looked like when it was last there, where that was kept.
+    pub picture: Option<Picture>,
+}
+
+/// The last good picture of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its path here, with its permit.
+    pub path: String,
+    /// None where nobody knew what time it was.
+    pub taken: Option<UtcMillis>,
 }
 
 /// `GET /state`, as the page's script reads it. All words are made here, so the script has none to choose.
@@ -106,6 +118,13 @@ struct OutageView {
     down_ms: u64,
     /// Milliseconds to the next try, none if none is planned.
     retry_ms: Option<u64>,
+    picture: Option<PictureView>,
+}
+
+#[derive(Debug, Serialize)]
+struct PictureView {
+    path: String,
+    taken_ms: Option<u64>,
 }
 
 impl PageState {
@@ -139,6 +158,14 @@ impl PageState {
 }
 
 impl Outage {
+    /// The site is not there. One that says no, or that may not be shown, is: what it showed before is no longer meant.
+    fn is_away(&self) -> bool {
+        match self.fault {
+            SiteFault::Status(status) => status >= 500 || matches!(status, 408 | 429),
+            _ => matches!(self.fault.blame(), Blame::Site | Blame::Network),
+        }
+    }
+
     fn view(&self, now: Instant) -> OutageView {
         let site = host_of(&self.url);
         let words = match &self.clock {
@@ -153,6 +180,11 @@ impl Outage {
             tries: self.tries,
             down_ms: millis(now.saturating_duration_since(self.since)),
             retry_ms: self.retry_at.map(|at| millis(at.saturating_duration_since(now))),
+            picture: self
+                .picture
+                .as_ref()
+                .filter(|_| self.is_away())
+                .map(|picture| PictureView { path: picture.path.clone(), taken_ms: picture.taken.map(|at| at.0) }),
             site,
         }
     }
@@ -202,6 +234,7 @@ mod tests {
                 tries: 4,
                 retry_at: Some(now + Duration::from_secs(12)),
                 clock: None,
+                picture: None,
             }),
             ..PageState::default()
         };
@@ -212,5 +245,25 @@ mod tests {
         assert_eq!(view["outage"]["code"], "http-503");
         assert!(!view.to_string().contains("hunter2") && !view.to_string().contains("token"));
         assert_eq!(json(&state, now + Duration::from_secs(60))["outage"]["retry_ms"], 0, "late is now, not an error");
+    }
+
+    #[test]
+    fn the_last_picture_is_shown_while_a_site_is_away_and_not_where_it_said_no() {
+        let now = Instant::now();
+        let picture = Some(Picture { path: "/kept/picture/ab?cd".into(), taken: Some(UtcMillis(9)) });
+        let shown = |fault: SiteFault| {
+            let url = "https://menu.example.org/".to_owned();
+            let outage =
+                Outage { url, fault, since: now, tries: 1, retry_at: None, clock: None, picture: picture.clone() };
+            json(&PageState { outage: Some(outage), ..PageState::default() }, now)["outage"]["picture"].clone()
+        };
+        let expected = serde_json::json!({ "path": "/kept/picture/ab?cd", "taken_ms": 9 });
+        for fault in [SiteFault::TimedOut, SiteFault::NoNetwork, SiteFault::Refused, SiteFault::Status(503)] {
+            assert_eq!(shown(fault.clone()), expected, "{fault:?}");
+        }
+        for fault in [SiteFault::Login, SiteFault::NotAllowed, SiteFault::Status(401), SiteFault::Status(404)] {
+            assert_eq!(shown(fault.clone()), serde_json::Value::Null, "{fault:?}");
+        }
+        assert_eq!(shown(SiteFault::Crashed), serde_json::Value::Null, "the page itself is at fault");
     }
 }

@@ -1,7 +1,7 @@
 //! What others can and cannot get from the page, over raw sockets: what a strange page in the browser, another
 //! program on the machine, or a rebound name would send.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,11 +10,17 @@ use tokio::{
 };
 
 use super::*;
+use crate::{config::OfflineSettings, display::offline::Label};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// With nothing on its card.
 async fn page() -> Page {
-    Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16])).await.unwrap()
+    Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), offline(Path::new("/nowhere"))).await.unwrap()
+}
+
+fn offline(state: &Path) -> Offline {
+    Offline::open(state, OfflineSettings { pictures: true, cache: 0 })
 }
 
 fn secret() -> String {
@@ -35,7 +41,7 @@ async fn send(page: &Page, request: &str) -> Answer {
     let mut bytes = Vec::new();
     // A refused body may end in a reset after the answer.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut bytes)).await.expect("the page closes");
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
@@ -217,11 +223,73 @@ async fn garbage_ends_the_connection_and_not_the_page() {
 }
 
 #[tokio::test]
+async fn the_last_picture_of_a_site_is_given_to_our_own_page_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let kept = offline(state.path());
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(64, 36).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    kept.pictures.keep("https://menu.example.org/", png.get_ref(), None).unwrap();
+    let page = Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), kept.clone()).await.unwrap();
+    let picture = page.urls().picture(&kept.pictures.find("https://menu.example.org/").unwrap());
+    let answer = get(&page, &picture.path, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert!(answer.head.contains("image/jpeg") && answer.head.contains("no-store"), "{}", answer.head);
+    let (path, _) = picture.path.split_once('?').unwrap();
+    assert_eq!(get(&page, path, &format!("X-Pikiosk-Page: {}\r\n", secret())).await.status, 403);
+    assert_eq!(
+        get(&page, &picture.path, "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n").await.status,
+        403
+    );
+    kept.pictures.forget().unwrap();
+    assert_eq!(get(&page, &picture.path, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_film_of_the_playlist_is_given_in_parts_to_our_own_player_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let kept = Offline::open(state.path(), OfflineSettings { pictures: true, cache: 1000 });
+    let label = Label {
+        url: "https://a.example/film.webm".into(),
+        bytes: 10,
+        sha256: crate::io::digest::sha256(b"0123456789"),
+        content_type: "video/webm".into(),
+        etag: None,
+        modified: None,
+    };
+    let (file, path) = kept.media.beside(&label.url).unwrap();
+    std::fs::write(&path, "0123456789").unwrap();
+    kept.media.put(&file, &path, label, std::time::SystemTime::now()).unwrap();
+    let page = Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), kept.clone()).await.unwrap();
+    let known = format!("X-Pikiosk-Page: {}\r\n", secret());
+    let find = "/kept?src=https%3A%2F%2Fa.example%2Ffilm.webm";
+    assert_eq!(get(&page, find, "").await.status, 403);
+    assert_eq!(get(&page, "/kept?src=https%3A%2F%2Fa.example%2Fother", &known).await.body, r#"{"path":null}"#);
+    let found: serde_json::Value = serde_json::from_str(&get(&page, find, &known).await.body).unwrap();
+    let path = found["path"].as_str().unwrap();
+    for (range, status, head, body) in [
+        ("", 200, "content-length: 10", "0123456789"),
+        ("Range: bytes=0-\r\n", 206, "content-range: bytes 0-9/10", "0123456789"),
+        ("Range: bytes=2-4\r\n", 206, "content-range: bytes 2-4/10", "234"),
+        ("Range: bytes=-1\r\n", 206, "content-range: bytes 9-9/10", "9"),
+        ("Range: bytes=10-\r\n", 416, "content-range: bytes */10", ""),
+    ] {
+        let answer = get(&page, path, range).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{range}");
+        for expected in [head, "content-type: video/webm", "accept-ranges: bytes", "sandbox", "nosniff"] {
+            assert!(answer.head.contains(expected), "{range}: {expected}\n{}", answer.head);
+        }
+    }
+    assert_eq!(get(&page, path, "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: no-cors\r\n").await.status, 403);
+    assert_eq!(get(&page, path.split_once('?').unwrap().0, &known).await.status, 403);
+}
+
+#[tokio::test]
 async fn the_page_listens_on_loopback_only() {
-    let refused = Page::bind("0.0.0.0:0".parse().unwrap(), Secret::new([0; 16])).await;
+    let none = || offline(Path::new("/nowhere"));
+    let refused = Page::bind("0.0.0.0:0".parse().unwrap(), Secret::new([0; 16]), none()).await;
     assert!(matches!(refused, Err(PageError::NotLoopback(_))));
     let page = page().await;
-    let taken = Page::bind(page.urls().address(), Secret::new([0; 16])).await;
+    let taken = Page::bind(page.urls().address(), Secret::new([0; 16]), none()).await;
     assert!(matches!(taken, Err(PageError::Listen { .. })));
 }
 
@@ -245,6 +313,11 @@ fn a_page_knows_its_own_addresses_and_keeps_the_secret_out_of_debug() {
     assert!(urls.owns(&urls.splash()) && urls.owns("http://127.0.0.1/media"));
     assert!(!urls.owns("http://127.0.0.1:8080/") && !urls.owns("http://127.0.0.1.evil.example/"));
     assert!(!format!("{urls:?}").contains(&"01".repeat(16)));
-    let media = urls.media(MediaKind::Image, "https://a.example/b c.jpg?x=1&kind=video#f");
-    assert!(media.ends_with("&kind=image&src=https%3A%2F%2Fa.example%2Fb+c.jpg%3Fx%3D1%26kind%3Dvideo%23f"), "{media}");
+    let source = "https://a.example/b c.jpg?x=1&kind=video#f";
+    let media = urls.media(MediaKind::Image, source, 7, Duration::from_millis(600));
+    assert!(urls.is_media(&media) && !urls.is_media(&urls.splash()));
+    assert!(
+        media.ends_with("&kind=image&n=7&fade=600&src=https%3A%2F%2Fa.example%2Fb+c.jpg%3Fx%3D1%26kind%3Dvideo%23f"),
+        "{media}"
+    );
 }

@@ -11,7 +11,7 @@ fn playlist(seconds: &[u32], repeat: bool) -> Playlist {
         video: None,
         seconds: *seconds,
     };
-    Playlist::new(&Data { items: seconds.iter().enumerate().map(item).collect(), repeat })
+    Playlist::new(&Data { items: seconds.iter().enumerate().map(item).collect(), repeat, ..Data::default() })
 }
 
 /// The glass of a test: time goes from deadline to deadline, each item shows or fails as `shows` says.

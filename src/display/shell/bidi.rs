@@ -13,10 +13,14 @@ const SANDBOX: &str = "pikiosk";
 const PAINTED: &str = include_str!("../../../assets/browser/painted.js");
 const BEAT: &str = include_str!("../../../assets/browser/beat.js");
 const STAY: &str = include_str!("../../../assets/browser/stay.js");
+const KEYBOARD: &str = include_str!("../../../assets/browser/keyboard.js");
 const LOOK: &str = include_str!("../../../assets/browser/look.js");
 const ZOOM: &str = include_str!("../../../assets/browser/zoom.js");
 const PLAY: &str = include_str!("../../../assets/browser/play.js");
 const CLEAR_STORAGE: &str = include_str!("../../../assets/browser/clear_storage.js");
+
+/// In letters.
+const ADDRESS_MAX: usize = 8192;
 
 /// A BiDi command without its id.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +33,9 @@ fn call(method: &'static str, params: Value) -> Call {
     Call { method, params }
 }
 
-/// What is asked once of every new session, in this order. `pages` is the origin of our own pages.
-pub fn set_up(pages: &str) -> [Call; 4] {
+/// What is asked once of every new session, in this order. `pages` is the origin of our own pages; `keyboard`: fields
+/// bring one along.
+pub fn set_up(pages: &str, keyboard: bool) -> [Call; 4] {
     let events = json!([
         "browsingContext.navigationCommitted",
         "browsingContext.fragmentNavigated",
@@ -39,7 +44,8 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         "browsingContext.userPromptOpened",
         "script.message",
     ]);
-    let painted = format!("(tell) => {{ ({STAY})(); ({BEAT})(); ({PAINTED})(tell, {}); }}", json!(pages));
+    let scripts = scripts(pages, keyboard);
+    let painted = format!("(tell) => {{ ({STAY})(); {scripts} }}");
     let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
     [
         call("session.subscribe", json!({ "events": events })),
@@ -50,6 +56,12 @@ pub fn set_up(pages: &str) -> [Call; 4] {
         call("browser.setDownloadBehavior", json!({ "downloadBehavior": { "type": "denied" } })),
         call("browsingContext.getTree", json!({ "maxDepth": 0 })),
     ]
+}
+
+/// What runs in every document, the one that was there before the session as well.
+fn scripts(pages: &str, keyboard: bool) -> String {
+    let keyboard = if keyboard { format!("({KEYBOARD})();") } else { String::new() };
+    format!("({BEAT})(); {keyboard} ({PAINTED})(tell, {});", json!(pages))
 }
 
 /// The top-level contexts of a `browsingContext.getTree` answer, each with the window that it is in.
@@ -75,7 +87,7 @@ pub fn remove_preload(script: &str) -> Call {
 }
 
 /// The command that asks `ask` of this context.
-pub fn to_call(ask: &Ask, context: &str) -> Call {
+pub fn to_call(ask: &Ask, context: &str, keyboard: bool) -> Call {
     match ask {
         // `none`: the answer comes when the navigation has begun; the paint is told by the page itself.
         Ask::Navigate { url } => {
@@ -84,10 +96,7 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         // `ignoreCache` is "not supported yet": the cache is turned off around it.
         Ask::Reload { .. } => call("browsingContext.reload", json!({ "context": context, "wait": "none" })),
         Ask::Adopt { pages } => {
-            let adopt = format!(
-                "(tell) => {{ ({BEAT})(); ({PAINTED})(tell, {}); return document.documentURI; }}",
-                json!(pages)
-            );
+            let adopt = format!("(tell) => {{ {} return document.documentURI; }}", scripts(pages, keyboard));
             let channel = json!([{ "type": "channel", "value": { "channel": SANDBOX } }]);
             let target = json!({ "context": context, "sandbox": SANDBOX });
             call(
@@ -112,7 +121,7 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
             }),
         ),
         Ask::BrowserPulse => call("session.status", json!({})),
-        Ask::FrameHash => {
+        Ask::FrameHash { .. } => {
             // Without the uppermost line, where the beat is (assets/browser/beat.js): what is more than the glass of the
             // box is cut off by Firefox. Equal pages have equal hashes.
             let mut call = capture(context, PictureFormat::Png);
@@ -125,7 +134,7 @@ pub fn to_call(ask: &Ask, context: &str) -> Call {
         Ask::OpenAside => call("browsingContext.create", json!({ "type": "tab", "background": true })),
         // Not behind: Firefox would wait until the first window has the keys again, which nobody gives to it.
         Ask::OpenBeside => call("browsingContext.create", json!({ "type": "window" })),
-        Ask::Beside { context, what } => to_call(what, context),
+        Ask::Beside { context, what } => to_call(what, context, keyboard),
         Ask::Play { context, url } => {
             let mut play = function(context, Some(SANDBOX), PLAY, &json!(url));
             // As if somebody had touched the tab: it may be heard, whatever Firefox's rule for pages is.
@@ -148,18 +157,18 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     }
     Ok(match ask {
         Ask::Navigate { .. } | Ask::Reload { .. } => {
-            Answer::Navigated { navigation: result["navigation"].as_str().map(str::to_owned) }
+            Answer::Navigated { navigation: result["navigation"].as_str().map(kept) }
         }
         Ask::Beside { what, .. } => return to_answer(what, result),
         Ask::OpenAside | Ask::OpenBeside => {
             Answer::Opened { context: result["context"].as_str().unwrap_or_default().to_owned() }
         }
-        Ask::Play { .. } => Answer::Result(
-            serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default(),
-        ),
-        Ask::Adopt { .. } => {
-            Answer::Document { uri: result["result"]["value"].as_str().unwrap_or_default().to_owned() }
+        Ask::Play { .. } => {
+            let said: Value =
+                serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default();
+            Answer::Result(json!({ "seconds": said["seconds"].as_f64() }))
         }
+        Ask::Adopt { .. } => Answer::Document { uri: kept(result["result"]["value"].as_str().unwrap_or_default()) },
         Ask::Pulse => {
             let mut words = result["result"]["value"].as_str().unwrap_or_default().split_whitespace();
             let word = words.next();
@@ -174,11 +183,22 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     })
 }
 
+/// What a refusal of a command means.
+pub fn to_error(ask: &Ask, error: AskError) -> Result<Answer, AskError> {
+    match error {
+        // What runs in Firefox's own process is no page: it is what Firefox shows of one that crashed.
+        AskError::Refused(why) if *ask == Ask::Pulse && why.contains("parent process browsing contexts") => {
+            Ok(Answer::Pageless)
+        }
+        error => Err(error),
+    }
+}
+
 /// What an event of BiDi tells; `ours` is the one context there should be.
 pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
     let context = params["context"].as_str().or_else(|| params["source"]["context"].as_str()).unwrap_or_default();
-    let navigation = || params["navigation"].as_str().map(str::to_owned);
-    let url = || params["url"].as_str().unwrap_or_default().to_owned();
+    let navigation = || params["navigation"].as_str().map(kept);
+    let url = || kept(params["url"].as_str().unwrap_or_default());
     let seen = match method {
         "browsingContext.navigationCommitted" => Seen::Committed { navigation: navigation(), url: url() },
         "browsingContext.fragmentNavigated" => Seen::Jumped { navigation: navigation(), url: url() },
@@ -208,7 +228,13 @@ fn painted(params: &Value) -> Option<Painted> {
         return None;
     }
     let said: Said = serde_json::from_str(params["data"]["value"].as_str()?).ok()?;
-    Some(Painted { uri: said.uri, status: said.status, failed: said.failed })
+    Some(Painted { uri: kept(&said.uri), status: said.status, failed: said.failed.as_deref().map(kept) })
+}
+
+/// As much of an address as a server may ask for, and more than tells one site from another: Firefox's own limit is a
+/// million letters, and what a page leads to is remembered for a while.
+fn kept(address: &str) -> String {
+    address.chars().take(ADDRESS_MAX).collect()
 }
 
 /// The argument travels as text: BiDi's own form of an object is four times as long.
@@ -273,9 +299,20 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_firefoxs_own_is_no_page() {
+        // Firefox ESR 140, word for word.
+        let says = "unsupported operation: script.evaluate and script.callFunction are not supported for parent process \
+                    browsing contexts: 11";
+        let refused = || AskError::Refused(says.into());
+        assert_eq!(to_error(&Ask::Pulse, refused()), Ok(Answer::Pageless));
+        assert_eq!(to_error(&Ask::ClearStorage, refused()), Err(refused()));
+        assert_eq!(to_error(&Ask::Pulse, AskError::TimedOut), Err(AskError::TimedOut));
+    }
+
+    #[test]
     fn functions_stay_expressions_whatever_the_argument_holds() {
         let ask = Ask::Overlay { script: "(a) => a;\n", argument: json!({ "text": "\"') => evil" }) };
-        let call = to_call(&ask, "c");
+        let call = to_call(&ask, "c", false);
         assert_eq!(call.params["functionDeclaration"], "(text) => ((a) => a)(JSON.parse(text))");
         assert_eq!(call.params["arguments"][0]["value"], r#"{"text":"\"') => evil"}"#);
     }

@@ -1,13 +1,7 @@
 //! Work that takes a while, off the loop: probing sites, hashing and scaling pictures, reading logs. Each chore ends in
 //! one input of the supervisor.
 
-use std::{
-    io::Cursor,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Cursor, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
@@ -20,6 +14,7 @@ use crate::{
         blackbox,
         helper::{self, AskHelperError},
         link::Server,
+        offline::Pictures,
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},
     },
@@ -27,10 +22,13 @@ use crate::{
         DisplayId,
         command::PictureFormat,
         receipt::{INLINE_RESULT_MAX, RESULT_MAX},
+        time::UtcMillis,
     },
     io::{
+        digest::sha256,
         http::{self, Redirects},
         log_ring::LogRing,
+        picture,
     },
 };
 
@@ -105,10 +103,19 @@ fn fault_of(error: &reqwest::Error) -> SiteFault {
     }
 }
 
+/// Where pictures of the glass are kept on the card.
+#[derive(Debug)]
+pub struct Album {
+    pub state: PathBuf,
+    pub pictures: Pictures,
+    /// What this machine's clock says, where it is right.
+    pub now: Option<UtcMillis>,
+}
+
 /// Hashes a picture, or makes it a receipt's result.
-pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>, state: PathBuf) -> Input {
+pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<Outbox>, album: Album) -> Input {
     let answer = match what {
-        Picture::Hash => off_loop(move || hashed(&base64, &state)).await,
+        Picture::Hash { of } => off_loop(move || hashed(&base64, of.as_deref(), &album)).await,
         Picture::Screenshot { event, format, width } => match off_loop(move || scaled(&base64, format, width)).await {
             Ok((bytes, content_type)) => {
                 screenshot(&event, content_type, bytes, outbox).await.map(Answer::Result).map_err(AskError::Refused)
@@ -119,11 +126,14 @@ pub async fn picture(ask: AskId, what: Picture, base64: String, outbox: Option<O
     Input::Answered { ask, answer }
 }
 
-/// What was on the glass is kept small for the black box too.
-fn hashed(base64: &str, state: &Path) -> Result<Answer, String> {
+/// What was on the glass is kept small for the black box too, and as the last good picture of its page.
+fn hashed(base64: &str, of: Option<&str>, album: &Album) -> Result<Answer, String> {
     let png = decode(base64)?;
-    if let Err(error) = blackbox::keep_frame(state, &png) {
+    if let Err(error) = blackbox::keep_frame(&album.state, &png) {
         tracing::debug!(%error, "the black box has no picture");
+    }
+    if let Some(Err(error)) = of.map(|url| album.pictures.keep(url, &png, album.now)) {
+        tracing::warn!(%error, "the last good picture of the page is not kept");
     }
     Ok(Answer::FrameHash(sha256(&png)))
 }
@@ -215,12 +225,6 @@ fn decode(base64: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD.decode(base64).map_err(|error| format!("the browser's picture is not base64: {error}"))
 }
 
-/// SHA-256 as 64 hex digits.
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The picture as Firefox made it or, where it is wider than asked for, scaled down.
 fn scaled(base64: &str, format: PictureFormat, width: Option<u32>) -> Result<(Vec<u8>, &'static str), String> {
     let bytes = decode(base64)?;
@@ -230,7 +234,7 @@ fn scaled(base64: &str, format: PictureFormat, width: Option<u32>) -> Result<(Ve
     };
     let Some(width) = width else { return Ok((bytes, content_type)) };
     let unread = |error: image::ImageError| format!("the browser's picture cannot be read: {error}");
-    let picture = image::load_from_memory(&bytes).map_err(unread)?;
+    let picture = picture::read(&bytes).map_err(unread)?;
     if picture.width() <= width {
         return Ok((bytes, content_type));
     }
@@ -277,7 +281,14 @@ mod tests {
 
     #[test]
     fn the_hash_is_of_the_picture_and_not_of_its_base64() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let state = tempfile::tempdir().unwrap();
+        let pictures = Pictures::at(state.path().join("pictures"), true);
+        let album = Album { state: state.path().to_owned(), pictures, now: None };
+        let hash = sha256(&decode(&png(64, 36)).unwrap());
+        assert_eq!(hashed(&png(64, 36), None, &album), Ok(Answer::FrameHash(hash)));
+        assert_eq!(album.pictures.find("http://a/"), None);
+        hashed(&png(64, 36), Some("http://a/"), &album).unwrap();
+        assert!(album.pictures.find("http://a/").is_some());
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The browser's side of the shell: the loop's socket, the session on it, and the questions under way.
 
 mod lines;
+mod said;
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
@@ -11,7 +12,10 @@ use tokio::{
     time::Instant,
 };
 
-use self::lines::Arrived;
+use self::{
+    lines::Arrived,
+    said::{Message, clipped},
+};
 use super::bidi::{self, Call};
 use crate::{
     display::{
@@ -28,12 +32,22 @@ const LINES_WAITING: usize = 64;
 /// Setting a session up takes milliseconds in a browser that is awake.
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
+/// Firefox has one window, and what a page opened before it was closed.
+const CONTEXTS_MAX: usize = 16;
+/// Questions under way; each window that a page opens is one, until it is closed.
+const PENDING_MAX: usize = 512;
+/// What the screen answers to an order, in bytes.
+const SCREEN_ANSWER_MAX: usize = 2048;
+/// Why something was not done, in letters.
+const WORDS_MAX: usize = 300;
+
 /// What the glass told.
 #[derive(Debug)]
 pub enum Told {
     LoopCame,
     LoopGone,
     Overgrown(Overgrown),
+    ContentEnded,
     /// The session is set up.
     Attached,
     Detached {
@@ -59,8 +73,15 @@ pub enum Told {
 /// What is to become of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Picture {
-    Hash,
-    Screenshot { event: String, format: PictureFormat, width: Option<u32> },
+    /// `of`: also kept as this page's last good one, if that is still on the glass.
+    Hash {
+        of: Option<String>,
+    },
+    Screenshot {
+        event: String,
+        format: PictureFormat,
+        width: Option<u32>,
+    },
 }
 
 #[derive(Debug)]
@@ -91,6 +112,8 @@ pub struct Glass {
     /// The origin of our own pages, and what Firefox is to be started with.
     pages: String,
     open: String,
+    /// Fields of pages bring a keyboard along.
+    keyboard: bool,
     next_id: u64,
     pending: HashMap<u64, Pending>,
     /// Orders to the screen that are under way, and until when they are waited for.
@@ -112,7 +135,7 @@ pub struct Glass {
 
 impl Glass {
     /// Listens at `path`, which is replaced if it is there.
-    pub fn listen(path: &Path, pages: String, open: String) -> std::io::Result<Self> {
+    pub fn listen(path: &Path, pages: String, open: String, keyboard: bool) -> std::io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -127,6 +150,7 @@ impl Glass {
             orders: None,
             pages,
             open,
+            keyboard,
             next_id: 0,
             pending: HashMap::new(),
             screen_asks: HashMap::new(),
@@ -173,7 +197,8 @@ impl Glass {
 
     /// Asks the browser; [`next`](Self::next) brings the answer, in any case.
     pub fn ask(&mut self, ask: AskId, what: Ask, within: Duration) {
-        let Some(context) = self.context.clone().filter(|_| self.attached) else {
+        let may = self.attached && self.pending.len() < PENDING_MAX;
+        let Some(context) = self.context.clone().filter(|_| may) else {
             self.ready.push_back(Told::Answered { ask, answer: Err(AskError::Gone) });
             return;
         };
@@ -188,7 +213,7 @@ impl Glass {
             self.bypasses_cache = true;
             self.call(bidi::bypass_cache(true), Purpose::Aside, Instant::now() + within);
         }
-        let call = bidi::to_call(&what, &context);
+        let call = bidi::to_call(&what, &context, self.keyboard);
         self.call(call, Purpose::Ask { ask, what }, Instant::now() + within);
     }
 
@@ -253,13 +278,14 @@ impl Glass {
                 self.detach("the browser loop is gone");
                 self.ready.push_back(Told::LoopGone);
             }
-            Arrived::Line(line) => self.heard(line),
+            Arrived::Line(line, _held) => self.heard(line),
         }
     }
 
     fn heard(&mut self, line: FromLoop) {
         match line {
-            FromLoop::Hello { version, pid, display: x11 } => {
+            FromLoop::Hello { version, pid, display } => {
+                let (version, x11) = (said::name(&version), said::name(&display));
                 tracing::info!(version, pid, x11, "the browser loop is there");
                 self.x11 = x11;
             }
@@ -269,7 +295,7 @@ impl Glass {
                     tracing::info!(pid, generation, "Firefox started");
                     (self.generation, self.starts) = (Some(generation), self.starts + 1);
                 }
-                self.ready.push_back(Told::Firefox { version: firefox });
+                self.ready.push_back(Told::Firefox { version: said::name(&firefox) });
             }
             FromLoop::Attached { generation } => {
                 self.detach("its session is a new one");
@@ -277,13 +303,15 @@ impl Glass {
                 self.set_up(0);
             }
             FromLoop::Exited { status, uptime_ms, next_start_ms, .. } => {
+                let status = said::name(&status);
                 let why =
                     format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
             }
             FromLoop::Overgrown(what) => self.ready.push_back(Told::Overgrown(what)),
-            FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(facts)),
+            FromLoop::ContentEnded {} => self.ready.push_back(Told::ContentEnded),
+            FromLoop::Sees(facts) => self.ready.push_back(Told::Screen(said::of_screen(facts))),
             FromLoop::Harmed { ask, result } => {
                 if let Some(answer) = self.harms.remove(&ask) {
                     // Whoever asked may have gone.
@@ -298,37 +326,39 @@ impl Glass {
             FromLoop::Screen { ask, result } => {
                 // A late answer to what was given up is dropped.
                 if self.screen_asks.remove(&ask).is_some() {
-                    let answer = result.map(Answer::Result).map_err(|refusal| match refusal {
-                        screen::Refusal::Lacking(why) => AskError::Lacking(why),
-                        screen::Refusal::Failed(why) => AskError::Refused(why),
-                    });
+                    let answer = match result {
+                        Ok(result) if result.to_string().len() <= SCREEN_ANSWER_MAX => Ok(Answer::Result(result)),
+                        Ok(_) => Err(AskError::Refused("the screen answers too much".to_owned())),
+                        Err(screen::Refusal::Lacking(why)) => Err(AskError::Lacking(clipped(&why, WORDS_MAX))),
+                        Err(screen::Refusal::Failed(why)) => Err(AskError::Refused(clipped(&why, WORDS_MAX))),
+                    };
                     self.ready.push_back(Told::Answered { ask, answer });
                 }
             }
             FromLoop::Bidi(message) => {
                 tracing::trace!(message = shortened(message.get()), "Firefox said");
-                match serde_json::from_str::<Value>(message.get()) {
-                    Ok(message) => self.message(message),
+                match serde_json::from_str::<Message<'_>>(message.get()) {
+                    Ok(message) => self.message(&message),
                     Err(error) => tracing::warn!(%error, "Firefox said what is no JSON"),
                 }
             }
         }
     }
 
-    fn message(&mut self, mut message: Value) {
-        if let Some(id) = message["id"].as_u64() {
+    fn message(&mut self, message: &Message<'_>) {
+        if let Some(id) = message.id {
             // A late answer to what was given up is dropped.
             if let Some(pending) = self.pending.remove(&id) {
-                let result = match message["type"].as_str() {
-                    Some("success") => Ok(message["result"].take()),
-                    _ => Err(AskError::Refused(error_words(&message))),
+                let result = match message.kind.as_deref() {
+                    Some("success") => Ok(message.result()),
+                    _ => Err(AskError::Refused(message.words())),
                 };
                 self.answered(pending.purpose, result);
             }
             return;
         }
-        let (Some(method), Some(context)) = (message["method"].as_str(), &self.context) else { return };
-        let seen = bidi::to_seen(method, &message["params"], context);
+        let (Some(method), Some(context)) = (message.method.as_deref(), &self.context) else { return };
+        let seen = bidi::to_seen(method, &message.params(), context);
         if matches!(seen, Seen::Painted(_)) && std::mem::take(&mut self.bypasses_cache) {
             self.call(bidi::bypass_cache(false), Purpose::Aside, Instant::now() + SET_UP_WITHIN);
         }
@@ -341,7 +371,7 @@ impl Glass {
             (Purpose::ZoomPreload, Ok(result)) => self.zoom_preload = result["script"].as_str().map(str::to_owned),
             (Purpose::ZoomPreload, Err(error)) => tracing::warn!(%error, "pages to come will not be zoomed"),
             (Purpose::SetUp(step), Ok(result)) => {
-                let mut contexts = bidi::contexts(&result).into_iter();
+                let mut contexts = bidi::contexts(&result).into_iter().take(CONTEXTS_MAX);
                 if let Some((first, window)) = contexts.next() {
                     self.context = Some(first);
                     for (context, other) in contexts {
@@ -358,7 +388,7 @@ impl Glass {
             }
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
-                    Ask::FrameHash => Some(Picture::Hash),
+                    Ask::FrameHash { of } => Some(Picture::Hash { of: of.clone() }),
                     Ask::Screenshot { event, format, width } => {
                         Some(Picture::Screenshot { event: event.clone(), format: *format, width: *width })
                     }
@@ -370,14 +400,14 @@ impl Glass {
                 };
                 self.ready.push_back(told);
             }
-            (Purpose::Ask { ask, .. }, Err(error)) => {
-                self.ready.push_back(Told::Answered { ask, answer: Err(error) });
+            (Purpose::Ask { ask, what }, Err(error)) => {
+                self.ready.push_back(Told::Answered { ask, answer: bidi::to_error(&what, error) });
             }
         }
     }
 
     fn set_up(&mut self, step: usize) {
-        match bidi::set_up(&self.pages).into_iter().nth(step) {
+        match bidi::set_up(&self.pages, self.keyboard).into_iter().nth(step) {
             Some(call) => self.call(call, Purpose::SetUp(step), Instant::now() + SET_UP_WITHIN),
             None if self.context.is_some() => {
                 self.attached = true;
@@ -434,12 +464,6 @@ impl Glass {
             self.detach("the browser loop takes no orders");
         }
     }
-}
-
-fn error_words(message: &Value) -> String {
-    let error = message["error"].as_str().unwrap_or("error");
-    let words = message["message"].as_str().unwrap_or_default();
-    format!("{error}: {words}").chars().take(400).collect()
 }
 
 /// The beginning of what was said, for the log.

@@ -15,6 +15,7 @@
 //! first, and no test could say so.
 
 mod bidi;
+mod busy;
 mod chores;
 mod clock;
 mod configure;
@@ -23,6 +24,7 @@ mod drilling;
 mod glass;
 mod keeping;
 mod memory;
+mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -32,12 +34,13 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
 
 use self::{
+    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -54,6 +57,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
+        offline::{self, Offline},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -123,6 +127,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
     loop {
         let now = Instant::now();
         shell.report(now);
+        shell.want_media();
         let next = shell.deadline(watchdog);
         let input = tokio::select! {
             told = shell.glass.next() => shell.glass_told(told),
@@ -142,8 +147,9 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // The clock first: what is due may hang on it.
-        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
+        // First what is due may hang on: the clock, and how busy the machine was.
+        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
+        for input in around.chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -160,12 +166,15 @@ struct Shell {
     glass: Glass,
     control: Control,
     page: Page,
+    offline: Offline,
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
     sync_at: Option<Instant>,
     link: Option<mpsc::Sender<Order>>,
     from_link: mpsc::Receiver<link::Told>,
     link_task: Option<JoinHandle<()>>,
+    /// What the playlist needs of the network, for when there is none; none where nothing may be kept.
+    media: Option<watch::Sender<Vec<String>>>,
     link_state: Option<link::State>,
     server: Option<Arc<Server>>,
     display: Option<DisplayId>,
@@ -178,6 +187,7 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
+    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -191,10 +201,11 @@ impl Shell {
         let now = Instant::now();
         let (file, journal) = JournalFile::open(&state.join("journal"))?;
         let configured = kiosk.display.id.clone();
-        let page = Page::bind(kiosk.page.listen, secret(&runtime)).await?;
+        let offline = Offline::open(&state, kiosk.offline);
+        let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -213,11 +224,11 @@ impl Shell {
         let setting = Setting {
             display: display.as_ref().map_or_else(String::new, ToString::to_string),
             url: kiosk.display.url.as_ref().map(ToString::to_string),
-            second: kiosk.screen.second.as_ref().map(ToString::to_string),
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
+            home_after: kiosk.browser.home_after,
             identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
             machine: Machine {
                 boot: sensors::boot_id(),
@@ -225,22 +236,30 @@ impl Shell {
                 server: kiosk.server.is_some(),
                 configured: Configured::read(&state),
             },
+            screen: kiosk.screen,
             zone: clock::zone(kiosk.system.timezone.as_deref()),
             schedule: kiosk.schedule.timetable.clone(),
             sound: kiosk.sound.clone(),
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
+        let media = (!offline.media.is_closed()).then(|| {
+            let (media, wanted) = watch::channel(Vec::new());
+            tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
+            media
+        });
         let mut shell = Shell {
             supervisor,
             glass,
             control: Control::listen(&runtime.join(drill::wire::SOCKET)),
             page,
+            offline,
             journal: Some(file),
             sync_at: None,
             link: server.is_some().then_some(orders),
             from_link,
             link_task,
+            media,
             link_state: None,
             server,
             display,
@@ -253,6 +272,7 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
+            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };
@@ -270,9 +290,20 @@ impl Shell {
             browser_starts: self.glass.starts(),
             clock: self.clock.health(now),
         };
-        if self.report.tell(&self.supervisor, &around, &self.page, now) {
+        if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
+    }
+
+    /// The pictures and films of the playlist are fetched before they are needed.
+    fn want_media(&self) {
+        let Some(media) = &self.media else { return };
+        let wanted = self.supervisor.content().media();
+        media.send_if_modified(|urls| {
+            let is_new = *urls != wanted;
+            *urls = wanted;
+            is_new
+        });
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
@@ -326,6 +357,7 @@ impl Shell {
             glass::Told::LoopCame => Input::LoopCame,
             glass::Told::LoopGone => Input::LoopGone,
             glass::Told::Overgrown(what) => Input::Overgrown(what),
+            glass::Told::ContentEnded => Input::ContentEnded,
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },
             glass::Told::Seen(seen) => Input::Seen(seen),
@@ -336,7 +368,7 @@ impl Shell {
                 return None;
             }
             glass::Told::Picture { ask, what, base64 } => {
-                self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), self.state.clone()));
+                self.picture_came(ask, what, base64);
                 return None;
             }
         })
@@ -416,6 +448,7 @@ impl Shell {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
                 }
+                Effect::ForgetPictures => self.forget_pictures(),
                 Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,

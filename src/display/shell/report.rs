@@ -8,6 +8,7 @@ use crate::{
     display::{
         blackbox::{BlackBox, Leave},
         link,
+        offline::Offline,
         page::{Outage, Page, Phase},
         status::{FILE, StatusFile},
         supervisor::{Show, Supervisor, Trouble},
@@ -98,7 +99,13 @@ impl Report {
     }
 
     /// Tells page, file and systemd. True if something changed that the server would want to know.
-    pub fn tell(&mut self, supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page, now: Instant) -> bool {
+    pub fn tell(
+        &mut self,
+        supervisor: &Supervisor,
+        around: &Surroundings<'_>,
+        page: (&Page, &Offline),
+        now: Instant,
+    ) -> bool {
         if !self.ready && supervisor.has_painted() {
             self.ready = true;
             notify::ready();
@@ -150,7 +157,7 @@ fn wall() -> UtcMillis {
     UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
 }
 
-fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
+fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline): (&Page, &Offline)) {
     let phase = phase(around.link);
     page.update(|state| {
         state.display = around.display.clone().unwrap_or_default();
@@ -160,7 +167,14 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
         state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
-        let outage = |trouble: &Trouble, clock| Outage {
+        // The card is asked once for each outage: none is taken while it lasts.
+        let asked = state.outage.take();
+        let picture = |url: &str| match asked.filter(|asked| asked.url == url) {
+            Some(asked) => asked.picture,
+            None => offline.pictures.find(url).map(|kept| page.urls().picture(&kept)),
+        };
+        let outage = |trouble: &Trouble, picture, clock| Outage {
+            picture,
             url: trouble.url.clone(),
             fault: trouble.fault.clone(),
             since: trouble.since,
@@ -168,9 +182,10 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, page: &Page) {
             retry_at: trouble.retry_at,
             clock,
         };
-        state.outage = supervisor.content().trouble().map(|trouble| outage(trouble, supervisor.wrong_clock()));
+        let first = supervisor.content().trouble();
+        state.outage = first.map(|trouble| outage(trouble, picture(&trouble.url), supervisor.wrong_clock()));
         let second = supervisor.second().and_then(|second| second.content().trouble());
-        state.second = second.map(|trouble| outage(trouble, None));
+        state.second = second.map(|trouble| outage(trouble, None, None));
     });
 }
 

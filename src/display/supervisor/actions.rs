@@ -13,6 +13,9 @@ use crate::{
     event::{Status, command::Command},
 };
 
+/// More than the way of two hellos may differ: the server's clock was set.
+const CLOCK_SET_MS: u64 = 1_000;
+
 impl Supervisor {
     /// Starts the actions that waited, in the order in which they came.
     pub(super) fn start_waiting(&mut self, out: &mut Out) {
@@ -100,6 +103,18 @@ impl Supervisor {
             | Command::Brightness(_)
             | Command::Volume(_) => self.set(command, Some(key), out),
         }
+    }
+
+    /// What waits was judged by the clock that the server had: where that was set meanwhile, or another server with
+    /// another clock says hello, it keeps the time that is left to it.
+    pub(super) fn hear_the_clock(&mut self, server_ms: u64, out: &mut Out) {
+        let expected_ms = self.server_ms(out.now).unwrap_or(server_ms);
+        if server_ms.abs_diff(expected_ms) > CLOCK_SET_MS {
+            let by_ms = i64::try_from(i128::from(server_ms) - i128::from(expected_ms)).unwrap_or(i64::MAX);
+            self.keep(vec![Record::ClockSet(by_ms)], out);
+        }
+        self.server_clock = Some((server_ms, out.now));
+        self.devices.server_clock(server_ms, out);
     }
 
     pub(super) fn expiry(&self) -> Option<Instant> {

@@ -36,7 +36,7 @@ const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 pub struct Care {
     pub recovery: Recovery,
     look: Look,
-    recycle: Recycle,
+    pub recycle: Recycle,
     /// The root helper was asked for a rung.
     asked: Option<(AskId, Rung)>,
     /// Why the last such request was not granted.
@@ -77,7 +77,7 @@ impl Care {
 
     pub fn deadline(&self) -> Option<Instant> {
         let silent = self.screen_seen.map(|(at, _)| at + SCREEN_SILENT);
-        earlier(self.recovery.deadline(), silent)
+        earlier(earlier(self.recovery.deadline(), self.recycle.deadline()), silent)
     }
 }
 
@@ -124,6 +124,12 @@ impl Supervisor {
         if !self.pulse.answered(ask, answer, out.now) {
             return false;
         }
+        // Firefox does not always say that the page's process died.
+        if *answer == Ok(Answer::Pageless) && self.content.is_at_rest() {
+            tracing::warn!("the page's process is gone, and Firefox said nothing of it");
+            self.pulse.crashed(out.now);
+            self.content.crashed(out);
+        }
         if let Ok(Answer::Looked(looked)) = answer {
             let before = self.care.beats;
             let beats = looked.beats.map(|count| match before {
@@ -145,11 +151,8 @@ impl Supervisor {
         self.devices.seen(&facts, out);
         self.screen = facts;
         self.care.screen_seen = Some((out.now, false));
-        let shows = self.is_showing() && !self.is_held();
-        if self.care.recycle.now(&self.screen, shows, out.now) {
-            out.push(Effect::KillContent { why: "the page has grown large, and this is a quiet moment" });
-            self.pulse.took(Rung::ReplaceContent, out.now);
-        }
+        self.go_home(out);
+        self.recycle(out);
         let may = self.care.glass_again.is_none_or(|at| out.now >= at);
         if may && self.content.is_settled() && self.glass_is_frozen(out.now) {
             self.care.glass_again = Some(out.now + GLASS_AGAIN);

@@ -94,6 +94,9 @@ pub struct Content {
     has_crashed: bool,
     /// When what is wanted was painted last.
     painted: Option<Instant>,
+    /// The document with which what is wanted came, and whether it is still the one on the glass.
+    landed: String,
+    is_there: bool,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -101,11 +104,11 @@ pub struct Content {
 
 impl Content {
     /// `rng` spreads retries, so that a hundred displays do not ask a site at once.
-    pub fn new(urls: Urls, show: Show, rng: fastrand::Rng) -> Self {
+    pub fn new(urls: Urls, show: Show, mut rng: fastrand::Rng) -> Self {
         Content {
             urls,
+            turns: Turns::of(&show, rng.u32(..)),
             rng,
-            turns: Turns::of(&show),
             show,
             due: Vec::new(),
             phase: Phase::Dark,
@@ -115,6 +118,8 @@ impl Content {
             crashes: VecDeque::new(),
             has_crashed: false,
             painted: None,
+            landed: String::new(),
+            is_there: false,
             own_lost: 0,
             paints: 0,
         }
@@ -126,7 +131,7 @@ impl Content {
             out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
         }
         self.due.extend(key);
-        self.turns = Turns::of(&show);
+        self.turns = Turns::of(&show, self.rng.u32(..));
         self.show = show;
         self.trouble = None;
         self.crashes.clear();
@@ -152,11 +157,22 @@ impl Content {
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
         self.due.push(key);
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
-            self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
+            self.reload_document(ignore_cache, out);
         } else if self.phase != Phase::Dark {
             self.load(out);
         }
+    }
+
+    /// For how long what is wanted has been on the glass; none while it is not.
+    pub fn shown_for(&self, now: Instant) -> Option<Duration> {
+        self.painted.filter(|_| self.is_showing()).map(|at| now - at)
+    }
+
+    /// Loads the page that is wanted as if nobody had been at it.
+    pub fn go_home(&mut self, out: &mut Out) {
+        let url = self.url();
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(url, ask, out.now).afresh());
     }
 
     /// There is a session. A browser that was led to the wanted site already is only asked whether it is there.
@@ -199,6 +215,11 @@ impl Content {
         matches!(self.phase, Phase::Shown | Phase::Away { .. })
     }
 
+    /// True while a document of ours is painted and none is on its way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
+    }
+
     /// True while what is wanted is painted.
     pub fn is_showing(&self) -> bool {
         self.phase == Phase::Shown
@@ -211,6 +232,16 @@ impl Content {
 
     pub fn show(&self) -> &Show {
         &self.show
+    }
+
+    /// The pictures and films of the playlist that is wanted.
+    pub fn media(&self) -> Vec<String> {
+        match &self.show {
+            Show::Playlist(playlist) => {
+                playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
+            }
+            Show::Splash | Show::Url(_) => Vec::new(),
+        }
     }
 
     /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
@@ -235,13 +266,26 @@ impl Content {
                 self.loaded(loaded, out);
             }
             // Somebody followed a link, or the page led elsewhere by itself.
-            Phase::Shown => fault.into_iter().for_each(|fault| self.fail(fault, out)),
+            Phase::Shown => {
+                self.is_there = same_document(url, &self.landed);
+                fault.into_iter().for_each(|fault| self.fail(fault, out));
+            }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.committed(navigation, url, out.now);
                 self.offline_loaded(loaded);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
+    }
+
+    /// Since when the document of what is wanted is on the glass, and no other that it led to.
+    pub fn alone_since(&self) -> Option<Instant> {
+        self.painted.filter(|_| self.phase == Phase::Shown && self.is_there)
+    }
+
+    /// The document with which what is wanted came last.
+    pub fn landed(&self) -> &str {
+        &self.landed
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
@@ -251,7 +295,7 @@ impl Content {
                 load.again(out.ask(Ask::Reload { ignore_cache: false }, LOAD_WITHIN), out.now);
             }
             Phase::Loading(load) => {
-                let loaded = load.jumped(navigation);
+                let loaded = load.jumped(navigation, out.now);
                 self.loaded(loaded, out);
             }
             Phase::Dark | Phase::Shown | Phase::Away { .. } => {}
@@ -267,6 +311,8 @@ impl Content {
             Phase::Shown => {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
+                // A film that breaks off.
+                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Other));
                 match fault {
                     Some(fault) => self.fail(fault, out),
                     // The page led elsewhere by itself: what lies over it is to be laid again.
@@ -421,13 +467,21 @@ impl Content {
     fn load(&mut self, out: &mut Out) {
         let url = self.url();
         let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
-        self.phase = Phase::Loading(Load::new(url, ask, out.now));
+        // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
+        let is_there = self.phase == Phase::Shown && self.landed == url;
+        let is_item = self.urls.is_media(&url) && !is_there;
+        let load = Load::new(url, ask, out.now);
+        self.phase = Phase::Loading(if is_item { load.of_item() } else { load });
     }
 
     fn loaded(&mut self, loaded: Loaded, out: &mut Out) {
         match loaded {
             Loaded::Pending => {}
             Loaded::Shown => {
+                if let Phase::Loading(load) = &self.phase {
+                    load.document().clone_into(&mut self.landed);
+                }
+                self.is_there = true;
                 self.phase = Phase::Shown;
                 self.painted = Some(out.now);
                 self.own_lost = 0;
@@ -440,14 +494,21 @@ impl Content {
                     self.turn(playlist::Input::ItemPainted(item), out);
                 }
             }
+            Loaded::Stale => self.reload_document(false, out),
             Loaded::Failed(fault) => self.fail(fault, out),
         }
+    }
+
+    /// The document that is there, once more.
+    fn reload_document(&mut self, ignore_cache: bool, out: &mut Out) {
+        let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
     }
 
     fn offline_loaded(&mut self, loaded: Loaded) {
         let Phase::Away { page, .. } = &mut self.phase else { return };
         match loaded {
-            Loaded::Pending => {}
+            Loaded::Pending | Loaded::Stale => {}
             Loaded::Shown => {
                 *page = None;
                 self.own_lost = 0;

@@ -79,6 +79,7 @@ impl Jobs {
     /// All three parts: a new browser, whose profile is new each time, is the surest. Less than all: what can be
     /// cleared in a running one.
     pub fn clear_data(&mut self, key: EventKey, what: &ClearData, out: &mut Out) {
+        out.push(Effect::ForgetPictures);
         if what.cookies && what.storage {
             return self.restart_browser(key, "its data is to be cleared", out);
         }

@@ -17,6 +17,9 @@ pub const LOAD_WITHIN: Duration = Duration::from_secs(20);
 /// A painted document that nothing names as ours is waited with for so long.
 const NAMELESS_FOR: Duration = Duration::from_secs(3);
 
+/// A page that leads elsewhere without end is not remembered without end.
+const KEPT_MAX: usize = 64;
+
 /// So often is an order given again that something else on the glass put aside.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
@@ -37,6 +40,11 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// A jump within the document is not enough.
+    afresh: bool,
+    /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
+    /// it is painted, under its own whole address.
+    item: bool,
     deadline: Instant,
 }
 
@@ -45,6 +53,8 @@ pub struct Load {
 pub enum Loaded {
     Pending,
     Shown,
+    /// It was a jump within the document that is there, and that is to be a new one.
+    Stale,
     Failed(SiteFault),
 }
 
@@ -61,8 +71,19 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
+            afresh: false,
+            item: false,
             deadline: now + LOAD_WITHIN,
         }
+    }
+
+    /// The document is to be a new one, even where only the fragment of its address differs from that of the old one.
+    pub fn afresh(self) -> Self {
+        Load { afresh: true, ..self }
+    }
+
+    pub fn of_item(self) -> Self {
+        Load { item: true, ..self }
     }
 
     pub fn deadline(&self) -> Instant {
@@ -73,11 +94,16 @@ impl Load {
     pub fn navigated(&mut self, navigation: Option<String>, now: Instant) -> Loaded {
         self.answered = true;
         if navigation.as_ref().is_some_and(|id| self.jumps.contains(id)) {
-            return Loaded::Shown;
+            return self.jump();
         }
         self.navigation = navigation;
         let found = self.commits.iter().position(|(id, url)| self.is_ours(id.as_deref(), url));
         self.found(found, now)
+    }
+
+    /// What is on the glass by this load: it may lead elsewhere by itself before it is painted.
+    pub fn document(&self) -> &str {
+        self.commits.last().map_or(&self.url, |(_, url)| url)
     }
 
     /// Whether our document came onto the glass, whatever became of it then.
@@ -92,7 +118,8 @@ impl Load {
 
     /// The order was given once more, with this question.
     pub fn again(&mut self, ask: AskId, now: Instant) {
-        *self = Load { aborts: self.aborts + 1, ..Load::new(std::mem::take(&mut self.url), ask, now) };
+        let (aborts, afresh, item) = (self.aborts + 1, self.afresh, self.item);
+        *self = Load { aborts, afresh, item, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
     /// A document came onto the glass.
@@ -100,6 +127,8 @@ impl Load {
         if let Some(fault) = SiteFault::from_error_document(url) {
             return Loaded::Failed(fault);
         }
+        // The last one counts, and whether ours was among the first.
+        self.commits.truncate(KEPT_MAX - 1);
         self.commits.push((navigation.map(str::to_owned), url.to_owned()));
         let found = (self.answered && self.is_ours(navigation, url)).then(|| self.commits.len() - 1);
         self.found(found, now)
@@ -132,10 +161,19 @@ impl Load {
     }
 
     /// A jump within the document (the same URL, with a fragment): it is painted already.
-    pub fn jumped(&mut self, navigation: Option<&str>) -> Loaded {
+    pub fn jumped(&mut self, navigation: Option<&str>, now: Instant) -> Loaded {
         let Some(id) = navigation else { return Loaded::Pending };
+        if self.item {
+            let url = self.url.clone();
+            return self.committed(Some(id), &url, now);
+        }
+        self.jumps.truncate(KEPT_MAX - 1);
         self.jumps.push(id.to_owned());
-        if self.navigation.as_deref() == navigation { Loaded::Shown } else { Loaded::Pending }
+        if self.navigation.as_deref() == navigation { self.jump() } else { Loaded::Pending }
+    }
+
+    fn jump(&self) -> Loaded {
+        if self.afresh { Loaded::Stale } else { Loaded::Shown }
     }
 
     pub fn painted(&mut self, painted: &Painted, now: Instant) -> Loaded {
@@ -163,7 +201,8 @@ impl Load {
         let (true, Some((_, url)), Some(painted)) = (self.answered, self.commits.last(), &self.painted) else {
             return Loaded::Pending;
         };
-        if !same_document(url, &painted.uri) {
+        let is_painted = if self.item { self.url == painted.uri } else { same_document(url, &painted.uri) };
+        if !is_painted {
             return Loaded::Pending;
         }
         match (&painted.failed, painted.status.and_then(SiteFault::from_status)) {
@@ -273,15 +312,42 @@ mod tests {
     }
 
     #[test]
+    fn an_item_of_the_player_is_shown_when_it_says_so_itself_and_not_when_the_one_before_does() {
+        let now = Instant::now();
+        let (one, two) = ("http://a/media#n=1", "http://a/media#n=2");
+        let item = || Load::new(two.into(), 1, now).of_item();
+        let mut jumped = item();
+        assert_eq!(jumped.navigated(Some("n".into()), now), Loaded::Pending);
+        assert_eq!(jumped.jumped(Some("n"), now), Loaded::Pending, "it is only being loaded");
+        assert_eq!(jumped.painted(&painted(one, Some(200)), now), Loaded::Pending);
+        assert_eq!(jumped.painted(&painted(two, Some(200)), now), Loaded::Shown);
+
+        let mut early = item();
+        assert_eq!(early.jumped(Some("n"), now), Loaded::Pending);
+        assert_eq!(early.painted(&painted(two, Some(200)), now), Loaded::Pending);
+        assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
+
+        let mut first = item();
+        first.navigated(Some("n".into()), now);
+        first.committed(Some("n"), two, now);
+        let failed = Painted { failed: Some("it is damaged".into()), ..painted(two, Some(200)) };
+        assert_eq!(first.painted(&failed, now), Loaded::Failed(SiteFault::Other("it is damaged".into())));
+    }
+
+    #[test]
     fn a_jump_within_the_page_is_shown_at_once() {
         let now = Instant::now();
         let mut load = load(now);
         load.navigated(Some("n".into()), now);
-        assert_eq!(load.jumped(Some("m")), Loaded::Pending);
-        assert_eq!(load.jumped(Some("n")), Loaded::Shown);
+        assert_eq!(load.jumped(Some("m"), now), Loaded::Pending);
+        assert_eq!(load.jumped(Some("n"), now), Loaded::Shown);
 
         let mut early = self::load(now);
-        assert_eq!(early.jumped(Some("n")), Loaded::Pending);
+        assert_eq!(early.jumped(Some("n"), now), Loaded::Pending);
         assert_eq!(early.navigated(Some("n".into()), now), Loaded::Shown);
+
+        let mut afresh = self::load(now).afresh();
+        afresh.navigated(Some("n".into()), now);
+        assert_eq!(afresh.jumped(Some("n"), now), Loaded::Stale, "the document that is there is not a new one");
     }
 }

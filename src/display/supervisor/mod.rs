@@ -10,6 +10,7 @@
 //!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            home        back to what should be there, once people have gone
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            truth       what is on the glass, in one word
 //! ```
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowed, SoundSettings},
+    config::{Allowed, ScreenSettings, SoundSettings},
     display::{
         journal::{EventKey, Journal, Record, Taken},
         page::{SiteFault, Urls},
@@ -46,6 +47,7 @@ mod content;
 mod devices;
 mod early;
 mod held;
+mod home;
 mod intake;
 mod jobs;
 mod leaving;
@@ -90,8 +92,6 @@ pub struct Setting {
     pub display: String,
     /// What is on the glass until a server says otherwise; none: the splash.
     pub url: Option<String>,
-    /// What a second screen shows; none: the same as the first.
-    pub second: Option<String>,
     pub urls: Urls,
     /// A page that answers nothing for this long is hung.
     pub hang: std::time::Duration,
@@ -99,9 +99,13 @@ pub struct Setting {
     pub allow: Allowed,
     /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
     pub login: Allowed,
+    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
+    pub home_after: Option<std::time::Duration>,
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
+    /// Which picture the screen is to have, and what a second one shows.
+    pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
     /// When the screen is on, until a server says otherwise; none: always.
@@ -144,6 +148,8 @@ pub struct Supervisor {
     started: Instant,
     /// What the browser loop saw of the screen last.
     screen: screen::Facts,
+    /// When somebody touched a key, a mouse or the glass last, as far as that is known.
+    touched: Option<Instant>,
     next_ask: AskId,
 }
 
@@ -155,7 +161,7 @@ impl Supervisor {
         let was_kept = kept.is_some();
         let show = kept.unwrap_or_else(|| setting.url.clone().map_or(Show::Splash, Show::Url));
         let mut supervisor = Supervisor {
-            second: setting.second.clone().map(|url| Second::new(url, &setting.urls, rng.clone())),
+            second: setting.screen.second.as_ref().map(|url| Second::new(url.to_string(), &setting.urls, rng.clone())),
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
@@ -180,6 +186,7 @@ impl Supervisor {
             frame_sha256: None,
             started: now,
             screen: screen::Facts::default(),
+            touched: None,
             next_ask: 0,
         };
         let mut out = Out::new(now, 0);
@@ -208,8 +215,7 @@ impl Supervisor {
         let paints = self.content.paints();
         match input {
             Input::Linked { server_ms, heads } => {
-                self.server_clock = Some((server_ms, now));
-                self.devices.server_clock(server_ms, &mut out);
+                self.hear_the_clock(server_ms, &mut out);
                 self.linked = true;
                 // An address that was never read is read from where it stands now.
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
@@ -238,15 +244,21 @@ impl Supervisor {
                     self.jobs.gathered(ask, result, &mut out);
                 }
             }
-            Input::ScreenSeen(facts) => self.screen_seen(facts, &mut out),
+            Input::ScreenSeen(facts) => {
+                let idle = facts.idle_ms.map(std::time::Duration::from_millis);
+                self.touched = idle.and_then(|idle| now.checked_sub(idle));
+                self.screen_seen(facts, &mut out);
+            }
             Input::ClockRead(wall) => {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);
             }
+            Input::HeldUp(total) => self.pulse.held_up(total),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
             Input::LoopGone => self.loop_changed(false, now),
+            Input::ContentEnded => self.pulse.content_ended(now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
         }
@@ -254,6 +266,9 @@ impl Supervisor {
             self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
+            if self.is_showing() {
+                self.care.recycle.painted(now);
+            }
         }
         self.look_at_trial(&mut out);
         self.settle_second(&mut out);
@@ -388,7 +403,7 @@ impl Supervisor {
             }
             Seen::Jumped { navigation, .. } => self.content.jumped(navigation.as_deref(), out),
             Seen::Painted(painted) => {
-                self.pulse.heard_page(out.now);
+                self.pulse.painted(out.now);
                 self.content.painted(&painted, out);
             }
             Seen::Opened { context } if self.sounds.expects(&context) => {}
@@ -425,6 +440,7 @@ impl Supervisor {
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
+            || self.recycle_answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -438,6 +454,7 @@ impl Supervisor {
         self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
+        self.recycle_due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

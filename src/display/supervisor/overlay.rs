@@ -95,6 +95,12 @@ impl Overlays {
         }
     }
 
+    /// True while a message or the display's id may be over the page.
+    pub fn cover(&self, now: Instant) -> bool {
+        let mut lasting = [&self.message, &self.identify].into_iter().flatten();
+        lasting.any(|lasting| now < lasting.until + LAID_WITHIN) || !self.laying.is_empty()
+    }
+
     /// Before the first page is loaded.
     pub fn attached(&mut self, out: &mut Out) {
         self.attached = true;

@@ -40,6 +40,8 @@ pub enum Input {
     LoopGone,
     /// The browser loop killed what had taken more memory than it may.
     Overgrown(Overgrown),
+    /// A process that ran pages ended: the page's, or one that nothing needed any more.
+    ContentEnded,
     /// A session with the browser is ready: subscribed, preloaded, its one context known.
     Attached,
     /// The browser or its session is gone.
@@ -66,6 +68,8 @@ pub enum Input {
     ScreenSeen(screen::Facts),
     /// This machine's own clock was looked at.
     ClockRead(WallClock),
+    /// For so long has something on this machine waited for a processor since it started.
+    HeldUp(Duration),
     /// A drill wants this page on the glass instead of what should be there.
     Held {
         url: String,
@@ -167,8 +171,10 @@ pub enum Ask {
     Pulse,
     /// Does the browser answer?
     BrowserPulse,
-    /// The hash of what is on the glass.
-    FrameHash,
+    /// The hash of what is on the glass. `of`: the picture may be kept as this page's last good one.
+    FrameHash {
+        of: Option<String>,
+    },
     Screenshot {
         /// The event whose result it is.
         event: String,
@@ -219,6 +225,8 @@ pub enum Answer {
     },
     /// What a look into the page found.
     Looked(Looked),
+    /// There is no page to look into: Firefox shows something of its own.
+    Pageless,
     /// SHA-256 of the PNG of the glass.
     FrameHash(String),
     /// The data of a receipt's `result`.
@@ -318,6 +326,8 @@ pub enum Effect {
         /// Without the preferences that kiosk.toml lays over the kiosk's own.
         plain: bool,
     },
+    /// Take away the last good pictures of pages.
+    ForgetPictures,
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
     /// Settings on trial are kept or, with the reason, taken back at the next start.

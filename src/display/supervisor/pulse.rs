@@ -5,8 +5,8 @@
 //!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
-//!   the fourth alarm in a row, and each further one, comes after twice the silence: a machine that is too busy for a page is too busy
-//!   for a new one as well, and killing it again would keep it so
+//!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
+//!   the fourth such alarm in a row on, the silence is twice as long each time
 //!   no session for two minutes: it is lost; no browser loop at all: the X session is
 //! ```
 
@@ -21,6 +21,12 @@ use super::{
 };
 
 const EVERY: Duration = Duration::from_secs(3);
+/// After a process that runs pages has ended the page is asked this soon, and so often, until it answers: Firefox itself
+/// needs a moment to find out, and says it by itself by then, but for a page that it was started with.
+const SOON: Duration = Duration::from_millis(250);
+const SOON_TIMES: u32 = 4;
+/// A page that was just painted is asked so soon: what ends right after its birth is not seen by anybody.
+const PAINTED: Duration = Duration::from_secs(1);
 /// A browser whose main thread answers nothing for this long is hung.
 const BROWSER_SILENT: Duration = Duration::from_secs(10);
 /// From the kill to a page that answers: Firefox needs a second, a Pi a few.
@@ -29,6 +35,8 @@ const AFTER_KILL: Duration = Duration::from_secs(12);
 const CRASH_TOLD: Duration = Duration::from_secs(3);
 /// Silences double this often at most.
 const PATIENCE_MAX: u32 = 3;
+/// A machine on which something waited for a processor in at least one of so many parts of a silence was busy.
+const BUSY: u32 = 2;
 /// A browser without a session by then is told to start again (a cold start on a Pi 3 takes most of a minute).
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
 /// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
@@ -68,7 +76,11 @@ pub struct Pulse {
     page: Ear,
     browser: Ear,
     next: Instant,
-    /// Alarms since all was well for a while.
+    /// So often more the page is asked at once.
+    soon: u32,
+    /// For how long something has waited for a processor since the machine started, where the kernel tells.
+    held_up: Option<Duration>,
+    /// Alarms in a row that may be a busy machine's.
     alarms: u32,
 }
 
@@ -77,12 +89,21 @@ pub struct Pulse {
 struct Ear {
     asked: Option<AskId>,
     heard: Instant,
+    /// As it was then.
+    held_up: Option<Duration>,
+}
+
+impl Ear {
+    fn hears(&mut self, held_up: Option<Duration>, now: Instant) {
+        (self.heard, self.held_up) = (now, held_up);
+    }
 }
 
 impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
-        let ear = || Ear { asked: None, heard: now };
-        Pulse { hang, stage: Stage::Alone { since: now }, page: ear(), browser: ear(), next: now, alarms: 0 }
+        let ear = || Ear { asked: None, heard: now, held_up: None };
+        let stage = Stage::Alone { since: now };
+        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, held_up: None, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -98,9 +119,11 @@ impl Pulse {
 
     pub fn attached(&mut self, now: Instant) {
         self.stage = Stage::Calm;
-        self.page = Ear { asked: None, heard: now };
-        self.browser = Ear { asked: None, heard: now };
-        self.next = now + EVERY;
+        for ear in [&mut self.page, &mut self.browser] {
+            *ear = Ear { asked: None, heard: now, held_up: self.held_up };
+        }
+        self.next = now + PAINTED;
+        self.soon = 0;
     }
 
     /// A browser that fails again and again says so again and again: the two minutes run from the first.
@@ -112,11 +135,24 @@ impl Pulse {
 
     /// The page's process said something.
     pub fn heard_page(&mut self, now: Instant) {
-        self.page.heard = now;
-        self.browser.heard = now;
+        self.page.hears(self.held_up, now);
+        self.browser.hears(self.held_up, now);
+        self.soon = 0;
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
         }
+    }
+
+    /// A document of the page told that it is painted.
+    pub fn painted(&mut self, now: Instant) {
+        self.heard_page(now);
+        self.next = self.next.min(now + PAINTED);
+    }
+
+    /// A process that runs pages ended.
+    pub fn content_ended(&mut self, now: Instant) {
+        self.soon = SOON_TIMES;
+        self.next = self.next.min(now + SOON);
     }
 
     /// When the page's process was heard last.
@@ -134,19 +170,29 @@ impl Pulse {
         silence * (1 << self.alarms.saturating_sub(2).min(PATIENCE_MAX))
     }
 
+    /// On a machine that has time, a silence says something of whoever was silent, and the next one is heard as soon.
     fn alarm(&mut self, cause: Cause, out: &mut Out) {
-        self.alarms += 1;
+        let ear = if cause == Cause::BrowserHung { &self.browser } else { &self.page };
+        let waited = self.held_up.zip(ear.held_up).map(|(now, then)| now.saturating_sub(then));
+        let was_busy = waited.is_none_or(|waited| waited * BUSY >= out.now - ear.heard);
+        self.alarms = if was_busy { self.alarms + 1 } else { 0 };
         out.fault(cause);
+    }
+
+    /// For so long has something waited for a processor since the machine started.
+    pub fn held_up(&mut self, total: Duration) {
+        self.held_up = Some(total);
     }
 
     /// The browser said something.
     pub fn heard_browser(&mut self, now: Instant) {
-        self.browser.heard = now;
+        self.browser.hears(self.held_up, now);
     }
 
     /// The page's process is gone and another one is being loaded: it gets its time.
     pub fn crashed(&mut self, now: Instant) {
-        self.page.heard = now;
+        self.page.hears(self.held_up, now);
+        self.soon = 0;
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
         }
@@ -166,8 +212,8 @@ impl Pulse {
             (Stage::Out { .. }, Rung::SaySo | Rung::Navigate) => self.stage = Stage::Out { since: now },
             // Nothing was done about it: it is told again after another silence.
             (_, Rung::SaySo | Rung::Navigate) => {
+                self.heard_page(now);
                 self.stage = Stage::Calm;
-                (self.page.heard, self.browser.heard) = (now, now);
             }
         }
     }
@@ -181,7 +227,7 @@ impl Pulse {
         let ear = if is_page { &mut self.page } else { &mut self.browser };
         ear.asked = None;
         match answer {
-            Ok(_) if is_page => self.heard_page(now),
+            Ok(answer) if is_page && *answer != Answer::Pageless => self.heard_page(now),
             // An error is an answer of the browser: for the page it says nothing.
             Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_)) => self.heard_browser(now),
             Err(AskError::TimedOut | AskError::Gone) => {}
@@ -237,8 +283,11 @@ impl Pulse {
             Stage::Calm | Stage::Killed { .. } => {}
         }
         if now >= self.next {
-            self.next = now + EVERY;
-            if self.page.asked.is_none() {
+            // Of a process that is gone no answer comes: it is asked once more.
+            let again = self.soon > 0;
+            self.soon = self.soon.saturating_sub(1);
+            self.next = now + if again { SOON } else { EVERY };
+            if again || self.page.asked.is_none() {
                 self.page.asked = Some(out.ask(Ask::Pulse, self.patience(self.hang)));
             }
             if self.browser.asked.is_none() {

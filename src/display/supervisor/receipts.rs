@@ -33,7 +33,7 @@ impl Supervisor {
             self.send(receipt, &mut out);
         }
         if !shown.is_empty() {
-            let ask = out.ask(Ask::FrameHash, HASH_WITHIN);
+            let ask = out.ask(Ask::FrameHash { of: None }, HASH_WITHIN);
             self.hashing.push((ask, shown));
         }
         if out.restart {

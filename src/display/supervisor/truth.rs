@@ -51,6 +51,11 @@ pub enum Truth {
     Frozen {
         what: String,
     },
+    /// It is painted and it answers, and the screen does not show it in the size or the turn that is wanted.
+    WrongPicture {
+        what: String,
+        how: String,
+    },
     PanelOff {
         what: String,
         on_purpose: bool,
@@ -82,6 +87,7 @@ impl Truth {
             Truth::Recovering { .. } => "recovering",
             Truth::Empty { .. } => "empty",
             Truth::Frozen { .. } => "frozen",
+            Truth::WrongPicture { .. } => "wrong-picture",
             Truth::PanelOff { on_purpose: true, .. } => "off-on-purpose",
             Truth::PanelOff { on_purpose: false, .. } => "panel-off",
             Truth::Unplugged { .. } => "unplugged",
@@ -105,6 +111,7 @@ impl Truth {
             }
             Truth::Empty { what } => format!("{what} is empty: it answers, and there is nothing in it to see"),
             Truth::Frozen { what } => format!("{what} answers, and the picture on the glass stands still"),
+            Truth::WrongPicture { what, how } => format!("Showing {what} {how}"),
             Truth::PanelOff { on_purpose: true, .. } => "The screen is off on purpose".to_owned(),
             Truth::PanelOff { what, .. } => format!("The screen is off though it should show {what}"),
             Truth::Unplugged { what } => format!("No screen is plugged in; it would show {what}"),
@@ -151,7 +158,10 @@ impl Supervisor {
         match (self.content.is_showing(), recovering) {
             (true, _) if self.glass_is_frozen(now) => Truth::Frozen { what },
             (true, _) if self.empty_since().is_some() => Truth::Empty { what },
-            (true, None) => Truth::Showing { what },
+            (true, None) => match self.devices.picture_differs(&self.screen) {
+                Some(how) => Truth::WrongPicture { what, how },
+                None => Truth::Showing { what },
+            },
             (_, Some(recovering)) => recovering,
             (false, None) => Truth::Loading { what },
         }

@@ -1,5 +1,7 @@
 //! The data of every command: typed, with its limits.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -80,8 +82,17 @@ pub struct PlaylistItem {
     pub seconds: u32,
 }
 
+/// How one picture or film of a playlist gives way to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transition {
+    #[default]
+    Cut,
+    Fade,
+}
+
 /// The data of `playlist`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Playlist {
     /// 1 to 200 items, shown in this order.
@@ -90,7 +101,25 @@ pub struct Playlist {
     /// Begin again after the last item; otherwise the last one stays.
     #[serde(rename = "loop", default = "yes")]
     pub repeat: bool,
+    /// How one picture or video gives way to the next. A web page always comes with a cut.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub transition: Transition,
+    /// How long a fade takes, in milliseconds; 600 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 3000))]
+    pub transition_ms: Option<u32>,
 }
+
+impl Playlist {
+    /// How long one picture or film fades into the next.
+    pub fn fade(&self) -> Duration {
+        match self.transition {
+            Transition::Cut => Duration::ZERO,
+            Transition::Fade => Duration::from_millis(self.transition_ms.unwrap_or(600).into()),
+        }
+    }
+}
+
 impl CommandData for Playlist {
     fn check(&self) -> Result<(), String> {
         if !(1..=PLAYLIST_MAX).contains(&self.items.len()) {
@@ -104,7 +133,7 @@ impl CommandData for Playlist {
             check_url(source).map_err(|problem| format!("items[{index}]: {problem}"))?;
             within(&format!("items[{index}].seconds"), item.seconds, 1, 86_400)?;
         }
-        Ok(())
+        self.transition_ms.map_or(Ok(()), |ms| within("transition_ms", ms, 100, 3000))
     }
 }
 
@@ -348,6 +377,10 @@ impl CommandData for PageEvent {
 fn is_unit_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b':');
     (1..=128).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(plain)
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn ten() -> u32 {

@@ -11,6 +11,7 @@ const BASH_PROFILE: &str = include_str!("../../../assets/provision/bash_profile"
 const XSESSIONRC: &str = include_str!("../../../assets/provision/xsessionrc");
 const XSERVERRC: &str = include_str!("../../../assets/provision/xserverrc");
 const XORG: &str = include_str!("../../../assets/provision/xorg.conf");
+const BACKLIGHT: &str = include_str!("../../../assets/provision/backlight.rules");
 const XMODMAP: &str = include_str!("../../../assets/provision/keys.xmodmap");
 const POLICIES: &str = include_str!("../../../assets/firefox/policies.json");
 
@@ -47,6 +48,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner)
         xorg(settings.screen.rotate),
         "X cannot be left or ended by keys, never blanks, and is turned as the screen hangs",
     );
+    lay.file("/etc/udev/rules.d/90-pikiosk.rules", BACKLIGHT, "the kiosk sets how bright a panel with a backlight is");
     lay.file(
         "/etc/X11/Xwrapper.config",
         "# Written by pikiosk provision.\nallowed_users=console\nneeds_root_rights=auto\n",
@@ -60,6 +62,10 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts, kiosk: Owner)
 }
 
 pub fn restart(lay: &mut Lay) {
+    let why = "lets udev take the rule for what is there already";
+    lay.after(&["/etc/udev/rules.d/90-pikiosk.rules"], "udevadm", &["control", "--reload"], why, false);
+    let again = ["trigger", "--subsystem-match=backlight", "--action=add"];
+    lay.after(&["/etc/udev/rules.d/90-pikiosk.rules"], "udevadm", &again, why, false);
     let watches = ["/opt/pikiosk", "/etc/X11", "/etc/firefox", "/etc/systemd/system/getty@tty1.service.d"];
     let arguments = ["--no-block", "restart", "getty@tty1.service"];
     lay.after(&watches, "systemctl", &arguments, "starts the session on the screen anew", false);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     event::{Address, DisplayId, Event, Position, Receipt, envelope::EnvelopeError},
     server::{
-        App,
+        App, clock,
         metrics::By,
         publishing::{EVENT_MAX, prepare},
         store::{EventRecord, Published, StoreError},
@@ -47,6 +47,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let body = request::body(&parts.headers, body, limit).await?;
     let events = read(mode, &parts.headers, &body)?;
 
+    clock::settle(&app).await;
     let now_ms = app.now_ms();
     app.rates.publish(&principal, events.len(), now_ms)?;
     let in_batch = |problem: Problem, index| if mode == Mode::Batch { problem.at(index) } else { problem };

@@ -88,6 +88,7 @@ impl From<StoreError> for Problem {
             StoreError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
             StoreError::Busy
             | StoreError::Timeout
+            | StoreError::Loading
             | StoreError::Io(_)
             | StoreError::Unreachable(_)
             | StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),

@@ -21,8 +21,8 @@ use crate::{
     server::{
         App,
         backoff::Backoff,
+        clock,
         metrics::By,
-        now_ms,
         rabbit::{self, BrokerError, Rabbit, RabbitError, short, within},
         store::{Publish, StoreError},
     },
@@ -163,7 +163,8 @@ impl Intake {
 
     /// Stores a batch and answers the broker for each message. None when the server ends before the store took it.
     async fn hand_over(&self, channel: &Channel, batch: &[Delivery]) -> Result<Option<()>, BrokerError> {
-        let now_ms = now_ms();
+        clock::settle(&self.app).await;
+        let now_ms = self.app.now_ms();
         let mut waiting = Vec::with_capacity(batch.len());
         let mut dead: Vec<(usize, Reason)> = Vec::new();
         for (index, delivery) in batch.iter().enumerate() {
@@ -200,7 +201,7 @@ impl Intake {
         let mut again = Backoff::new(AGAIN.0, AGAIN.1);
         loop {
             let all = waiting.iter().map(|(_, publish)| publish.clone()).collect();
-            let refused = match self.app.publish(By::Amqp, all, now_ms()).await {
+            let refused = match self.app.publish(By::Amqp, all, self.app.now_ms()).await {
                 Ok(_) => {
                     stored.extend(waiting.drain(..).map(|(index, _)| index));
                     return Ok(Some(()));
@@ -245,7 +246,7 @@ impl Intake {
                 left.push((index, publish));
                 continue;
             }
-            match self.app.publish(By::Amqp, vec![publish.clone()], now_ms()).await {
+            match self.app.publish(By::Amqp, vec![publish.clone()], self.app.now_ms()).await {
                 Ok(_) => stored.push(index),
                 Err(error @ (StoreError::NotEnrolled(_) | StoreError::QueueFull { .. })) => {
                     dead.push((index, error.to_string()));

@@ -49,6 +49,9 @@ pub enum StoreError {
     /// HTTP 503. What was handed over may be stored: the same `source` and `id` published again is safe.
     #[error("the Redis of the store cannot be used: {0}")]
     Unreachable(String),
+    /// HTTP 503, for as long as it takes: Redis was started anew.
+    #[error("the Redis of the store is still reading its file")]
+    Loading,
     /// HTTP 503; a person has to see to it.
     #[error("the Redis of the store refuses its user: {0}")]
     Forbidden(String),

@@ -133,6 +133,25 @@ impl Store {
         each!(self, store => store.expire(now_ms, connected).await)
     }
 
+    /// The clock that every node of this store goes by, in ms since 1970. None: it has none, and its node goes by its own.
+    pub async fn time(&self) -> Result<Option<u64>, StoreError> {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => Ok(None),
+            Store::Redis(store) => store.time().await,
+        }
+    }
+
+    /// The node's clock was set forward by so many ms (or back): every command that was stored since the store was opened
+    /// and still waits, or is retained, expires so much later. Redis' own clock moves nothing: nobody could tell which of its
+    /// nodes is to do it, and what waits expires by the new time.
+    pub async fn clock_was_set(&self, by_ms: i64) -> Result<(), StoreError> {
+        match self {
+            Store::Memory(store) => store.clock_was_set(by_ms).await,
+            Store::Embedded(store) => store.clock_was_set(by_ms).await,
+            Store::Redis(_) => Ok(()),
+        }
+    }
+
     /// Every enrolled display, by id.
     pub async fn displays(&self) -> Result<Vec<DisplayRow>, StoreError> {
         each!(self, store => store.displays().await)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::event::{
-    Address, DisplayId, Event, GroupName, Position, Receipt, command, frame::CloseCode, health::Health,
+    Address, DisplayId, Event, GroupName, Position, Receipt, command, frame::CloseCode, health::Health, time::UtcMillis,
 };
 
 /// One event to publish. Its `subject` is set and is its address; `source` and `id` make it idempotent.
@@ -46,6 +46,21 @@ pub struct Committed {
     /// The displays that got a ledger row when it was published: for a command those that the address reached at that
     /// moment, else none. Empty on what is read back (history, backlog): rows are per display there.
     pub targets: Vec<DisplayId>,
+}
+
+impl Committed {
+    /// The same, to be done so many ms later: the clock was set.
+    pub fn moved(&self, by_ms: i64) -> Committed {
+        let mut event = self.event.clone();
+        event.expirytime = event.expirytime.map(|UtcMillis(at)| UtcMillis(moved(at, by_ms)));
+        let text = Utf8Bytes::from(event.to_json());
+        Committed { event, text, expires_ms: self.expires_ms.map(|at| moved(at, by_ms)), ..self.clone() }
+    }
+}
+
+/// A moment of a clock that was set, by that clock. Never 0, which is none at all.
+pub fn moved(at_ms: u64, by_ms: i64) -> u64 {
+    at_ms.saturating_add_signed(by_ms).max(1)
 }
 
 /// What the writer hands on after each commit, in commit order.

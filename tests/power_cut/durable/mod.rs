@@ -7,6 +7,8 @@ mod black_box;
 mod configured;
 mod identity;
 pub mod journal;
+mod media;
+mod pictures;
 mod recovery;
 
 pub fn all() -> Vec<Box<dyn Durable>> {
@@ -18,5 +20,7 @@ pub fn all() -> Vec<Box<dyn Durable>> {
         Box::new(black_box::Flights::default()),
         Box::new(recovery::Budgets),
         Box::new(configured::Settings),
+        Box::new(pictures::LastGood),
+        Box::new(media::Films),
     ]
 }

@@ -133,6 +133,9 @@ impl Content {
     }
 
     fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
+        if let Some((item, url)) = self.item() {
+            tracing::warn!(item = item + 1, url, fault = fault.code(), "an item of the playlist is passed over");
+        }
         let item = self.turns.as_mut().and_then(|turns| {
             turns.failed(fault);
             turns.item()

@@ -24,6 +24,7 @@ use super::{
     to_command,
 };
 use crate::{
+    config::ScreenSettings,
     display::{
         journal::{EventKey, Journal},
         screen::{Facts, Order, Panel},
@@ -34,6 +35,7 @@ use crate::{
     },
 };
 
+mod picture;
 mod power;
 
 use power::Power;
@@ -68,6 +70,7 @@ struct Knob {
 /// The machine.
 #[derive(Debug)]
 pub struct Devices {
+    settings: ScreenSettings,
     power: Power,
     /// By [`place`]. The power's is always wanted: a screen is on unless something says otherwise.
     knobs: [Knob; KNOBS],
@@ -95,6 +98,7 @@ fn place(order: &Order) -> usize {
 impl Devices {
     pub fn new(setting: &Setting) -> Self {
         let mut devices = Devices {
+            settings: setting.screen.clone(),
             power: Power::new(setting.zone.clone(), setting.schedule.clone()),
             knobs: Default::default(),
             there: false,
@@ -118,6 +122,15 @@ impl Devices {
     /// Whether light should come out of the screen, and why.
     pub fn panel(&self) -> PanelWanted {
         self.power.wanted()
+    }
+
+    /// How the picture differs from what is wanted, in words that go after the page's address.
+    pub fn picture_differs(&self, facts: &Facts) -> Option<String> {
+        let degrees = match self.knobs[ROTATE].wanted {
+            Some(Order::Rotate { degrees }) => degrees,
+            _ => self.settings.rotate.degrees(),
+        };
+        picture::differs(&facts.outputs, self.settings.mode, degrees)
     }
 
     /// A command's value is wanted; `key` is whose receipt waits for it.

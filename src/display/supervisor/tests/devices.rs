@@ -267,3 +267,20 @@ impl World {
         }
     }
 }
+
+#[test]
+fn a_picture_that_does_not_follow_its_turn_is_no_picture_that_is_right() {
+    let mut world = World::with_screen(None);
+    world.sees(Panel::On, "HDMI-1");
+    world.obey();
+    assert!(world.machine.truth(world.now).is_right());
+    world.push(1, "rotate", json!({ "degrees": 90 }));
+    world.sees(Panel::On, "HDMI-1");
+    let truth = world.machine.truth(world.now);
+    assert_eq!(truth.name(), "wrong-picture");
+    assert_eq!(truth.sentence(), "Showing the start page turned by 0 degrees and not by 90");
+    let picture = Some(Picture { width: 1920, height: 1080, millihertz: 60_000 });
+    let output = Output { name: "HDMI-1".into(), connected: true, picture, degrees: 90, ..Output::default() };
+    world.give(Input::ScreenSeen(Facts { outputs: vec![output], panel: Panel::On, ..Facts::default() }));
+    assert!(world.machine.truth(world.now).is_right());
+}

@@ -18,7 +18,9 @@ mod any_order;
 mod configure;
 mod devices;
 mod held;
+mod home;
 mod leaving;
+mod pictures;
 mod recovering;
 mod second;
 mod showing;
@@ -126,13 +128,14 @@ impl World {
         Setting {
             display: "lobby".into(),
             url: None,
-            second: None,
             urls: urls(),
             hang: 8 * S,
             allow,
             login: sign_in(),
+            home_after: Some(60 * S),
             identify_lines: vec!["192.0.2.7".into()],
             machine,
+            screen: crate::config::KioskSettings::from_text("").unwrap().screen,
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
             sound: crate::config::SoundSettings::default(),
@@ -164,6 +167,7 @@ impl World {
                 Effect::RestartBrowser { .. }
                 | Effect::KillContent { .. }
                 | Effect::Configured { .. }
+                | Effect::ForgetPictures
                 | Effect::Restart
                 | Effect::Remember(_) => {}
             }
@@ -224,7 +228,7 @@ impl World {
             self.paint();
             let Some((_, what)) = self.asks.first() else { break };
             let answer = match what {
-                Ask::FrameHash => Answer::FrameHash("ab".repeat(32)),
+                Ask::FrameHash { .. } => Answer::FrameHash("ab".repeat(32)),
                 Ask::Screenshot { .. } => Answer::Result(json!({ "bytes": 1 })),
                 Ask::OpenAside => Answer::Opened { context: "aside".into() },
                 Ask::Play { .. } => Answer::Result(json!({ "seconds": 1.5 })),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::display::{
-    screen::{Facts, Frame, Panel},
+    screen::{Facts, Frame, Order, Panel},
     supervisor::recovery::{Cause, Rung},
 };
 
@@ -353,4 +353,125 @@ fn a_machine_too_busy_for_its_page_gives_each_new_one_more_time_and_ends_with_th
     }
     assert!(world.machine.truth(world.now).is_right(), "{}", world.machine.sentence(world.now));
     assert_eq!(world.machine.content().url(), "http://a/");
+}
+
+/// The page hangs, is replaced, is well for three seconds, and hangs again; after how many seconds each is found out.
+fn hangs(share: f64) -> Vec<u32> {
+    let mut world = World::at("http://a/");
+    let mut held_up = S * 1000;
+    (0..6)
+        .map(|_| {
+            let mut seconds = 0;
+            world.effects.clear();
+            while !world
+                .effects
+                .iter()
+                .any(|it| matches!(it, Effect::KillContent { .. } | Effect::RestartBrowser { .. }))
+            {
+                held_up += S.mul_f64(share);
+                world.give(Input::HeldUp(held_up));
+                world.pass(S);
+                while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+                    world.answer(at, Ok(Answer::Done));
+                }
+                seconds += 1;
+                assert!(seconds < 100, "{}", world.machine.sentence(world.now));
+            }
+            world.asks.clear();
+            match world.restarts() {
+                0 => world.crash(),
+                _ => {
+                    world.give(Input::Detached { why: "asked".into() });
+                    world.give(Input::Attached);
+                }
+            }
+            world.paint();
+            world.live(3, FULL);
+            seconds
+        })
+        .collect()
+}
+
+#[test]
+fn pages_that_hang_one_after_the_other_are_each_found_as_soon_as_the_first_where_the_machine_has_time() {
+    let found = hangs(0.2);
+    assert!(found.iter().all(|seconds| *seconds <= 10), "{found:?}");
+    let busy = hangs(0.9);
+    assert!(busy[5] >= 3 * found[5], "a machine that is too busy for its page gives it time: {busy:?}");
+}
+
+#[test]
+fn a_page_that_has_grown_large_is_loaded_anew_behind_its_own_last_picture() {
+    let mut world = World::at("http://a/");
+    let quiet = |world: &mut World| {
+        let frame = Frame { uniform: None, hash: 1, still_ms: 60_000, beat_still_ms: Some(100) };
+        world.give(Input::ScreenSeen(Facts { frame: Some(frame), idle_ms: Some(90_000), ..Facts::default() }));
+    };
+    let killed = |world: &World| world.effects.iter().any(|effect| matches!(effect, Effect::KillContent { .. }));
+    quiet(&mut world);
+    world.orders.clear();
+    world.give(Input::Overgrown(Overgrown { content: true, killed: false, megabytes: 400, limit: 500 }));
+    quiet(&mut world);
+    let (hold, order) = world.orders.pop().unwrap();
+    assert_eq!(order, Order::Hold { seconds: 10 });
+    assert!(!killed(&world), "not before the picture is held");
+    world.give(Input::Answered { ask: hold, answer: Ok(Answer::Result(json!({ "held": true }))) });
+    assert!(killed(&world));
+    world.crash();
+    world.pass(S / 2);
+    assert!(world.orders.is_empty());
+    world.paint();
+    assert!(world.orders.is_empty(), "the rest of it is still coming");
+    world.pass(S);
+    assert_eq!(world.orders.pop().unwrap().1, Order::Release);
+}
+
+/// As it is with the page that Firefox was started with.
+#[test]
+fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.asks.clear();
+    world.effects.clear();
+    world.give(Input::ContentEnded);
+    // Firefox has not found out yet: the question goes to a process that is gone.
+    world.pass(S / 4);
+    assert!(world.find(|what| *what == Ask::Pulse).is_some());
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Pageless));
+    assert_eq!(world.navigated(), ["http://a/"]);
+    world.paint();
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
+fn a_process_that_ends_behind_a_page_that_is_well_costs_a_question_and_no_load() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.effects.clear();
+    world.give(Input::ContentEnded);
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Looked(FULL)));
+    world.live(10, FULL);
+    assert_eq!(world.navigated(), Vec::<String>::new());
+    let asked = world.effects.iter().filter(|it| matches!(it, Effect::Ask { what: Ask::Pulse, .. })).count();
+    assert!((3..=5).contains(&asked), "{asked} questions in ten seconds");
+}
+
+#[test]
+fn what_firefox_shows_while_the_page_is_on_its_way_is_not_taken_for_the_page() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.effects.clear();
+    world.crash();
+    for _ in 0..3 {
+        world.give(Input::ContentEnded);
+        world.pass(S);
+        while let Some(at) = world.find(|what| *what == Ask::Pulse) {
+            world.answer(at, Ok(Answer::Pageless));
+        }
+    }
+    assert_eq!(world.navigated(), ["http://a/"], "a site may be slow");
 }

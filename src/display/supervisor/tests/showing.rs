@@ -234,6 +234,31 @@ fn an_action_waits_for_the_browser_and_expires_if_it_does_not_come() {
 }
 
 #[test]
+fn an_action_that_waits_keeps_its_time_when_the_servers_clock_is_set_meanwhile() {
+    for (by_ms, restarted) in [(3_600_000, false), (-3_600_000, false), (3_600_000, true), (-3_600_000, true)] {
+        let mut world = World::new();
+        world.link();
+        let mut message = event(1, "message", json!({ "text": "hi" }));
+        message.expirytime = Some(UtcMillis(SERVER_MS + 30_000));
+        world.deliver(message);
+        world.pass(10 * S);
+        world.unlink();
+        let server_ms = SERVER_MS.saturating_add_signed(by_ms) + 10_000;
+        world.linked = true;
+        world.give(Input::Linked { server_ms, heads: BTreeMap::new() });
+        if restarted {
+            world.die(false);
+            world.linked = true;
+            world.give(Input::Linked { server_ms, heads: BTreeMap::new() });
+        }
+        world.pass(19 * S);
+        assert_eq!(world.receipts(1), [], "{by_ms}: a second is left");
+        world.pass(2 * S);
+        assert_eq!(world.status(1), Some(Status::Expired), "{by_ms}");
+    }
+}
+
+#[test]
 fn a_restart_says_interrupted_for_what_was_cut_and_done_for_itself() {
     let mut world = World::up();
     world.push(1, "message", json!({ "text": "hi" }));

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod backlog;
+mod clock;
 mod fleet;
 mod ledger;
 mod publishing;

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head, History,
     KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    displays, events, ledger, open, records,
+    clock, displays, events, ledger, open, records,
     shared::{Seen, Shared},
     writer::{Batch, Job, Task},
 };
@@ -131,6 +131,11 @@ impl Embedded {
     /// pruning of an idle store. The receipts are in the feed too.
     pub async fn expire(&self, now_ms: u64, connected: HashSet<DisplayId>) -> Result<Vec<Settled>, StoreError> {
         self.write(1, move |batch| ledger::expire(batch, &connected, now_ms)).await
+    }
+
+    /// The clock was set by so many ms.
+    pub async fn clock_was_set(&self, by_ms: i64) -> Result<(), StoreError> {
+        self.write(1, move |batch| clock::was_set(batch, by_ms)).await
     }
 
     /// Every enrolled display, by id.

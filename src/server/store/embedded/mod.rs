@@ -21,6 +21,7 @@
 //! rows), a log of our own in place of the tables (indexes and compaction to prove again; the
 //! journal has neither: it is read to its end at the start, and begins anew with every checkpoint).
 
+mod clock;
 mod displays;
 mod events;
 mod handle;
@@ -37,7 +38,7 @@ mod writer;
 use super::{
     Backlog, Committed, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head,
     History, KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError,
-    StoredResult, one_time, results,
+    StoredResult, moved, one_time, results,
 };
 pub use handle::Embedded;
 pub use open::make_data_dir;

@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use redb::{Builder, Database, DatabaseError, ReadableTable, backends};
@@ -67,6 +67,7 @@ pub fn start(
     let journal = tape()?.map(|tape| Journal::open(tape, &db, *shared.seed())).transpose()?;
     let snapshot = schema::snapshot(&db)?;
     let fed_commit = events::as_of(&snapshot)?;
+    shared.opened_at.store(fed_commit, Ordering::Relaxed);
     drop(snapshot);
     shared.set_database(db);
     let (jobs, of_writer) = mpsc::channel(shared.limits.queue);

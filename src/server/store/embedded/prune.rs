@@ -40,6 +40,10 @@ enum Look {
 impl Pruner {
     pub fn step(&mut self, batch: &mut Batch<'_, '_>) -> Result<(), StoreError> {
         let now_ms = batch.now_ms;
+        // The clock was set back: until when it was to rest is a moment of the old one. 0: a batch that knows no time.
+        if now_ms > 0 && self.rests_until_ms > now_ms.saturating_add(REST_MS) {
+            *self = Pruner::default();
+        }
         if now_ms >= self.seen_saved_ms.saturating_add(SAVE_SEEN_MS) {
             self.seen_saved_ms = now_ms;
             displays::save_seen(batch)?;
@@ -81,7 +85,7 @@ impl Pruner {
 
 fn look(batch: &Batch<'_, '_>, commit: u64, stored_ms: u64, hash: [u8; 16]) -> Result<Look, StoreError> {
     let (txn, limits) = (batch.txn, &batch.shared.limits);
-    let age = batch.now_ms.saturating_sub(stored_ms);
+    let age = batch.shared.age_ms(stored_ms, batch.now_ms);
     let crowded = txn.open_table(EVENTS)?.len()? > limits.detail_events;
     let aged = age >= limits.dedupe_ms;
     if !aged && !crowded && age < limits.history_ms {

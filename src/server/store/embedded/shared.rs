@@ -46,6 +46,10 @@ pub struct Shared {
     pub results: Results,
     seen: Mutex<HashMap<DisplayId, Seen>>,
     pub stats: Counters,
+    /// The last commit number of the processes before this one.
+    pub opened_at: AtomicU64,
+    /// By how much the clock was set forward since.
+    forward_ms: AtomicU64,
     /// The writer ends after what waits.
     pub closing: AtomicBool,
 }
@@ -68,6 +72,8 @@ impl Shared {
             results,
             seen: Mutex::new(HashMap::new()),
             stats: Counters::default(),
+            opened_at: AtomicU64::new(0),
+            forward_ms: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             limits,
         }
@@ -102,6 +108,17 @@ impl Shared {
 
     pub fn seen(&self) -> MutexGuard<'_, HashMap<DisplayId, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock was set.
+    pub fn was_set(&self, by_ms: i64) {
+        let forward_ms = self.forward_ms.load(Ordering::Relaxed).saturating_add_signed(by_ms);
+        self.forward_ms.store(forward_ms, Ordering::Relaxed);
+    }
+
+    /// How old something is. That the clock was set forward makes nothing older: a wrong clock costs no history.
+    pub fn age_ms(&self, stored_ms: u64, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(stored_ms).saturating_sub(self.forward_ms.load(Ordering::Relaxed))
     }
 
     /// Free space where the file lies; None in memory, or if it cannot be told.

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     Backlog, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head, History,
     KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError, StoredResult,
-    fleet, ledger, one_time::OneTime, prune, publish, results::Results, state::State,
+    clock, fleet, ledger, one_time::OneTime, prune, publish, results::Results, state::State,
 };
 use crate::{
     auth::{
@@ -108,6 +108,14 @@ impl Memory {
 
     pub async fn expire(&self, now_ms: u64, connected: HashSet<DisplayId>) -> Result<Vec<Settled>, StoreError> {
         self.write(now_ms, |state| Ok(ledger::expire(state, &connected, now_ms))).await
+    }
+
+    pub async fn clock_was_set(&self, by_ms: i64) -> Result<(), StoreError> {
+        self.write(0, |state| {
+            clock::was_set(state, by_ms);
+            Ok(())
+        })
+        .await
     }
 
     pub async fn displays(&self) -> Result<Vec<DisplayRow>, StoreError> {

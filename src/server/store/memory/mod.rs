@@ -17,6 +17,7 @@
 //! Rejected: a lock for each address. A publish to `all` or to a group needs many of them in some order, the commit number
 //! needs one for everybody anyway, and what is held here is held for about a microsecond an event.
 
+mod clock;
 mod fleet;
 mod handle;
 mod ledger;
@@ -30,6 +31,6 @@ mod tests;
 use super::{
     Backlog, Committed, Control, DisplayPatch, DisplayRow, EnrollError, Enrolled, EventRecord, Fed, Feed, Head,
     History, KeptDisplay, Limits, Publish, Published, ReceiptOutcome, Record, Redeem, Settled, Stats, StoreError,
-    StoredResult, one_time, results,
+    StoredResult, moved, one_time, results,
 };
 pub use handle::Memory;

@@ -77,7 +77,7 @@ pub fn make_room(state: &mut State, bytes: usize) -> bool {
 fn look(state: &mut State, commit: u64, urgent: bool) -> Look {
     let Some(entry) = state.log.get(commit) else { return Look::Done };
     let limits = &state.limits;
-    let age = state.now_ms.saturating_sub(entry.stored_ms);
+    let age = state.age_ms(entry.stored_ms);
     let crowded = urgent || state.events > limits.detail_events;
     let aged = age >= limits.dedupe_ms;
     if !aged && !crowded && age < limits.history_ms {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Committed, Fed, Head, KeptDisplay, Limits,
+    Committed, Fed, Head, KeptDisplay, Limits, moved,
     log::{Entry, Log},
     prune::Pruner,
 };
@@ -29,6 +29,8 @@ pub struct State {
     pub commit: u64,
     /// The latest time that a call brought, in ms since 1970.
     pub now_ms: u64,
+    /// By how much the clock was set forward.
+    forward_ms: u64,
     pub log: Log,
     /// `source` and `id` of every publish that a repeat is known of.
     pub dedupe: HashMap<u128, u64, BuildHasherDefault<AsItIs>>,
@@ -103,6 +105,7 @@ impl State {
             seed,
             commit: 0,
             now_ms: 0,
+            forward_ms: 0,
             log: Log::default(),
             dedupe: HashMap::default(),
             fingerprints: Fingerprints::default(),
@@ -119,6 +122,19 @@ impl State {
             fed: Vec::new(),
             published: 0,
         }
+    }
+
+    /// The clock was set.
+    pub fn was_set(&mut self, by_ms: i64) {
+        self.now_ms = moved(self.now_ms, by_ms);
+        self.forward_ms = self.forward_ms.saturating_add_signed(by_ms);
+        // Until when it was to rest is a moment of the old clock.
+        self.pruner = Pruner::default();
+    }
+
+    /// How old something is. That the clock was set forward makes nothing older: a wrong clock costs no history.
+    pub fn age_ms(&self, stored_ms: u64) -> u64 {
+        self.now_ms.saturating_sub(stored_ms).saturating_sub(self.forward_ms)
     }
 
     /// Takes in an event that is new.
@@ -240,6 +256,11 @@ impl Places {
 
     pub fn at_mut(&mut self, number: u32) -> &mut Place {
         &mut self.places[number as usize]
+    }
+
+    /// The commits of the retained state commands.
+    pub fn retained(&self) -> impl Iterator<Item = u64> {
+        self.places.iter().flat_map(|place| place.state.values().copied())
     }
 
     /// The number of an address, a new one if it never had an event.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{
     Limits, StoreError,
     connect::{Connector, Link, Shared, Waits},
+    mend::Mended,
     reply,
     scripts::{self, ATTACH, Script},
 };
@@ -57,8 +58,12 @@ pub struct Engine {
     /// One looks at a time.
     looking: tokio::sync::Mutex<()>,
     warned: AtomicBool,
+    /// A new life of Redis was begun by this node, which has yet to ask for its file to be written anew.
+    owes_rewrite: AtomicBool,
     /// It was said that the file is not written anew.
     pub told_of_rewrite: AtomicBool,
+    /// It was said that Redis does not tell its time.
+    pub told_of_time: AtomicBool,
     pub secret: std::sync::OnceLock<[u8; 32]>,
     pub closed: AtomicBool,
     pub events: AtomicU64,
@@ -83,7 +88,9 @@ impl Engine {
             lost: AtomicBool::new(false),
             looking: tokio::sync::Mutex::default(),
             warned: AtomicBool::new(false),
+            owes_rewrite: AtomicBool::new(false),
             told_of_rewrite: AtomicBool::new(false),
+            told_of_time: AtomicBool::new(false),
             secret: std::sync::OnceLock::new(),
             closed: AtomicBool::new(false),
             events: AtomicU64::new(0),
@@ -163,13 +170,32 @@ impl Engine {
     /// Looks whether this Redis holds what it held, and gives it our scripts. See the module.
     pub async fn attach(&self) -> Result<(), StoreError> {
         let _one = self.looking.lock().await;
-        let Keeps { appends, safe } = self.keeps_what_it_accepts().await?;
+        let keeps = self.keeps_what_it_accepts().await?;
+        self.look(&keeps).await?;
+        if self.mend().await? == Mended::Anew {
+            // Every epoch is new: this node has to know.
+            self.look(&keeps).await?;
+        }
+        for script in scripts::all() {
+            let mut cmd = redis::cmd("SCRIPT");
+            cmd.arg("LOAD").arg(&script.text);
+            let sha = reply::text(self.ask(&cmd).await.map_err(|error| told(&error))?)?;
+            debug_assert_eq!(sha, script.sha, "{}", script.name);
+        }
+        if self.owes_rewrite.load(Ordering::Relaxed) {
+            self.rewrite(keeps.appends).await?;
+            self.owes_rewrite.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn look(&self, keeps: &Keeps) -> Result<(), StoreError> {
         let Place { lineage, seen, tag } = self.place().clone();
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(&ATTACH.text).arg(1).arg(&self.meta).arg(self.random_hex::<8>()).arg(0);
         cmd.arg(self.random_hex::<16>())
             .arg(self.random_hex::<32>())
-            .arg(u8::from(safe))
+            .arg(u8::from(keeps.safe))
             .arg(lineage)
             .arg(seen)
             .arg(tag);
@@ -190,7 +216,7 @@ impl Engine {
         let secret = reply::text(reply::next(&mut answer)?)?;
         let seen = reply::number(reply::next(&mut answer)?)?;
         let tag = reply::text(reply::next(&mut answer)?)?;
-        let is_new_life = reply::number(reply::next(&mut answer)?)? == 1;
+        self.owes_rewrite.fetch_or(reply::number(reply::next(&mut answer)?)? == 1, Ordering::Relaxed);
         if let Some(secret) = unhex(&secret) {
             // The same for the life of a store; one that was emptied while we run keeps what was handed out.
             let _ = self.secret.set(secret);
@@ -208,16 +234,6 @@ impl Engine {
             if outcome != "kept" || is_first {
                 *place = Place { lineage, seen, tag };
             }
-        }
-        self.mend().await?;
-        for script in scripts::all() {
-            let mut cmd = redis::cmd("SCRIPT");
-            cmd.arg("LOAD").arg(&script.text);
-            let sha = reply::text(self.ask(&cmd).await.map_err(|error| told(&error))?)?;
-            debug_assert_eq!(sha, script.sha, "{}", script.name);
-        }
-        if is_new_life {
-            self.rewrite(appends).await?;
         }
         Ok(())
     }
@@ -276,6 +292,7 @@ impl Engine {
 pub fn told(error: &RedisError) -> StoreError {
     match error.code() {
         Some("OOM") => StoreError::Memory,
+        Some("LOADING") => StoreError::Loading,
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => StoreError::Forbidden(error.to_string()),
         _ if error.kind() == ErrorKind::AuthenticationFailed => StoreError::Forbidden(error.to_string()),
         _ if error.is_timeout() => StoreError::Timeout,

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     Feed, Limits, Stats, StoreError,
@@ -22,10 +26,18 @@ use crate::{
 
 /// The oldest version that has GETDEL, which a ticket needs.
 const OLDEST: (u64, u64) = (6, 2);
-/// How long a Redis may take to come up when a server starts.
+/// How long a Redis may take to be there when a server starts: where a machine boots, both start at once.
 const START: Duration = Duration::from_secs(15);
+/// How long one may take that is there and serves nobody yet: it reads its file, or has no time. systemd gives up a service
+/// that is not up in 90 s; this server ends by itself before, saying why, and is started again.
+const SERVES: Duration = Duration::from_secs(60);
+/// Between two looks, from the first on; twice as long each time up to the last.
+const PAUSE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 /// How long `/readyz` waits.
 const READY: Duration = Duration::from_secs(2);
+
+/// An empty list where that is forbidden.
+const TIME: &str = "local time = redis.pcall('TIME') return time.err and {} or time";
 
 /// Where the store is, and its bounds.
 #[derive(Debug, Clone)]
@@ -68,7 +80,7 @@ impl Redis {
             Connector::new(&address, &tls, super::engine::WAITS).map_err(|error| at(&address, told(&error)))?;
         let (to_feed, feed) = mpsc::channel(limits.feed);
         let engine = Arc::new(Engine::new(connector, &prefix, limits, random));
-        let opened = timeout(START, until_there(&engine)).await.unwrap_or(Err(StoreError::Timeout));
+        let opened = timeout(SERVES, until_there(&engine)).await.unwrap_or(Err(StoreError::Timeout));
         opened.map_err(|error| at(&address, error))?;
         let node: Arc<str> = engine.random_hex::<8>().into();
         let reader = tokio::spawn(feed::run(engine.clone(), to_feed));
@@ -125,6 +137,24 @@ impl Redis {
         !self.engine.closed.load(Ordering::Acquire) && matches!(timeout(READY, self.engine.ask(&cmd)).await, Ok(Ok(_)))
     }
 
+    /// What Redis' clock shows, in ms since 1970; None where its user may not ask.
+    pub async fn time(&self) -> Result<Option<u64>, StoreError> {
+        let mut cmd = redis::cmd("EVAL");
+        // In a script: in a Cluster the node that has our key is to answer, always the same.
+        cmd.arg(TIME).arg(1).arg(self.engine.key("meta"));
+        let answer = self.engine.ask(&cmd).await.map_err(|error| told(&error))?;
+        let [seconds, micros] = &reply::list(answer)?[..] else {
+            if !self.engine.told_of_time.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "Redis does not tell its time: allow the user +time, or keep the servers' clocks in step"
+                );
+            }
+            return Ok(None);
+        };
+        let (seconds, micros) = (reply::number(seconds.clone())?, reply::number(micros.clone())?);
+        Ok(Some(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
+    }
+
     /// Writes what is not written yet, and lets go. Clones that are still held find it closed.
     pub async fn close(self) {
         self.save_seen().await;
@@ -146,24 +176,30 @@ fn at(address: &RedisAddress, error: StoreError) -> StoreError {
         StoreError::Unreachable(problem) => StoreError::Unreachable(format!("{address}: {problem}")),
         StoreError::Forbidden(problem) => StoreError::Forbidden(format!("{address}: {problem}")),
         StoreError::Timeout => StoreError::Unreachable(format!("{address}: no answer in time")),
+        StoreError::Loading => StoreError::Unreachable(format!("{address}: it is still reading its file")),
         other => other,
     }
 }
 
-/// Tries until Redis is there: a machine that boots starts both at once.
+/// Tries until Redis is there and serves.
 async fn until_there(engine: &Engine) -> Result<(), StoreError> {
-    let mut tries = 0;
+    let [mut pause, longest] = PAUSE;
+    let (began, mut is_told) = (Instant::now(), false);
     loop {
-        let error = match check(engine).await {
+        let (error, within) = match check(engine).await {
             Ok(()) => return Ok(()),
-            Err(error @ (StoreError::Unreachable(_) | StoreError::Timeout)) => error,
+            Err(error @ StoreError::Unreachable(_)) => (error, START),
+            Err(error @ (StoreError::Loading | StoreError::Timeout)) => (error, SERVES),
             Err(other) => return Err(other),
         };
-        tries += 1;
-        if tries >= 8 {
+        if began.elapsed() + pause > within {
             return Err(error);
         }
-        tokio::time::sleep(Duration::from_millis(250 * tries)).await;
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(%error, within_s = within.as_secs(), "this server waits for its Redis");
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }
 

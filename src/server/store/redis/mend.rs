@@ -15,18 +15,37 @@ use crate::event::command::REGISTRY;
 /// Calls of the mender in a row: it has 64 displays a call, so this is every display of a store for each event of a batch.
 const CALLS: usize = 100_000;
 
+/// What became of what a power cut left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mended {
+    /// Nothing is half done now, and nothing that was accepted is lost.
+    Whole,
+    /// Something could not be mended: every epoch is new.
+    Anew,
+}
+
 impl Engine {
     /// Drops or completes what was cut short. Nothing else runs meanwhile: no script is known yet.
-    pub(super) async fn mend(&self) -> Result<(), StoreError> {
+    pub(super) async fn mend(&self) -> Result<Mended, StoreError> {
         let queues: BTreeSet<String> = REGISTRY.iter().map(|spec| reply::queue_name(Some(spec.kind))).collect();
+        let mut mended = Mended::Whole;
         for _ in 0..CALLS {
             let mut cmd = redis::cmd("EVAL");
-            cmd.arg(&MEND.text).arg(1).arg(self.key("meta")).arg(self.random_hex::<8>()).arg(0).arg(&queues);
+            cmd.arg(&MEND.text).arg(1).arg(self.key("meta")).arg(self.random_hex::<8>()).arg(0);
+            cmd.arg(self.random_hex::<16>()).arg(&queues);
             let mut answer = reply::list(self.ask(&cmd).await.map_err(|error| told(&error))?)?.into_iter();
             let what = reply::text(reply::next(&mut answer)?)?;
             match what.as_str() {
-                "whole" => return Ok(()),
+                "whole" => return Ok(mended),
                 "more" => {}
+                "damaged" => {
+                    let problem = reply::text(answer.next().unwrap_or(Value::Nil))?;
+                    tracing::error!(
+                        problem,
+                        "what a power cut left in Redis' file cannot be mended: every epoch is new, and every client is told"
+                    );
+                    mended = Mended::Anew;
+                }
                 _ => tell(&what, &reply::text(answer.next().unwrap_or(Value::Nil))?),
             }
         }

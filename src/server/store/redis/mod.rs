@@ -44,7 +44,8 @@
 //!
 //! **Cluster** gives failover here, not sharding: the prefix is a hash tag, so that a script stays in one slot.
 //!
-//! Clocks: expiry and ages are judged by the time of the node that asks; nodes are expected to keep theirs by NTP.
+//! **One clock.** Expiry and ages are judged by the time that the node that asks brings along: Redis' own (`time`), which
+//! every node goes by. Where Redis may not be asked, nodes are expected to keep theirs by NTP.
 //!
 //! Rejected: pub/sub. It forgets whoever is away for a moment, so each node would have to read the streams anyhow.
 //! Rejected: a stream per address read by every node. XREAD over 10,000 keys, and no order between addresses.

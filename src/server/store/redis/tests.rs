@@ -68,6 +68,32 @@ async fn recovers(store: &Store, of: &str, position: &Position) -> bool {
 }
 
 #[tokio::test]
+async fn a_server_waits_for_a_redis_that_is_still_reading_its_file() {
+    let mut redis = Redis::durable();
+    let setup = setup(&redis);
+    let (store, feed) = node(&setup).await;
+    for n in 0..60 {
+        publish(&store, &n.to_string(), "all", "org.example").await;
+    }
+    drop(feed);
+    store.close().await;
+    redis.command(&["BGREWRITEAOF"]).unwrap();
+    redis_server::until("the file is written anew", || {
+        redis.text(&["INFO", "persistence"]).contains("aof_rewrite_in_progress:0")
+    });
+    let keys: u64 = redis.command(&["DBSIZE"]).unwrap().trim().trim_start_matches(':').parse().unwrap();
+    redis.kill();
+    let began = std::time::Instant::now();
+    // Longer than one waits for a Redis that is not there at all.
+    let of_each_us = 17_000_000 / keys;
+    let events = ["--loading-process-events-interval-bytes", "1024"];
+    redis.start_reading(&["--key-load-delay", &of_each_us.to_string(), events[0], events[1]]);
+    let (store, _feed) = node(&setup).await;
+    assert!(began.elapsed() > Duration::from_secs(16), "it read for {:?}: this proves nothing", began.elapsed());
+    assert_eq!(position(&store, "all").await.offset, 60);
+}
+
+#[tokio::test]
 async fn what_one_node_takes_every_node_hands_on_in_one_order() {
     let setup = in_redis(Limits::default());
     let ((one, mut feed_one), (two, mut feed_two)) = (node(&setup).await, node(&setup).await);
