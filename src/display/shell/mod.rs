@@ -222,7 +222,6 @@ impl Shell {
         let setting = Setting {
             display: display.as_ref().map_or_else(String::new, ToString::to_string),
             url: kiosk.display.url.as_ref().map(ToString::to_string),
-            second: kiosk.screen.second.as_ref().map(ToString::to_string),
             urls: page.urls().clone(),
             hang: kiosk.browser.hang,
             allow: kiosk.browser.allow.clone(),

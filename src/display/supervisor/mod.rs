@@ -92,8 +92,6 @@ pub struct Setting {
     pub display: String,
     /// What is on the glass until a server says otherwise; none: the splash.
     pub url: Option<String>,
-    /// What a second screen shows; none: the same as the first.
-    pub second: Option<String>,
     pub urls: Urls,
     /// A page that answers nothing for this long is hung.
     pub hang: std::time::Duration,
@@ -106,7 +104,7 @@ pub struct Setting {
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
-    /// Which picture the screen is to have.
+    /// Which picture the screen is to have, and what a second one shows.
     pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
@@ -163,7 +161,7 @@ impl Supervisor {
         let was_kept = kept.is_some();
         let show = kept.unwrap_or_else(|| setting.url.clone().map_or(Show::Splash, Show::Url));
         let mut supervisor = Supervisor {
-            second: setting.second.clone().map(|url| Second::new(url, &setting.urls, rng.clone())),
+            second: setting.screen.second.as_ref().map(|url| Second::new(url.to_string(), &setting.urls, rng.clone())),
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),

@@ -128,7 +128,6 @@ impl World {
         Setting {
             display: "lobby".into(),
             url: None,
-            second: None,
             urls: urls(),
             hang: 8 * S,
             allow,

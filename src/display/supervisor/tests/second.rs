@@ -9,9 +9,10 @@ const PAGE: &str = "http://menu.example/";
 fn up(site: Option<&str>) -> World {
     let mut world = World::new();
     let allow = site.map(|site| format!("[browser]\nallow = [\"{site}\"]\n")).unwrap_or_default();
-    let allow = crate::config::KioskSettings::from_text(&allow).unwrap().browser.allow;
-    let setting = World::setting(World::machine(0, Configured::default()), allow);
-    let setting = Setting { second: Some(PAGE.into()), ..setting };
+    let text = format!("[screen]\nsecond = \"{PAGE}\"\n{allow}");
+    let settings = crate::config::KioskSettings::from_text(&text).unwrap();
+    let setting = World::setting(World::machine(0, Configured::default()), settings.browser.allow);
+    let setting = Setting { screen: settings.screen, ..setting };
     let (machine, effects) = Supervisor::new(setting, Journal::default(), fastrand::Rng::with_seed(7), world.now);
     world.machine = machine;
     world.take(effects);
