@@ -2,17 +2,26 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 use support::{
+    film,
     kiosk::{COLD, Kiosk},
     screen::{Colour, Frame},
     site::turn_colour,
     wait::{seconds, until},
 };
 
-scenarios![the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away];
+scenarios![
+    a_playlist_goes_on_without_network_and_one_item_fades_into_the_next,
+    what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_passed_over,
+    the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away,
+];
+
+const RED: Colour = [0xb0, 0x22, 0x1e];
+const BLUE: Colour = [0x12, 0x34, 0x9c];
+const GREEN: Colour = [0x2a, 0x9a, 0x3c];
 
 /// How much of the uppermost part of the glass, to nine tenths of its height, has nearly this colour.
 fn above_the_band(frame: &Frame, colour: Colour) -> f64 {
@@ -47,13 +56,13 @@ fn the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away(kiosk: &mu
     let folder = kiosk.folder().join("state/pictures");
     let pictures = || fs::read_dir(&folder).map_or(0, |entries| entries.flatten().count());
     let before = pictures();
-    until("the page's picture is on the card, after a minute", seconds(90), || (pictures() > before).then_some(()));
+    until("the page's picture is on the card", seconds(40), || (pictures() > before).then_some(()));
 
     kiosk.site.go_away();
     kiosk.push_is("reload", &json!({}), "failed");
     let pictured = |frame: &Frame| above_the_band(frame, shown) > 0.95 && has_a_band(frame);
     kiosk.screen.until("the last picture, with a band that says so", seconds(10), pictured);
-    kiosk.frame().save(&std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("last-picture.png"));
+    kiosk.frame().save(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("last-picture.png"));
     let health = kiosk.push_is("health", &json!({}), "done");
     assert_eq!(health["result"]["showing"], false, "an old picture is not the page: {health}");
 
@@ -74,5 +83,104 @@ fn the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away(kiosk: &mu
     kiosk.site.go_away();
     kiosk.push_is("reload", &json!({}), "failed");
     kiosk.screen.until("the offline page's words", seconds(10), |frame| frame.share(shown) < 0.1 && has_words(frame));
+    kiosk.site.come_back();
+}
+
+/// Nearly all of the glass has nearly this colour: a film's is not to the last bit.
+fn is(frame: &Frame, colour: Colour) -> bool {
+    above_the_band(frame, colour) > 0.95 && !has_a_band(frame)
+}
+
+fn keep_a_look(frame: &Frame, name: &str) {
+    frame.save(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+}
+
+/// Labels of what is on the card of these addresses.
+fn cached(kiosk: &Kiosk, urls: &[&String]) -> usize {
+    let entries = fs::read_dir(kiosk.folder().join("state/media")).into_iter().flatten().flatten();
+    let labels = entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "json"));
+    labels
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter(|text| urls.iter().any(|url| text.contains(*url)))
+        .count()
+}
+
+fn a_playlist_goes_on_without_network_and_one_item_fades_into_the_next(kiosk: &mut Kiosk) {
+    kiosk.site.put("/film.webm", "ETag: \"1\"\r\n", film::blue());
+    let (red, green) = (kiosk.site.url("/picture/b0221e"), kiosk.site.url("/picture/2a9a3c"));
+    let film = kiosk.site.url("/film.webm");
+    let items = json!([
+        {"image": red, "seconds": 2}, {"image": green, "seconds": 2}, {"video": film, "seconds": 2},
+    ]);
+    let playlist = json!({"items": items, "transition": "fade", "transition_ms": 1200});
+    kiosk.push_is("playlist", &playlist, "shown");
+    let round = |kiosk: &Kiosk| {
+        for colour in [RED, GREEN, BLUE] {
+            kiosk.screen.until(&format!("#{colour:02x?}"), seconds(20), |frame| is(frame, colour));
+        }
+    };
+    round(kiosk);
+    until("all of it is on the card", seconds(20), || (cached(kiosk, &[&red, &green, &film]) == 3).then_some(()));
+
+    kiosk.site.go_away();
+    round(kiosk);
+    round(kiosk);
+    // Half-way between a film and a picture: some of either, on all of the glass.
+    kiosk.screen.until("the film fading into the picture", seconds(20), |frame| {
+        let [red, _, blue] = frame.at(frame.width / 2, frame.height / 2);
+        (0x38..0x88).contains(&red) && (0x30..0x88).contains(&blue)
+    });
+    keep_a_look(&kiosk.frame(), "fade.png");
+    kiosk.screen.until("the film", seconds(20), |frame| is(frame, BLUE));
+    keep_a_look(&kiosk.frame(), "film-offline.png");
+
+    kiosk.stop_display();
+    kiosk.start_run();
+    kiosk.start_browser();
+    kiosk.screen.until("the first picture after a start without network", COLD, |frame| is(frame, RED));
+    round(kiosk);
+    kiosk.site.come_back();
+}
+
+fn what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_passed_over(kiosk: &mut Kiosk) {
+    let (red, green) = (kiosk.site.url("/picture/b0221e"), kiosk.site.url("/picture/2a9a3c"));
+    let missing = kiosk.site.url("/nothing.png");
+    let items = json!([{"image": red, "seconds": 2}, {"image": missing, "seconds": 2}, {"image": green, "seconds": 2}]);
+    kiosk.push_is("playlist", &json!({ "items": items }), "shown");
+    kiosk.screen.until("the third item", seconds(20), |frame| is(frame, GREEN));
+    until("what there is, is on the card", seconds(20), || (cached(kiosk, &[&red, &green]) == 2).then_some(()));
+    let log = || fs::read_to_string(kiosk.folder().join("run.log")).unwrap_or_default();
+    assert!(log().contains("is passed over"), "the log says which was passed over");
+
+    // A film that no browser can read.
+    let broken = kiosk.site.url("/broken.webm");
+    kiosk.site.put("/broken.webm", "", [&[0x1a, 0x45, 0xdf, 0xa3][..], &[7; 500]].concat());
+    let receipt = kiosk.push_is("playlist", &json!({"items": [{"video": broken}]}), "failed");
+    assert!(
+        receipt["error"].as_str().is_some_and(|why| why.contains("format") || why.contains("damaged")),
+        "{receipt}"
+    );
+    kiosk.push_is("playlist", &json!({ "items": items }), "shown");
+
+    kiosk.stop_display();
+    let media = kiosk.folder().join("state/media");
+    for entry in fs::read_dir(&media).expect("the cache is there").flatten() {
+        if entry.path().extension().is_none() {
+            let mut bytes = fs::read(entry.path()).expect("it is read");
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            fs::write(entry.path(), bytes).expect("it is written");
+        }
+    }
+    let hits = kiosk.site.hits("/picture/b0221e").len();
+    kiosk.start_run();
+    kiosk.start_browser();
+    kiosk.screen.until("the first item", COLD, |frame| is(frame, RED));
+    until("both are on the card again", seconds(30), || (cached(kiosk, &[&red, &green]) == 2).then_some(()));
+    assert!(kiosk.site.hits("/picture/b0221e").len() > hits, "it was fetched again");
+    kiosk.site.go_away();
+    for colour in [GREEN, RED, GREEN] {
+        kiosk.screen.until(&format!("#{colour:02x?}"), seconds(20), |frame| is(frame, colour));
+    }
     kiosk.site.come_back();
 }

@@ -86,14 +86,18 @@ fn whatever_a_loop_that_was_taken_over_says_the_supervisor_lives_on_and_hears_th
     let committed =
         r#"{"bidi":{"method":"browsingContext.navigationCommitted","params":{"context":"c","url":"http://@"}}}"#;
     let set_up: Vec<Vec<u8>> = std::iter::once(line(r#"{"attached":{"generation":1}}"#, ""))
-        .chain((1..=8).map(|id| {
+        // More than were asked by then: what nobody asked is passed over.
+        .chain((1..=200).map(|id| {
             let tree = r#"{"bidi":{"id":@,"type":"success","result":{"contexts":[{"context":"c"}]}}}"#;
             line(tree, &id.to_string())
         }))
         .collect();
     let attacks: Vec<(&str, Vec<Vec<u8>>)> = vec![
         ("a line without an end", vec![vec![b'['; 40 << 20]]),
-        ("a list of nothing, of 30 MB", repeated(line(r#"{"bidi":[@[]]}"#, &huge), 3).collect()),
+        ("lists of nothing, of 30 MB", {
+            let one = r#"{"bidi":{"method":"browsingContext.navigationCommitted","params":[@[]]}}"#;
+            set_up.iter().cloned().chain(repeated(line(one, &huge), 3)).collect()
+        }),
         ("pictures nobody asked for", {
             let answer = r#"{"bidi":{"id":7,"type":"success","result":{"data":"@"}}}"#;
             repeated(line(answer, &picture), 8).collect()
@@ -197,6 +201,9 @@ fn a_process_of_the_browsers_user_comes_at_nothing_and_nothing_listens_but_loopb
         format!("ls {state}"),
         format!("cat {runtime}/page.secret"),
         connect("control.sock"),
+        format!("mkdir {runtime}/.status.json.new"),
+        format!("ln -s /etc/passwd {runtime}/helper.sock"),
+        format!("touch {runtime}/filler"),
         format!("rm -f {runtime}/control.sock && test ! -e {runtime}/control.sock"),
         format!("kill -0 {pid}"),
         format!("kill -STOP {pid}"),
@@ -217,7 +224,7 @@ fn a_process_of_the_browsers_user_comes_at_nothing_and_nothing_listens_but_loopb
 
     // Firefox's remote control takes no password. It has one session, and that is the loop's.
     let bidi = until("Firefox tells where it takes orders", seconds(10), || {
-        let told = fs::read(pi.at(&format!("run/pikiosk/profile-{}/WebDriverBiDiServer.json", pi.kiosk.uid))).ok()?;
+        let told = fs::read(pi.at("run/pikiosk/profile/WebDriverBiDiServer.json")).ok()?;
         serde_json::from_slice::<Value>(&told).ok()?["ws_port"].as_u64()
     });
     for (method, params) in [

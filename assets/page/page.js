@@ -3,7 +3,9 @@
 "use strict";
 
 const root = document.documentElement;
-const secret = new URLSearchParams(location.hash.slice(1)).get("k") ?? "";
+const given = new URLSearchParams(location.hash.slice(1));
+const secret = given.get("k") ?? "";
+const outageOf = (view) => (given.get("screen") === "2" ? view.second : view.outage);
 const ANSWER_WITHIN_MS = 40_000; // the supervisor holds a question for at most 25 s
 const ASK_AGAIN_MS = 1_000;
 
@@ -60,7 +62,7 @@ function when(date) {
 function tick() {
   if (view === null) return;
   put("clock", view.clock ? clock(new Date()) : "");
-  const outage = view.outage;
+  const outage = outageOf(view);
   if (outage === null) return;
   const passed = performance.now() - viewAt;
   if (outage.retry_ms === null || outage.retry_ms <= passed) {
@@ -108,8 +110,8 @@ async function show(next) {
   put("text", status.text);
   put("command", status.command);
   put("then", status.then);
-  if (next.outage !== null) {
-    const { site, title, text, advice, code } = next.outage;
+  if (outageOf(next) !== null) {
+    const { site, title, text, advice, code } = outageOf(next);
     put("site", site);
     put("fault", title);
     put("why", text);

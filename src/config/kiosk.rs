@@ -274,11 +274,13 @@ impl Document for KioskSettings {
             refusals.refuse("browser.command", "the command is empty", "write firefox-esr, or take the line out");
         }
         let allow = kiosk_allow::settings("browser.allow", &file.browser.allow, refusals);
-        if let Some(url) = page_url.as_ref().filter(|url| !allow.permits(url.as_str())) {
-            let cure = "add its site to browser.allow, or show another page";
-            refusals.refuse("display.url", format!("{url} is not among the sites of browser.allow"), cure);
-        }
         let screen = kiosk_screen::settings(file.screen, refusals)?;
+        for (key, url) in [("display.url", &page_url), ("screen.second", &screen.second)] {
+            if let Some(url) = url.as_ref().filter(|url| !allow.permits(url.as_str())) {
+                let cure = "add its site to browser.allow, or show another page";
+                refusals.refuse(key, format!("{url} is not among the sites of browser.allow"), cure);
+            }
+        }
         Some(Self {
             display: DisplaySettings { id, url: page_url },
             server: server_url.map(|url| ServerLinkSettings {

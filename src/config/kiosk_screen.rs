@@ -2,11 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::origin::Refusals;
+use crate::event::command::check_url;
 
 /// How the picture lies on the glass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScreenSettings {
     /// `None`: what the screen itself says it likes best.
     pub mode: Option<Mode>,
@@ -15,6 +17,8 @@ pub struct ScreenSettings {
     pub cursor: bool,
     /// The panel is cared for at night, against shadows of what stands still.
     pub care: bool,
+    /// What a second screen shows; `None`: the same as the first.
+    pub second: Option<Url>,
 }
 
 /// A size in pixels, and how often it is drawn.
@@ -62,6 +66,10 @@ pub(super) struct ScreenFile {
     /// true: once a night, at half past three, coloured bars move over the screen for a minute, so that what stands still
     /// for days leaves no shadow. Not while somebody is there, and not while the screen is off.
     care: bool,
+    /// The page of a second screen on the same machine: http or https. Without it, a second screen shows the same as the
+    /// first.
+    #[schemars(extend("examples" = ["https://example.org/menu"]))]
+    second: Option<String>,
 }
 
 pub(super) fn settings(file: ScreenFile, refusals: &mut Refusals<'_>) -> Option<ScreenSettings> {
@@ -84,7 +92,16 @@ pub(super) fn settings(file: ScreenFile, refusals: &mut Refusals<'_>) -> Option<
             return None;
         }
     };
-    Some(ScreenSettings { mode, rotate, cursor: file.cursor, care: file.care })
+    // The same rule as for `navigate`: what may be pushed may be written here, and nothing else.
+    let second = match file.second.as_deref().map(|text| check_url(text).map(|()| Url::parse(text).ok())) {
+        None => None,
+        Some(Ok(url)) => url,
+        Some(Err(says)) => {
+            refusals.refuse("screen.second", says, "write a whole address, such as https://example.org/menu");
+            None
+        }
+    };
+    Some(ScreenSettings { mode, rotate, cursor: file.cursor, care: file.care, second })
 }
 
 /// `1920x1080` or `1920x1080@60`, in the sizes that HDMI of a Pi has.

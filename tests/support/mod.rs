@@ -9,6 +9,7 @@
 //!                  token          hearer  a user that keeps its positions
 //!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
+//!  film        a film of one colour
 //!  device      the same without Firefox, on X servers that have more than Xvfb
 //!  users       supervisor and browser as the two users that they are on a display
 //! ```
@@ -19,6 +20,7 @@ pub mod browser;
 pub mod celery;
 #[cfg(feature = "display")]
 pub mod device;
+pub mod film;
 #[cfg(feature = "display")]
 pub mod hands;
 #[cfg(feature = "server")]

@@ -25,7 +25,7 @@ pub struct Hit {
 #[derive(Debug, Default)]
 struct Kept {
     hits: Mutex<Vec<Hit>>,
-    pages: Mutex<HashMap<String, (String, String)>>,
+    pages: Mutex<HashMap<String, (String, Vec<u8>)>>,
     turns: Mutex<HashMap<String, u32>>,
 }
 
@@ -74,9 +74,9 @@ impl Site {
         self.url(&format!("/colour/{r:02x}{g:02x}{b:02x}/{tag}"))
     }
 
-    /// Serves this HTML, with more headers (`Name: value\r\n` each), at a path.
-    pub fn put(&self, path: &str, headers: &str, html: &str) {
-        let page = (headers.to_owned(), html.to_owned());
+    /// Serves this HTML, picture, film or sound, with more headers (`Name: value\r\n` each), at a path.
+    pub fn put(&self, path: &str, headers: &str, body: impl AsRef<[u8]>) {
+        let page = (headers.to_owned(), body.as_ref().to_vec());
         self.kept.pages.lock().expect("no holder panics").insert(path.to_owned(), page);
     }
 
@@ -162,8 +162,8 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
         return None;
     }
     let put = kept.pages.lock().expect("no holder panics").get(path).cloned();
-    let (status, headers, html) = match put {
-        Some((headers, html)) => ("200 OK", headers, html),
+    let (status, headers, body) = match put {
+        Some((headers, body)) => ("200 OK", headers, body),
         None if path.starts_with("/turn/") => {
             let turn = {
                 let mut turns = kept.turns.lock().expect("no holder panics");
@@ -172,23 +172,27 @@ fn answer(mut stream: &TcpStream, kept: &Kept) -> Option<()> {
                 *turn
             };
             let [r, g, b] = turn_colour(turn);
-            ("200 OK", String::new(), one_colour(&format!("{r:02x}{g:02x}{b:02x}")))
+            ("200 OK", String::new(), one_colour(&format!("{r:02x}{g:02x}{b:02x}")).into_bytes())
         }
-        None => page(path),
+        None => {
+            let (status, headers, body) = page(path);
+            (status, headers, body.into_bytes())
+        }
     };
-    let kind = match html.get(..4) {
-        Some("<svg") => "image/svg+xml",
-        Some("/* c") => "text/css",
-        Some("RIFF") => "audio/wav",
+    let kind = match body.get(..4) {
+        Some(b"<svg") => "image/svg+xml",
+        Some(b"/* c") => "text/css",
+        Some(b"RIFF") => "audio/wav",
+        Some([0x1a, 0x45, 0xdf, 0xa3]) => "video/webm",
         _ => "text/html; charset=utf-8",
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\nConnection: close\r\n\
          Access-Control-Allow-Origin: *\r\nContent-Length: {}\r\n{headers}\r\n",
-        html.len()
+        body.len()
     );
     stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(html.as_bytes()).ok()
+    stream.write_all(&body).ok()
 }
 
 fn page(path: &str) -> (&'static str, String, String) {

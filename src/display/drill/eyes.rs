@@ -10,7 +10,10 @@ use tokio::time::timeout;
 use x11rb::{
     connection::Connection,
     errors::{ConnectError, ConnectionError, ReplyError},
-    protocol::xproto::{ConnectionExt, ImageFormat},
+    protocol::{
+        randr::ConnectionExt as _,
+        xproto::{ConnectionExt, ImageFormat, Window},
+    },
     rust_connection::RustConnection,
 };
 
@@ -81,9 +84,12 @@ fn look(server: &RustConnection, screen: usize) -> Result<Look, EyesError> {
     if depth.is_none_or(|format| format.bits_per_pixel != 32) || setup.image_byte_order != 0.into() {
         return Err(EyesError::Pixels);
     }
-    let (width, height) = {
-        let size = server.get_geometry(root.root)?.reply()?;
-        (size.width, size.height)
+    let (width, height) = match first_picture(server, root.root) {
+        Ok(Some(size)) => size,
+        Ok(None) | Err(_) => {
+            let size = server.get_geometry(root.root)?.reply()?;
+            (size.width, size.height)
+        }
     };
     // Asked all at once, answered in one go.
     let lines: Vec<u16> = (0..LINES).map(|line| (height / LINES) * line + height / LINES / 2).collect();
@@ -103,4 +109,17 @@ fn look(server: &RustConnection, screen: usize) -> Result<Look, EyesError> {
     }
     let (colour, count) = counts.into_iter().max_by_key(|(_, count)| *count).ok_or(EyesError::Pixels)?;
     Ok(Look { colour, share: f64::from(count) / f64::from(all) })
+}
+
+/// The size of what the first screen shows: beside it may lie a second page, which is no part of a drill. None where X has
+/// no outputs.
+fn first_picture(server: &RustConnection, root: Window) -> Result<Option<(u16, u16)>, EyesError> {
+    let resources = server.randr_get_screen_resources_current(root)?.reply()?;
+    for crtc in resources.crtcs {
+        let lit = server.randr_get_crtc_info(crtc, resources.config_timestamp)?.reply()?;
+        if lit.mode != 0 && (lit.x, lit.y) == (0, 0) {
+            return Ok(Some((lit.width, lit.height)));
+        }
+    }
+    Ok(None)
 }

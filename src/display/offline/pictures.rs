@@ -12,7 +12,7 @@ use image::{codecs::jpeg::JpegEncoder, imageops::FilterType};
 use super::name_of;
 use crate::{
     event::time::UtcMillis,
-    io::{digest::sha256, store},
+    io::{digest::sha256, picture::read, store},
 };
 
 /// Pages of which a picture is kept; the one whose picture is the oldest goes.
@@ -108,7 +108,7 @@ fn whole(file: &[u8]) -> Option<(Option<UtcMillis>, &[u8])> {
 }
 
 fn to_jpeg(picture: &[u8]) -> Result<Vec<u8>, image::ImageError> {
-    let mut picture = image::load_from_memory(picture)?;
+    let mut picture = read(picture)?;
     if picture.width() > WIDTH_MAX {
         picture = picture.resize(WIDTH_MAX, u32::MAX, FilterType::Triangle);
     }

@@ -26,6 +26,8 @@ pub struct PageState {
     pub phase: Phase,
     /// The site that should be on the glass and is not.
     pub outage: Option<Outage>,
+    /// The same of a second screen.
+    pub second: Option<Outage>,
     /// Where a browser that has just started is led from `/start`. It is no part of what the pages read.
     pub leads_to: Option<String>,
 }
@@ -93,6 +95,7 @@ pub(super) struct View {
     push: String,
     status: StatusView,
     outage: Option<OutageView>,
+    second: Option<OutageView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,6 +152,7 @@ impl PageState {
                 then: status.then,
             },
             outage: self.outage.as_ref().map(|outage| outage.view(now)),
+            second: self.second.as_ref().map(|outage| outage.view(now)),
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Facts {
     pub frame: Option<Frame>,
     /// For how long, in milliseconds, nobody has touched a key, a mouse or the glass.
     pub idle_ms: Option<u64>,
+    /// The output where a second page has its place: none without one, and none where kiosk.toml wants no second page.
+    pub second: Option<String>,
 }
 
 /// One connector.

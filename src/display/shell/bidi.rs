@@ -64,10 +64,10 @@ fn scripts(pages: &str, keyboard: bool) -> String {
     format!("({BEAT})(); {keyboard} ({PAINTED})(tell, {});", json!(pages))
 }
 
-/// The top-level contexts of a `browsingContext.getTree` answer.
-pub fn contexts(tree: &Value) -> Vec<String> {
+/// The top-level contexts of a `browsingContext.getTree` answer, each with the window that it is in.
+pub fn contexts(tree: &Value) -> Vec<(String, &Value)> {
     let contexts = tree["contexts"].as_array().into_iter().flatten();
-    contexts.filter_map(|context| context["context"].as_str().map(str::to_owned)).collect()
+    contexts.filter_map(|it| Some((it["context"].as_str()?.to_owned(), &it["clientWindow"]))).collect()
 }
 
 /// A preload script that zooms every document to come.
@@ -132,6 +132,9 @@ pub fn to_call(ask: &Ask, context: &str, keyboard: bool) -> Call {
         Ask::ClearCookies => call("storage.deleteCookies", json!({})),
         Ask::ClearStorage => function(context, None, CLEAR_STORAGE, &Value::Null),
         Ask::OpenAside => call("browsingContext.create", json!({ "type": "tab", "background": true })),
+        // Not behind: Firefox would wait until the first window has the keys again, which nobody gives to it.
+        Ask::OpenBeside => call("browsingContext.create", json!({ "type": "window" })),
+        Ask::Beside { context, what } => to_call(what, context, keyboard),
         Ask::Play { context, url } => {
             let mut play = function(context, Some(SANDBOX), PLAY, &json!(url));
             // As if somebody had touched the tab: it may be heard, whatever Firefox's rule for pages is.
@@ -156,7 +159,10 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
         Ask::Navigate { .. } | Ask::Reload { .. } => {
             Answer::Navigated { navigation: result["navigation"].as_str().map(kept) }
         }
-        Ask::OpenAside => Answer::Opened { context: result["context"].as_str().unwrap_or_default().to_owned() },
+        Ask::Beside { what, .. } => return to_answer(what, result),
+        Ask::OpenAside | Ask::OpenBeside => {
+            Answer::Opened { context: result["context"].as_str().unwrap_or_default().to_owned() }
+        }
         Ask::Play { .. } => {
             let said: Value =
                 serde_json::from_str(result["result"]["value"].as_str().unwrap_or("null")).unwrap_or_default();
@@ -190,21 +196,24 @@ pub fn to_error(ask: &Ask, error: AskError) -> Result<Answer, AskError> {
 
 /// What an event of BiDi tells; `ours` is the one context there should be.
 pub fn to_seen(method: &str, params: &Value, ours: &str) -> Seen {
-    let context = params["context"].as_str().unwrap_or_default();
+    let context = params["context"].as_str().or_else(|| params["source"]["context"].as_str()).unwrap_or_default();
     let navigation = || params["navigation"].as_str().map(kept);
     let url = || kept(params["url"].as_str().unwrap_or_default());
-    match method {
-        "browsingContext.navigationCommitted" if context == ours => {
-            Seen::Committed { navigation: navigation(), url: url() }
-        }
-        "browsingContext.fragmentNavigated" if context == ours => Seen::Jumped { navigation: navigation(), url: url() },
+    let seen = match method {
+        "browsingContext.navigationCommitted" => Seen::Committed { navigation: navigation(), url: url() },
+        "browsingContext.fragmentNavigated" => Seen::Jumped { navigation: navigation(), url: url() },
         "browsingContext.contextCreated" if params["parent"].is_null() && context != ours => {
-            Seen::Opened { context: context.to_owned() }
+            return Seen::Opened { context: context.to_owned() };
         }
-        "browsingContext.contextDestroyed" if context == ours => Seen::Closed,
-        "browsingContext.userPromptOpened" => Seen::Prompted { context: context.to_owned() },
-        "script.message" if params["source"]["context"] == ours => painted(params).map_or(Seen::Alive, Seen::Painted),
+        "browsingContext.contextDestroyed" => Seen::Closed,
+        "browsingContext.userPromptOpened" => return Seen::Prompted { context: context.to_owned() },
+        "script.message" => painted(params).map_or(Seen::Alive, Seen::Painted),
         _ => Seen::Alive,
+    };
+    match seen {
+        Seen::Alive => Seen::Alive,
+        seen if context == ours => seen,
+        seen => Seen::Elsewhere { context: context.to_owned(), seen: Box::new(seen) },
     }
 }
 
@@ -258,8 +267,9 @@ mod tests {
     fn what_the_one_page_tells_is_understood_and_other_contexts_are_strangers() {
         let committed = json!({ "context": "c", "navigation": "n", "url": "http://a/" });
         let seen = Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() };
-        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "c"), seen);
-        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "other"), Seen::Alive);
+        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "c"), seen.clone());
+        let elsewhere = Seen::Elsewhere { context: "c".into(), seen: Box::new(seen) };
+        assert_eq!(to_seen("browsingContext.navigationCommitted", &committed, "other"), elsewhere);
         let opened = json!({ "context": "popup", "parent": null, "url": "about:blank" });
         assert_eq!(to_seen("browsingContext.contextCreated", &opened, "c"), Seen::Opened { context: "popup".into() });
         let frame = json!({ "context": "frame", "parent": "c", "url": "about:blank" });
@@ -271,9 +281,10 @@ mod tests {
         let message = |value: &str| json!({ "channel": "pikiosk", "source": { "context": "c" }, "data": { "type": "string", "value": value } });
         let painted = r#"{"kind":"painted","uri":"http://a/","status":200,"failed":null}"#;
         let seen = Seen::Painted(Painted { uri: "http://a/".into(), status: Some(200), failed: None });
-        assert_eq!(to_seen("script.message", &message(painted), "c"), seen);
+        assert_eq!(to_seen("script.message", &message(painted), "c"), seen.clone());
         assert_eq!(to_seen("script.message", &message("{}"), "c"), Seen::Alive);
-        assert_eq!(to_seen("script.message", &message(painted), "other"), Seen::Alive);
+        let elsewhere = Seen::Elsewhere { context: "c".into(), seen: Box::new(seen) };
+        assert_eq!(to_seen("script.message", &message(painted), "other"), elsewhere);
     }
 
     #[test]

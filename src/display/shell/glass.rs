@@ -372,10 +372,12 @@ impl Glass {
             (Purpose::ZoomPreload, Err(error)) => tracing::warn!(%error, "pages to come will not be zoomed"),
             (Purpose::SetUp(step), Ok(result)) => {
                 let mut contexts = bidi::contexts(&result).into_iter().take(CONTEXTS_MAX);
-                if let Some(first) = contexts.next() {
+                if let Some((first, window)) = contexts.next() {
                     self.context = Some(first);
-                    for context in contexts {
-                        self.ready.push_back(Told::Seen(Seen::Opened { context }));
+                    for (context, other) in contexts {
+                        let is_tab = other == window;
+                        let seen = if is_tab { Seen::Opened { context } } else { Seen::Left { context } };
+                        self.ready.push_back(Told::Seen(seen));
                     }
                 }
                 self.set_up(step + 1);

@@ -11,7 +11,7 @@ use crate::{
         offline::Offline,
         page::{Outage, Page, Phase},
         status::{FILE, StatusFile},
-        supervisor::{Show, Supervisor},
+        supervisor::{Show, Supervisor, Trouble},
     },
     event::{
         frame::CloseCode,
@@ -168,20 +168,23 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline)
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         // The card is asked once for each outage: none is taken while it lasts.
-        let asked = state.outage.take();
-        let picture = |url: &str| match asked.filter(|asked| asked.url == url) {
+        let kept = |asked: Option<Outage>, url: &str| match asked.filter(|asked| asked.url == url) {
             Some(asked) => asked.picture,
             None => offline.pictures.find(url).map(|kept| page.urls().picture(&kept)),
         };
-        state.outage = supervisor.content().trouble().map(|trouble| Outage {
-            picture: picture(&trouble.url),
+        let outage = |trouble: &Trouble, asked, clock| Outage {
+            picture: kept(asked, &trouble.url),
             url: trouble.url.clone(),
             fault: trouble.fault.clone(),
             since: trouble.since,
             tries: trouble.tries,
             retry_at: trouble.retry_at,
-            clock: supervisor.wrong_clock(),
-        });
+            clock,
+        };
+        let (first, second) = (state.outage.take(), state.second.take());
+        state.outage = supervisor.content().trouble().map(|trouble| outage(trouble, first, supervisor.wrong_clock()));
+        let trouble = supervisor.second().and_then(|second| second.content().trouble());
+        state.second = trouble.map(|trouble| outage(trouble, second, None));
     });
 }
 

@@ -7,6 +7,7 @@
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
+//!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            home        back to what should be there, once people have gone
@@ -60,6 +61,7 @@ mod receipts;
 pub mod recovery;
 mod recycle;
 mod retry;
+mod second;
 mod sounds;
 mod truth;
 mod turns;
@@ -78,6 +80,7 @@ use leaving::Leaving;
 use out::earlier;
 use overlay::Overlays;
 use pulse::Pulse;
+use second::Second;
 use sounds::Sounds;
 
 /// A frame's hash comes at most so long after its receipt.
@@ -101,7 +104,7 @@ pub struct Setting {
     /// What stands under the display's id when it identifies itself.
     pub identify_lines: Vec<String>,
     pub machine: Machine,
-    /// Which picture the screen is to have.
+    /// Which picture the screen is to have, and what a second one shows.
     pub screen: ScreenSettings,
     /// Where the display is: a schedule is of its local time.
     pub zone: jiff::tz::TimeZone,
@@ -116,6 +119,7 @@ pub struct Supervisor {
     setting: Setting,
     journal: Journal,
     content: Content,
+    second: Option<Second>,
     overlays: Overlays,
     jobs: Jobs,
     leaving: Leaving,
@@ -157,6 +161,7 @@ impl Supervisor {
         let was_kept = kept.is_some();
         let show = kept.unwrap_or_else(|| setting.url.clone().map_or(Show::Splash, Show::Url));
         let mut supervisor = Supervisor {
+            second: setting.screen.second.as_ref().map(|url| Second::new(url.to_string(), &setting.urls, rng.clone())),
             content: Content::new(setting.urls.clone(), show.clone(), rng),
             overlays: Overlays::default(),
             jobs: Jobs::default(),
@@ -228,7 +233,8 @@ impl Supervisor {
             Input::Seen(seen) => self.seen(seen, &mut out),
             Input::Answered { ask, answer } => self.answered(ask, &answer, &mut out),
             Input::Probed { ask, result } => {
-                self.content.probed(ask, result, &mut out);
+                let _taken = self.content.probed(ask, result.clone(), &mut out)
+                    || self.second.as_mut().is_some_and(|second| second.probed(ask, result, &mut out));
             }
             Input::Gathered { ask, result } => {
                 let taken = self.leaving.gathered(ask, &result, &mut out)
@@ -247,7 +253,6 @@ impl Supervisor {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);
             }
-            Input::HeldUp(total) => self.pulse.held_up(total),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
@@ -265,6 +270,7 @@ impl Supervisor {
             }
         }
         self.look_at_trial(&mut out);
+        self.settle_second(&mut out);
         self.take_picture(&mut out);
         self.take_care(&mut out);
         self.start_waiting(&mut out);
@@ -279,6 +285,7 @@ impl Supervisor {
         let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
         let machines = earlier(machines, self.sounds.deadline());
+        let machines = earlier(machines, self.second.as_ref().and_then(Second::deadline));
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
 
@@ -314,7 +321,10 @@ impl Supervisor {
         if let Some(why) = &self.journal_trouble {
             return format!("The journal cannot be written ({why}): a power cut would be forgotten");
         }
-        let sentence = self.truth(now).sentence();
+        let mut sentence = self.truth(now).sentence();
+        if let Some(second) = &self.second {
+            sentence = format!("{sentence}; {}", second.sentence());
+        }
         if self.held.is_some() { format!("A drill is under way: {sentence}") } else { sentence }
     }
 
@@ -365,6 +375,7 @@ impl Supervisor {
         self.overlays.attached(out);
         self.devices.attached(out);
         self.content.attached(out);
+        self.second.iter_mut().for_each(|second| second.attached(out.now));
     }
 
     fn detached(&mut self, why: String, now: Instant) {
@@ -385,7 +396,7 @@ impl Supervisor {
                 self.pulse.heard_browser(out.now);
                 match self.is_stray(&url) {
                     true => self.content.strayed(&url, out),
-                    false if self.is_sign_in(&url) => self.content.give_up(SiteFault::Login, out),
+                    false if self.is_sign_in(&url, &self.content.url()) => self.content.give_up(SiteFault::Login, out),
                     false => self.content.committed(navigation.as_deref(), &url, out),
                 }
             }
@@ -395,13 +406,18 @@ impl Supervisor {
                 self.content.painted(&painted, out);
             }
             Seen::Opened { context } if self.sounds.expects(&context) => {}
-            Seen::Opened { context } => {
+            Seen::Opened { context } if self.second.as_mut().is_some_and(|second| second.expects(&context)) => {}
+            Seen::Left { context } if self.second.is_some() => {
+                self.second.iter_mut().for_each(|second| second.left(context.clone(), out));
+            }
+            Seen::Opened { context } | Seen::Left { context } => {
                 out.ask(Ask::CloseContext { context }, HASH_WITHIN);
             }
             Seen::Prompted { context } => {
                 out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
             }
             Seen::Closed => out.fault(recovery::Cause::WindowClosed),
+            Seen::Elsewhere { context, seen } => self.seen_elsewhere(&context, &seen, out),
             Seen::Alive => self.pulse.heard_browser(out.now),
         }
     }
@@ -419,6 +435,7 @@ impl Supervisor {
         }
         let _taken = self.pulse_answered(ask, answer, out)
             || self.content.answered(ask, answer, out)
+            || self.second.as_mut().is_some_and(|second| second.answered(ask, answer, out))
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
@@ -428,6 +445,9 @@ impl Supervisor {
 
     fn due(&mut self, out: &mut Out) {
         self.content.due(out);
+        if let Some(second) = &mut self.second {
+            second.due(out);
+        }
         self.overlays.due(out);
         self.devices.due(out);
         self.sounds.due(out);

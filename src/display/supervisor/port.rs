@@ -68,8 +68,6 @@ pub enum Input {
     ScreenSeen(screen::Facts),
     /// This machine's own clock was looked at.
     ClockRead(WallClock),
-    /// For so long has something on this machine waited for a processor since it started.
-    HeldUp(Duration),
     /// A drill wants this page on the glass instead of what should be there.
     Held {
         url: String,
@@ -109,12 +107,21 @@ pub enum Seen {
     Opened {
         context: String,
     },
+    /// Another window that was there when the session began.
+    Left {
+        context: String,
+    },
     /// A dialog stands in the way.
     Prompted {
         context: String,
     },
     /// The one context is gone.
     Closed,
+    /// Any of these in a context that is not the one.
+    Elsewhere {
+        context: String,
+        seen: Box<Seen>,
+    },
     /// Anything else: the browser lives.
     Alive,
 }
@@ -178,6 +185,13 @@ pub enum Ask {
     ClearStorage,
     /// A tab behind the glass, where a sound can be played; the page on the glass stays.
     OpenAside,
+    /// A window beside the one context's, for a second screen.
+    OpenBeside,
+    /// A question to that window.
+    Beside {
+        context: String,
+        what: Box<Ask>,
+    },
     /// Plays a sound there to its end.
     Play {
         context: String,
@@ -199,7 +213,7 @@ pub enum Answer {
     Navigated {
         navigation: Option<String>,
     },
-    /// The tab that was asked for.
+    /// The tab or window that was asked for.
     Opened {
         context: String,
     },

@@ -7,6 +7,7 @@ mod black_box;
 mod configured;
 mod identity;
 pub mod journal;
+mod media;
 mod pictures;
 mod recovery;
 
@@ -20,5 +21,6 @@ pub fn all() -> Vec<Box<dyn Durable>> {
         Box::new(recovery::Budgets),
         Box::new(configured::Settings),
         Box::new(pictures::LastGood),
+        Box::new(media::Films),
     ]
 }

@@ -54,6 +54,15 @@ impl Hands {
         self.settings.care
     }
 
+    /// A second screen has a page of its own.
+    pub fn has_second(&self) -> bool {
+        self.settings.second.is_some()
+    }
+
+    fn wanted(&self, picture: Choice, degrees: u32) -> Wanted {
+        Wanted { picture, degrees: Some(degrees), apart: self.has_second() }
+    }
+
     /// Whether light comes out of the panel: what X knows, and what the screen itself said by CEC.
     pub fn panel(&self, x11: &X11) -> Result<Panel, XError> {
         Ok(match (power::panel(x11)?, self.said) {
@@ -77,7 +86,7 @@ impl Hands {
                 Ok(answer)
             }
             Order::Rotate { degrees } => {
-                let arranged = arrange::arrange(x11, Wanted { picture: Choice::AsItIs, degrees: Some(*degrees) })?;
+                let arranged = arrange::arrange(x11, self.wanted(Choice::AsItIs, *degrees))?;
                 self.degrees = *degrees;
                 Ok(told(&arranged))
             }
@@ -137,7 +146,7 @@ impl Hands {
         if !x11.has_randr {
             return Ok(false);
         }
-        let wanted = Wanted { picture: Choice::Best(self.settings.mode), degrees: Some(self.degrees) };
+        let wanted = self.wanted(Choice::Best(self.settings.mode), self.degrees);
         let arranged = match arrange::arrange(x11, wanted) {
             // What the driver cannot turn has at least its picture.
             Err(XError::Lacking(why)) => {

@@ -1,7 +1,9 @@
 //! Where each picture is to lie on the X screen. Pure.
 //!
 //! The main output is turned and gets the picture that is wanted. Others at the same place show the same and are turned
-//! with it; one that lies elsewhere is left as it is. What is not connected any more is switched off.
+//! with it; one that lies elsewhere is left as it is. Where a second page is wanted, the first of the others lies beside
+//! the main one, or below it where the X screen may not be so wide: that of a Pi 3 ends at 2048 points either way.
+//! What is not connected any more is switched off.
 
 use x11rb::protocol::randr;
 
@@ -14,6 +16,8 @@ pub struct Wanted {
     pub picture: Choice,
     /// Clockwise; none: as it is.
     pub degrees: Option<u32>,
+    /// A second output has a place of its own.
+    pub apart: bool,
 }
 
 /// Which of its pictures.
@@ -50,8 +54,15 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
     let main = outputs.main().ok_or(NoPlan::Unplugged)?;
     let lit = light(outputs, main, wanted, &[])?;
     let mut on = vec![(vec![main.id], lit)];
+    let mut apart = wanted.apart;
     for other in outputs.all.iter().filter(|it| it.id != main.id && it.is_usable()) {
         let taken: Vec<randr::Crtc> = on.iter().map(|(_, lit)| lit.crtc).collect();
+        if std::mem::take(&mut apart)
+            && let Some(lit) = beside(outputs, &lit, other, &taken)
+        {
+            on.push((vec![other.id], lit));
+            continue;
+        }
         match other.lit {
             // One that is driven together with another is set with it.
             Some(lit) if taken.contains(&lit.crtc) => {
@@ -59,7 +70,7 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
             }
             Some(lit) if (lit.x, lit.y) != (0, 0) => on.push((vec![other.id], lit)),
             _ => {
-                let turned = Wanted { picture: Choice::AsItIs, degrees: Some(lit.degrees) };
+                let turned = Wanted { picture: Choice::AsItIs, degrees: Some(lit.degrees), apart: false };
                 let upright = Wanted { degrees: Some(0), ..turned };
                 // A mirror that cannot be turned, or not be driven, is no reason to refuse the main one.
                 if let Ok(lit) =
@@ -88,6 +99,19 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
     Ok(Plan { size, on, off })
 }
 
+/// At the right of the main picture, or below it; none where neither has room.
+fn beside(outputs: &Outputs, main: &Lit, other: &Connector, taken: &[randr::Crtc]) -> Option<Lit> {
+    let upright = Wanted { picture: Choice::Best(None), degrees: Some(0), apart: false };
+    let lit = light(outputs, other, upright, taken).ok()?;
+    let ((main_width, main_height), (width, height)) = (turned(outputs, main), turned(outputs, &lit));
+    let right = (edge(main.x, main_width), 0);
+    let below = (0, edge(main.y, main_height));
+    let fits =
+        |(x, y): &(u16, u16)| x.saturating_add(width) <= outputs.most.0 && y.saturating_add(height) <= outputs.most.1;
+    let (x, y) = [right, below].into_iter().find(fits)?;
+    Some(Lit { x: i16::try_from(x).ok()?, y: i16::try_from(y).ok()?, ..lit })
+}
+
 /// The size that it takes up on the X screen.
 pub fn turned(outputs: &Outputs, lit: &Lit) -> (u16, u16) {
     let line = outputs.modes.get(&lit.mode).copied().unwrap_or_default();
@@ -104,7 +128,8 @@ fn light(outputs: &Outputs, it: &Connector, wanted: Wanted, taken: &[randr::Crtc
         let by_another = |other: &Connector| other.id != it.id && other.lit.is_some_and(|lit| lit.crtc == **crtc);
         !taken.contains(crtc) && !outputs.all.iter().any(by_another)
     };
-    let crtc = now.map(|lit| lit.crtc).or_else(|| it.crtcs.iter().find(is_free).copied());
+    let own = now.map(|lit| lit.crtc).filter(|crtc| !taken.contains(crtc));
+    let crtc = own.or_else(|| it.crtcs.iter().find(is_free).copied());
     let crtc = crtc.ok_or_else(|| NoPlan::Undriven(it.name.clone()))?;
     let as_it_is = now.map(|lit| lit.mode).filter(|mode| it.modes.contains(mode));
     // One that likes none best is left as it is.

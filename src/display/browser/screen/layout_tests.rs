@@ -31,10 +31,10 @@ fn outputs(size: (u16, u16), all: Vec<Connector>) -> Outputs {
     let line = |width, height, millihertz| ModeLine { width, height, millihertz };
     let modes =
         [(FULL_HD, line(1920, 1080, 60_000)), (FULL_HD_50, line(1920, 1080, 50_000)), (XGA, line(1024, 768, 60_004))];
-    Outputs { size, all, modes: modes.into(), primary: None, config_timestamp: 0 }
+    Outputs { size, most: (2048, 2048), all, modes: modes.into(), primary: None, config_timestamp: 0 }
 }
 
-const BEST: Wanted = Wanted { picture: Choice::Best(None), degrees: Some(0) };
+const BEST: Wanted = Wanted { picture: Choice::Best(None), degrees: Some(0), apart: false };
 
 #[test]
 fn what_is_as_wanted_is_left_alone() {
@@ -45,7 +45,7 @@ fn what_is_as_wanted_is_left_alone() {
 #[test]
 fn a_quarter_turn_turns_the_whole_screen_and_the_next_one_starts_from_there() {
     let now = outputs((1920, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0)))]);
-    let turn = |degrees| Wanted { picture: Choice::AsItIs, degrees: Some(degrees) };
+    let turn = |degrees| Wanted { picture: Choice::AsItIs, degrees: Some(degrees), apart: false };
     let turned = plan(&now, turn(90)).expect("it turns");
     assert_eq!((turned.size, &turned.on), ((1080, 1920), &vec![(vec![1], lit(11, 0, FULL_HD, 90))]));
     let now = outputs((1080, 1920), vec![connector(1, Some(lit(11, 0, FULL_HD, 90)))]);
@@ -117,4 +117,26 @@ fn the_primary_output_is_the_main_one() {
     assert_eq!(now.main().map(|main| main.id), Some(2));
     now.primary = Some(9);
     assert_eq!(now.main().map(|main| main.id), Some(1), "one that is not there is none");
+}
+
+#[test]
+fn a_second_page_has_the_second_screen_beside_the_first_or_below_it_where_that_is_too_wide() {
+    let small = Connector { modes: vec![XGA], preferred: Some(XGA), ..connector(2, Some(lit(12, 0, XGA, 0))) };
+    let large = connector(1, Some(lit(11, 0, FULL_HD, 0)));
+    let mut now = outputs((1920, 1080), vec![large, small.clone()]);
+    let apart = Wanted { apart: true, ..BEST };
+    let below = Lit { y: 1080, ..lit(12, 0, XGA, 0) };
+    let planned = plan(&now, apart).expect("there is room below");
+    assert_eq!((planned.size, planned.on[1].clone()), ((1920, 1848), (vec![2], below)));
+    now.most = (4096, 4096);
+    let planned = plan(&now, apart).expect("there is room");
+    assert_eq!((planned.size, planned.on[1].clone()), ((2944, 1080), (vec![2], lit(12, 1920, XGA, 0))));
+
+    let shared = Connector { lit: Some(lit(11, 0, FULL_HD, 0)), ..small.clone() };
+    now.all[1] = shared;
+    let planned = plan(&now, apart).expect("the other is free");
+    assert_eq!(planned.on[1], (vec![2], Lit { can: 15, ..lit(12, 1920, XGA, 0) }), "no longer driven with the first");
+
+    (now.all[1], now.most) = (small, (1920, 1080));
+    assert_eq!(plan(&now, apart), Ok(Plan::default()), "where there is no room both show the same");
 }

@@ -8,6 +8,7 @@
 //!                         |             cec.rs       the same, said to a television
 //!                         |             brightness.rs, cursor.rs, curtain.rs (care.rs says when; pure)
 //!                         |             arrange.rs   picture and turn; layout.rs (pure); touch.rs goes with it
+//!                         |          windows.rs   a page on each of two outputs
 //!                         +-- x11.rs the connection
 //! ```
 //!
@@ -34,6 +35,7 @@ mod sample;
 mod thread;
 mod touch;
 mod watch;
+mod windows;
 mod x11;
 
 use std::{

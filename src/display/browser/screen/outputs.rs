@@ -22,6 +22,8 @@ const EDID_MAX: u32 = 128;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outputs {
     pub size: (u16, u16),
+    /// The largest that the X screen may be.
+    pub most: (u16, u16),
     pub all: Vec<Connector>,
     pub modes: HashMap<randr::Mode, ModeLine>,
     pub primary: Option<randr::Output>,
@@ -72,6 +74,7 @@ impl Outputs {
         }
         let resources = x.randr_get_screen_resources_current(x11.root)?.reply()?;
         let primary = x.randr_get_output_primary(x11.root)?.reply()?.output;
+        let range = x.randr_get_screen_size_range(x11.root)?.reply()?;
         let edid = x11.atom("EDID")?;
         let mut all = Vec::new();
         for id in resources.outputs.iter().copied().take(OUTPUTS_MAX) {
@@ -101,7 +104,8 @@ impl Outputs {
         let modes = resources.modes.iter().map(|mode| (mode.id, line(mode))).collect();
         let primary = Some(primary).filter(|id| *id != 0);
         let size = (root.width, root.height);
-        Ok(Outputs { size, all, modes, primary, config_timestamp: resources.config_timestamp })
+        let most = (range.max_width, range.max_height);
+        Ok(Outputs { size, most, all, modes, primary, config_timestamp: resources.config_timestamp })
     }
 
     /// As it is told to the supervisor.

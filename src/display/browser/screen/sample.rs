@@ -38,20 +38,21 @@ pub struct Sampler {
 
 impl Sampler {
     /// None where the pixels of this screen are not of 32 bits.
-    pub fn new(x11: &X11) -> Result<Option<Self>, XError> {
+    pub fn new(x11: &X11, of: Option<(u16, u16)>) -> Result<Option<Self>, XError> {
         let setup = x11.connection.setup();
         let deep = setup.pixmap_formats.iter().any(|it| it.depth == x11.depth && it.bits_per_pixel == 32);
         if !deep || !matches!(x11.depth, 24 | 32) || setup.image_byte_order != xproto::ImageOrder::LSB_FIRST {
             return Ok(None);
         }
-        let size = size(x11)?;
+        let size = size(x11, of)?;
         let (rows, copier) = prepare(x11, size)?;
         Ok(Some(Sampler { size, rows, copier, whole: None }))
     }
 
-    pub fn look(&mut self, x11: &X11, now: Instant) -> Result<Look, XError> {
+    /// `of`: only so much of the X screen, from its upper left corner.
+    pub fn look(&mut self, x11: &X11, of: Option<(u16, u16)>, now: Instant) -> Result<Look, XError> {
         let x = &x11.connection;
-        let size = size(x11)?;
+        let size = size(x11, of)?;
         if size != self.size {
             // Made first: if that fails, the old ones are still there.
             let (rows, copier) = prepare(x11, size)?;
@@ -114,9 +115,10 @@ impl Sampler {
     }
 }
 
-fn size(x11: &X11) -> Result<(u16, u16), XError> {
+fn size(x11: &X11, of: Option<(u16, u16)>) -> Result<(u16, u16), XError> {
     let root = x11.connection.get_geometry(x11.root)?.reply()?;
-    Ok((root.width, root.height))
+    let (width, height) = of.unwrap_or((root.width, root.height));
+    Ok((width.min(root.width), height.min(root.height)))
 }
 
 fn prepare(x11: &X11, (width, _): (u16, u16)) -> Result<(xproto::Pixmap, xproto::Gcontext), XError> {

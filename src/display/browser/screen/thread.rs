@@ -22,6 +22,7 @@ use super::{
     outputs::Outputs,
     sample::Sampler,
     watch::{Teller, Watch},
+    windows::{self, Places, Windows},
     x11::{X11, XError},
 };
 use crate::display::screen::{Facts, Order, Output, Panel, Refusal};
@@ -34,6 +35,9 @@ const LOOK_IN_THE_DARK: Duration = Duration::from_secs(10);
 const ASSERT_EVERY: Duration = Duration::from_secs(60);
 /// A screen that is plugged in says so several times.
 const SETTLE_AFTER: Duration = Duration::from_millis(300);
+/// Windows that were moved are looked at again, ever more seldom: a quarrel about them is to cost nothing.
+const LAY_FIRST: Duration = Duration::from_millis(20);
+const LAY_LONGEST: Duration = Duration::from_secs(10);
 /// An X server that is not there is tried again: soon at first, then this often.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_LONGEST: Duration = Duration::from_secs(10);
@@ -122,6 +126,11 @@ struct Service<'a, T> {
     sampler: Option<Sampler>,
     watch: Watch,
     outputs: Vec<Output>,
+    /// Where the pages lie, where there may be two.
+    places: Option<Places>,
+    windows: Windows,
+    lay_at: Option<Instant>,
+    lay_pause: Duration,
     panel: Panel,
     look_at: Instant,
     assert_at: Instant,
@@ -132,6 +141,9 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
     fn new(life: &'a Life<T>, hands: &'a mut Hands, teller: &'a mut Teller, x11: &'a X11) -> Result<Self, XError> {
         let now = Instant::now();
         let cursor = Cursor::new(hands.draws_a_cursor());
+        if hands.has_second() {
+            windows::watch(x11)?;
+        }
         Ok(Service {
             life,
             hands,
@@ -139,10 +151,14 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             cursor,
             curtain: None,
             cared: None,
-            sampler: Sampler::new(x11)?,
+            sampler: Sampler::new(x11, None)?,
             x11,
             watch: Watch::default(),
             outputs: Vec::new(),
+            places: None,
+            windows: Windows::default(),
+            lay_at: None,
+            lay_pause: LAY_FIRST,
             panel: Panel::Unknown,
             look_at: now,
             assert_at: now,
@@ -182,7 +198,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             if self.due(Instant::now())?.is_err() {
                 return Ok(Over);
             }
-            let now_and_then = self.settle_at.into_iter().chain(self.curtain.as_ref().map(Curtain::due));
+            let now_and_then =
+                self.settle_at.into_iter().chain(self.lay_at).chain(self.curtain.as_ref().map(Curtain::due));
             let next = now_and_then.fold(self.look_at.min(self.assert_at), Instant::min);
             // What was read ahead while waiting for a reply would not wake the poll.
             if let Some(event) = self.x11.connection.poll_for_event()? {
@@ -205,9 +222,35 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
                     curtain.stay_above(self.x11, seen.window)?;
                 }
             }
+            Event::EnterNotify(entered) => windows::entered(self.x11, entered.event)?,
+            Event::MapNotify(_)
+            | Event::UnmapNotify(_)
+            | Event::ReparentNotify(_)
+            | Event::ConfigureNotify(_)
+            | Event::DestroyNotify(_) => self.lay_soon(),
             Event::XinputRawMotion(_) | Event::XinputRawButtonPress(_) => self.cursor.moved(self.x11)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn lay_soon(&mut self) {
+        if self.places.is_some() {
+            self.lay_at.get_or_insert(Instant::now() + self.lay_pause);
+        }
+    }
+
+    /// Two pages, each on its own output.
+    fn lay(&mut self) -> Result<(), XError> {
+        self.lay_at = None;
+        let Some(places) = &self.places else { return Ok(()) };
+        self.lay_pause = match kept(self.windows.settle(self.x11, places))? {
+            Some(false) => LAY_FIRST,
+            Some(true) | None => {
+                self.lay_at = Some(Instant::now() + self.lay_pause);
+                (self.lay_pause * 2).min(LAY_LONGEST)
+            }
+        };
         Ok(())
     }
 
@@ -257,8 +300,12 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             self.read_outputs()?;
             self.look_at = now;
         }
+        if self.lay_at.is_some_and(|at| at <= now) {
+            self.lay()?;
+        }
         if self.assert_at <= now {
             self.assert_at = now + ASSERT_EVERY;
+            self.lay_soon();
             if let Some(drift) = kept(self.hands.assert_again(self.x11))?.flatten() {
                 tracing::warn!(drift, "put right");
             }
@@ -284,9 +331,10 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
         kept(self.cursor.look(self.x11, idle))?;
         let dark = self.panel == Panel::Off;
         self.look_at = now + if dark { LOOK_IN_THE_DARK } else { LOOK_EVERY };
+        let first = self.places.as_ref().map(|places| (places.first.width, places.first.height));
         let look = match &mut self.sampler {
             // What is behind a curtain is not what is seen.
-            Some(sampler) if !dark && self.curtain.is_none() => kept(sampler.look(self.x11, now))?,
+            Some(sampler) if !dark && self.curtain.is_none() => kept(sampler.look(self.x11, first, now))?,
             _ => None,
         };
         let frame = look.map(|look| self.watch.look(&look, now));
@@ -294,7 +342,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             self.watch.forget();
         }
         let idle_ms = idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
-        Ok(Facts { outputs: self.outputs.clone(), panel: self.panel, frame, idle_ms })
+        let second = self.places.as_ref().and_then(|places| Some(places.second.as_ref()?.0.clone()));
+        Ok(Facts { outputs: self.outputs.clone(), panel: self.panel, frame, idle_ms, second })
     }
 
     fn read_outputs(&mut self) -> Result<(), XError> {
@@ -302,6 +351,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             && let Some(outputs) = kept(Outputs::read(self.x11))?
         {
             self.outputs = outputs.facts();
+            self.places = Places::of(&outputs).filter(|_| self.hands.has_second());
+            self.lay_soon();
         }
         Ok(())
     }

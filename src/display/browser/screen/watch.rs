@@ -108,7 +108,7 @@ impl Teller {
 fn is_other(told: &Facts, facts: &Facts) -> bool {
     let frame = |facts: &Facts| facts.frame.map(|frame| (frame.uniform, frame.beat_still_ms.is_some()));
     let alone = |facts: &Facts| facts.idle_ms.is_some_and(|idle| idle >= ALONE_MS);
-    (&told.outputs, told.panel, frame(told)) != (&facts.outputs, facts.panel, frame(facts))
+    (&told.outputs, &told.second, told.panel, frame(told)) != (&facts.outputs, &facts.second, facts.panel, frame(facts))
         || alone(told) && !alone(facts)
 }
 

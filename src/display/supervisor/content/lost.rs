@@ -41,6 +41,7 @@ impl Content {
 
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
+        self.has_crashed = true;
         let lived = self.painted.take().is_some_and(|at| out.now >= at + LIVED);
         match &self.phase {
             Phase::Dark => {}

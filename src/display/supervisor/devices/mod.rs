@@ -98,7 +98,7 @@ fn place(order: &Order) -> usize {
 impl Devices {
     pub fn new(setting: &Setting) -> Self {
         let mut devices = Devices {
-            settings: setting.screen,
+            settings: setting.screen.clone(),
             power: Power::new(setting.zone.clone(), setting.schedule.clone()),
             knobs: Default::default(),
             there: false,

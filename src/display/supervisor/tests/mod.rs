@@ -22,6 +22,7 @@ mod home;
 mod leaving;
 mod pictures;
 mod recovering;
+mod second;
 mod showing;
 mod sounds;
 mod starting;
@@ -120,7 +121,11 @@ impl World {
     fn open_in(machine: Machine, allow: Allowed, lines: &[Vec<Record>], now: Instant) -> (Supervisor, Vec<Effect>) {
         let mut journal = Journal::default();
         lines.iter().flatten().for_each(|record| journal.apply(record));
-        let setting = Setting {
+        Supervisor::new(Self::setting(machine, allow), journal, fastrand::Rng::with_seed(7), now)
+    }
+
+    fn setting(machine: Machine, allow: Allowed) -> Setting {
+        Setting {
             display: "lobby".into(),
             url: None,
             urls: urls(),
@@ -134,8 +139,7 @@ impl World {
             zone: jiff::tz::TimeZone::UTC,
             schedule: None,
             sound: crate::config::SoundSettings::default(),
-        };
-        Supervisor::new(setting, journal, fastrand::Rng::with_seed(7), now)
+        }
     }
 
     fn give(&mut self, input: Input) {

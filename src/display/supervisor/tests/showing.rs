@@ -127,6 +127,32 @@ fn a_playlist_is_shown_at_its_first_paint_passes_over_what_fails_and_goes_on() {
 }
 
 #[test]
+fn a_film_that_breaks_off_is_passed_over_and_an_item_is_shown_when_the_player_says_so() {
+    let mut world = World::up();
+    let items = json!([{ "video": "http://a/1.webm", "seconds": 600 }, { "image": "http://a/2.png", "seconds": 5 }]);
+    world.push(1, "playlist", json!({ "items": items }));
+    world.paint();
+    assert_eq!(world.status(1), Some(Status::Shown));
+    let film = world.machine.content().url();
+    let broken = Painted { uri: film.clone(), status: Some(200), failed: Some("it is damaged".into()) };
+    world.give(Input::Seen(Seen::Painted(broken)));
+    world.answer_all();
+    world.pass(3 * S);
+    let picture = world.machine.content().url();
+    assert!(
+        film.contains("kind=video") && picture.contains("kind=image") && world.navigated().last() == Some(&picture)
+    );
+
+    // The player is there already: the order is a jump within it.
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("j".into()) }));
+    world.give(Input::Seen(Seen::Jumped { navigation: Some("j".into()), url: picture.clone() }));
+    assert!(!world.machine.is_showing(), "it is only being loaded");
+    world.give(Input::Seen(Seen::Painted(Painted { uri: picture, status: Some(200), failed: None })));
+    assert!(world.machine.is_showing());
+}
+
+#[test]
 fn a_playlist_of_dead_links_says_so_and_goes_on_trying() {
     let mut world = World::up();
     world.push(1, "playlist", json!({ "items": [{ "url": "http://a/" }, { "url": "http://b/" }] }));
@@ -357,4 +383,22 @@ fn what_strangers_open_is_closed_and_dialogs_are_dismissed() {
     world.give(Input::Seen(Seen::Prompted { context: "page".into() }));
     assert!(world.find(|what| *what == Ask::CloseContext { context: "popup".into() }).is_some());
     assert!(world.find(|what| *what == Ask::DismissPrompt { context: "page".into() }).is_some());
+}
+
+/// The browser's page about the crash has the same address: a mere jump would leave it there.
+#[test]
+fn a_page_with_a_fragment_in_its_address_is_really_loaded_again_after_a_crash() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/#menu"));
+    world.answer_all();
+    world.pass(2 * S);
+    world.give(Input::Seen(Seen::Committed { navigation: None, url: "about:tabcrashed?u=x".into() }));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).expect("it is loaded again");
+    let navigation = Some("jump".to_owned());
+    world.give(Input::Seen(Seen::Jumped { navigation: navigation.clone(), url: "http://a/#menu".into() }));
+    world.answer(at, Ok(Answer::Navigated { navigation }));
+    assert!(!world.machine.is_showing(), "nothing was loaded");
+    assert!(world.find(|what| matches!(what, Ask::Reload { .. })).is_some());
+    world.paint();
+    assert!(world.machine.is_showing());
 }
