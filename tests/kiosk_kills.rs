@@ -236,6 +236,9 @@ const WARM_UP: usize = 3;
 /// What a process may take more at one moment than at another.
 const SLACK_KB: u64 = 512;
 
+/// A supervisor of a debug build has some three megabytes of its own, and twice that while a picture passes through.
+const MOST_KB: u64 = 8 * 1024;
+
 /// The least of the last third is no more than the most of the first: what is only larger now and then is no leak.
 fn assert_flat(sizes: &[Sizes]) {
     let sizes = sizes.get(WARM_UP..).unwrap_or_default();
@@ -245,6 +248,7 @@ fn assert_flat(sizes: &[Sizes]) {
         let kb = |it: &Sizes| of(it).anonymous_kb;
         let files = |it: &Sizes| of(it).files;
         let (Some(early_kb), Some(late_kb)) = (early.iter().map(kb).max(), late.iter().map(kb).min()) else { return };
+        assert!(late_kb <= MOST_KB, "the {name} keeps {late_kb} KiB");
         assert!(late_kb <= early_kb + SLACK_KB, "the {name} grew from {early_kb} to {late_kb} KiB: {sizes:?}");
         let (Some(early), Some(late)) = (early.iter().map(files).max(), late.iter().map(files).min()) else { return };
         assert!(late <= early + 2, "the {name} holds {late} files, {early} before");

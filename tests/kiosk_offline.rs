@@ -56,7 +56,7 @@ fn the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away(kiosk: &mu
     let folder = kiosk.folder().join("state/pictures");
     let pictures = || fs::read_dir(&folder).map_or(0, |entries| entries.flatten().count());
     let before = pictures();
-    until("the page's picture is on the card, after a minute", seconds(90), || (pictures() > before).then_some(()));
+    until("the page's picture is on the card", seconds(40), || (pictures() > before).then_some(()));
 
     kiosk.site.go_away();
     kiosk.push_is("reload", &json!({}), "failed");
@@ -151,6 +151,16 @@ fn what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_pass
     until("what there is, is on the card", seconds(20), || (cached(kiosk, &[&red, &green]) == 2).then_some(()));
     let log = || fs::read_to_string(kiosk.folder().join("run.log")).unwrap_or_default();
     assert!(log().contains("is passed over"), "the log says which was passed over");
+
+    // A film that no browser can read.
+    let broken = kiosk.site.url("/broken.webm");
+    kiosk.site.put("/broken.webm", "", [&[0x1a, 0x45, 0xdf, 0xa3][..], &[7; 500]].concat());
+    let receipt = kiosk.push_is("playlist", &json!({"items": [{"video": broken}]}), "failed");
+    assert!(
+        receipt["error"].as_str().is_some_and(|why| why.contains("format") || why.contains("damaged")),
+        "{receipt}"
+    );
+    kiosk.push_is("playlist", &json!({ "items": items }), "shown");
 
     kiosk.stop_display();
     let media = kiosk.folder().join("state/media");

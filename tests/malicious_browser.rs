@@ -201,6 +201,9 @@ fn a_process_of_the_browsers_user_comes_at_nothing_and_nothing_listens_but_loopb
         format!("ls {state}"),
         format!("cat {runtime}/page.secret"),
         connect("control.sock"),
+        format!("mkdir {runtime}/.status.json.new"),
+        format!("ln -s /etc/passwd {runtime}/helper.sock"),
+        format!("touch {runtime}/filler"),
         format!("rm -f {runtime}/control.sock && test ! -e {runtime}/control.sock"),
         format!("kill -0 {pid}"),
         format!("kill -STOP {pid}"),
@@ -221,7 +224,7 @@ fn a_process_of_the_browsers_user_comes_at_nothing_and_nothing_listens_but_loopb
 
     // Firefox's remote control takes no password. It has one session, and that is the loop's.
     let bidi = until("Firefox tells where it takes orders", seconds(10), || {
-        let told = fs::read(pi.at(&format!("run/pikiosk/profile-{}/WebDriverBiDiServer.json", pi.kiosk.uid))).ok()?;
+        let told = fs::read(pi.at("run/pikiosk/profile/WebDriverBiDiServer.json")).ok()?;
         serde_json::from_slice::<Value>(&told).ok()?["ws_port"].as_u64()
     });
     for (method, params) in [

@@ -60,7 +60,7 @@ fn two_users_show_a_page_together_and_neither_comes_at_what_is_the_others() {
         assert!(!pi.kiosk.can(&closed), "the browser's user can: {closed}");
     }
     // A supervisor that was taken over is this one.
-    let profile = format!("{run_dir}/profile-{}", pi.kiosk.uid);
+    let profile = format!("{run_dir}/profile");
     assert!(pi.kiosk.can(&format!("cat {profile}/user.js")) && pi.supervisor.can(&format!("ls {run_dir}")));
     for closed in [
         format!("ls {profile}"),

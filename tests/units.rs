@@ -31,7 +31,8 @@ fn text(name: &str) -> String {
 
 fn units() -> Vec<String> {
     let names = fs::read_dir(systemd()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut units: Vec<String> = names.filter(|name| name.ends_with(".service") || name.ends_with(".socket")).collect();
+    let mut units: Vec<String> =
+        names.filter(|name| [".service", ".socket", ".mount"].iter().any(|kind| name.ends_with(kind))).collect();
     units.sort();
     units
 }

@@ -63,7 +63,8 @@
     return node.isContentEditable === true;
   };
   const active = () => {
-    if (!document.hasFocus()) return null;
+    // A frame keeps its own active element when the focus has gone elsewhere; X may give the whole window none.
+    if (window !== window.top && !document.hasFocus()) return null;
     let node = document.activeElement;
     while (node?.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
     return node;

@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure};
 use crate::{
     config::{KioskSettings, Sources},
     display::browser::{self, LoopSettings},
+    io::heap,
 };
 
 /// Keeps Firefox running in this X session, for the supervisor.
@@ -20,7 +21,7 @@ pub struct Args {
     /// Where the supervisor's socket is, and the browser's profile.
     #[arg(long, value_name = "DIR", default_value = "/run/pikiosk")]
     runtime: PathBuf,
-    /// Firefox's profile, made anew at every start. [default: RUNTIME/profile-UID]
+    /// Firefox's profile, made anew at every start. [default: RUNTIME/profile]
     #[arg(long, value_name = "DIR")]
     profile: Option<PathBuf>,
     /// The Firefox to start: a name on the path, or a whole path.
@@ -32,6 +33,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Exit, Failure> {
+    heap::keep_little();
     let sources = Sources::system().with_file(args.config).with_flag("--firefox", "browser.command", args.firefox);
     let kiosk = KioskSettings::load(&sources).map_err(|source| Failure::Config { source })?.settings;
     let settings =

@@ -7,7 +7,7 @@ use super::failure::{Exit, Failure};
 use crate::config::Sources;
 use crate::display::shell::{self, Ending, RunSetting};
 use crate::display::{blackbox, configured};
-use crate::io::log_ring::LogRing;
+use crate::io::{heap, log_ring::LogRing};
 
 /// Keeps the right page on this display: the supervisor, as systemd starts it.
 ///
@@ -29,6 +29,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, log: LogRing) -> Result<Exit, Failure> {
+    heap::keep_little();
     let sources = Sources::system().with_file(args.config);
     let sources = sources.with_flag("--listen", "page.listen", args.listen.map(|listen| listen.to_string()));
     let kiosk = configured::load(&sources, &args.state).map_err(|source| Failure::Config { source })?;

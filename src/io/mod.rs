@@ -12,6 +12,8 @@ pub mod cec;
 pub mod digest;
 #[cfg(feature = "tools")]
 pub mod direct;
+#[cfg(feature = "display")]
+pub mod heap;
 #[cfg(any(feature = "display", feature = "server", feature = "tools"))]
 pub mod http;
 pub mod log_ring;

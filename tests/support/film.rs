@@ -3,13 +3,17 @@
 /// 32x18 pixels of #12349c, as an encoder of WebP (whose pictures are key frames of VP8) wrote them.
 const BLUE: &str = "3003009d012a200012003e6d349647a4232221280800800d896500cb5a800040505000fef558bfff9e99fd6dfc7fd9f7fad4230e646ccd1f0000";
 
-/// Three seconds, ten frames in each.
+/// After each frame, as a film of a usual size has.
+const PADDING: usize = 200_000;
+
+/// Three seconds, ten frames in each; so large that it is never in memory as a whole.
 pub fn blue() -> Vec<u8> {
     let frame: Vec<u8> =
         (0..BLUE.len()).step_by(2).filter_map(|at| u8::from_str_radix(&BLUE[at..at + 2], 16).ok()).collect();
+    let nothing = element(&[0xec], &[0; PADDING]);
     let blocks = (0..30u16).flat_map(|n| {
         let [high, low] = (n * 100).to_be_bytes();
-        element(&[0xa3], &[&[0x81, high, low, 0x80], &frame[..]].concat())
+        [element(&[0xa3], &[&[0x81, high, low, 0x80], &frame[..]].concat()), nothing.clone()].concat()
     });
     let cluster: Vec<u8> = element(&[0xe7], &[0]).into_iter().chain(blocks).collect();
     let video = [element(&[0xb0], &[32]), element(&[0xba], &[18])].concat();

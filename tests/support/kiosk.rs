@@ -249,11 +249,7 @@ impl Kiosk {
 
     /// The port on which Firefox takes WebDriver BiDi commands.
     pub fn bidi_port(&self) -> Option<u16> {
-        let profile = fs::read_dir(self.runtime())
-            .ok()?
-            .flatten()
-            .find(|entry| entry.file_name().to_string_lossy().starts_with("profile-"))?;
-        let text = fs::read_to_string(profile.path().join("WebDriverBiDiServer.json")).ok()?;
+        let text = fs::read_to_string(self.runtime().join("profile/WebDriverBiDiServer.json")).ok()?;
         let json: Value = serde_json::from_str(&text).ok()?;
         json["ws_port"].as_u64().and_then(|port| u16::try_from(port).ok())
     }

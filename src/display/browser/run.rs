@@ -48,7 +48,7 @@ const KILL_WITHIN: Duration = Duration::from_secs(5);
 pub struct LoopSettings {
     /// Where the supervisor's socket is.
     pub runtime: PathBuf,
-    /// Firefox's profile; by default `RUNTIME/profile-UID`.
+    /// Firefox's profile; by default `RUNTIME/profile`.
     pub profile: Option<PathBuf>,
     pub browser: BrowserSettings,
     pub screen: ScreenSettings,
@@ -117,8 +117,7 @@ struct Loop {
 /// Must run on the thread that lives as long as the process: Firefox is bound to it.
 pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let program = firefox::find(settings.browser.command.as_deref().map(Path::new)).map_err(LoopError::Firefox)?;
-    let own_profile = || settings.runtime.join(format!("profile-{}", nix::unistd::getuid()));
-    let profile = settings.profile.clone().unwrap_or_else(own_profile);
+    let profile = settings.profile.clone().unwrap_or_else(|| settings.runtime.join("profile"));
     process::become_subreaper().map_err(LoopError::Signals)?;
     let profile = Profile::claim(profile).await.map_err(LoopError::Profile)?;
     end_leftovers(profile.dir());

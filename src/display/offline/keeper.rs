@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     Shelf,
-    fetch::fetch,
+    fetch::{FetchError, fetch},
     rounds::{Ended, Rounds},
 };
 
@@ -39,13 +39,10 @@ async fn go_round(shelf: &Arc<Shelf>, rounds: &mut Rounds) {
         let card = shelf.clone();
         // It is only told of a panic, which was logged.
         let _ = tokio::task::spawn_blocking(move || card.shrink()).await;
-        let ended = match fetch(shelf, &url).await {
-            Ok(fresh) => Ended::Good { fresh },
-            Err(error) => {
-                tracing::info!(url, %error, "a file of the playlist is not fetched for when the network is away");
-                error.ended()
-            }
-        };
-        rounds.ended(&url, ended, Instant::now());
+        let fetched = fetch(shelf, &url).await;
+        let ended = fetched.as_ref().map_or_else(FetchError::ended, |fresh| Ended::Good { fresh: *fresh });
+        if let (true, Err(error)) = (rounds.ended(&url, ended, Instant::now()), &fetched) {
+            tracing::warn!(url, %error, "a file of the playlist is not on the card for when the network is away");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! the playlist.
 //!
 //! ```text
-//!   the glass, after a minute and every ten --PNG--> pictures --> STATE/pictures/NAME     (write, fsync, rename)
+//!   the glass, after 15 s and every ten min --PNG--> pictures --> STATE/pictures/NAME     (write, fsync, rename)
 //!                                                        |
 //!   the offline page <--GET /kept/picture/NAME?PERMIT----'        nothing is served that is not whole
 //!

@@ -26,6 +26,8 @@ struct Round {
     url: String,
     next: Instant,
     failures: u32,
+    /// How it ended last, and was told.
+    told: Option<Ended>,
 }
 
 /// The files of the playlist, in its order.
@@ -49,7 +51,7 @@ impl Rounds {
                 continue;
             }
             let known = older.iter().position(|round| round.url == *url).map(|at| older.swap_remove(at));
-            self.rounds.push(known.unwrap_or_else(|| Round { url: url.clone(), next: now, failures: 0 }));
+            self.rounds.push(known.unwrap_or_else(|| Round { url: url.clone(), next: now, failures: 0, told: None }));
         }
     }
 
@@ -59,9 +61,10 @@ impl Rounds {
         Some((next.next, &next.url))
     }
 
-    pub fn ended(&mut self, url: &str, how: Ended, now: Instant) {
+    /// True if it is worth telling: it ended otherwise than the last time.
+    pub fn ended(&mut self, url: &str, how: Ended, now: Instant) -> bool {
         let spread = 0.8 + 0.4 * self.rng.f64();
-        let Some(round) = self.rounds.iter_mut().find(|round| round.url == url) else { return };
+        let Some(round) = self.rounds.iter_mut().find(|round| round.url == url) else { return false };
         let wait = match how {
             Ended::Good { fresh } => fresh,
             Ended::Failed => AGAIN_FIRST.saturating_mul(1 << round.failures.min(8)).min(AGAIN_MAX),
@@ -69,6 +72,7 @@ impl Rounds {
         };
         round.failures = if how == Ended::Failed { round.failures.saturating_add(1) } else { 0 };
         round.next = now + wait.mul_f64(spread);
+        round.told.replace(how) != Some(how)
     }
 }
 
@@ -105,7 +109,7 @@ mod tests {
     fn what_fails_is_tried_again_less_and_less_often_and_holds_nothing_up() {
         let mut now = Instant::now();
         let mut rounds = rounds(&["dead", "b"], now);
-        rounds.ended("dead", Ended::Failed, now);
+        assert!(rounds.ended("dead", Ended::Failed, now), "that is news");
         assert_eq!(rounds.next(now).unwrap().1, "b");
         rounds.ended("b", Ended::Good { fresh: 100_000 * S }, now);
         let mut waits = Vec::new();
@@ -114,7 +118,7 @@ mod tests {
             assert_eq!(url, "dead");
             waits.push((at - now).as_secs());
             now = at;
-            rounds.ended("dead", Ended::Failed, now);
+            assert!(!rounds.ended("dead", Ended::Failed, now), "and is told once");
         }
         assert!(waits[0] <= 12 && waits[11] >= 480 && waits[11] <= 720, "{waits:?}");
         rounds.ended("dead", Ended::Good { fresh: 60 * S }, now);

@@ -115,8 +115,8 @@ pub struct Urls {
     address: SocketAddr,
     origin: String,
     secret: Secret,
-    /// More for the offline page's fragment.
-    screen: &'static str,
+    /// They stand on the second screen, and tell of its site.
+    second: bool,
 }
 
 impl Urls {
@@ -126,7 +126,7 @@ impl Urls {
             80 => format!("http://{}", host(address)),
             port => format!("http://{}:{port}", host(address)),
         };
-        Self { address, origin, secret: secret.clone(), screen: "" }
+        Self { address, origin, secret: secret.clone(), second: false }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -140,24 +140,29 @@ impl Urls {
 
     /// What a browser is started with: the splash, or straight on to the wanted site if that is there by then.
     pub fn start(&self) -> String {
-        format!("{}{START}#k={}", self.origin, self.secret.to_hex())
+        self.at(START)
     }
 
     pub fn splash(&self) -> String {
-        format!("{}/splash#k={}", self.origin, self.secret.to_hex())
+        self.at("/splash")
     }
 
     pub fn offline(&self) -> String {
-        format!("{}/offline#k={}{}", self.origin, self.secret.to_hex(), self.screen)
+        self.at("/offline")
     }
 
     /// The same pages for a second screen: its offline page tells of its own site.
     pub fn of_second(&self) -> Self {
-        Self { screen: "&screen=2", ..self.clone() }
+        Self { second: true, ..self.clone() }
+    }
+
+    fn at(&self, path: &str) -> String {
+        let screen = if self.second { "&screen=2" } else { "" };
+        format!("{}{path}#k={}{screen}", self.origin, self.secret.to_hex())
     }
 
     pub fn blank(&self) -> String {
-        format!("{}/blank#k={}", self.origin, self.secret.to_hex())
+        self.at("/blank")
     }
 
     /// The player with one picture or film at `source` (http or https). `turn`: another one with each item, so that each
@@ -168,8 +173,7 @@ impl Urls {
             MediaKind::Video => "video",
         };
         let fade = fade.as_millis();
-        let mut url =
-            format!("{}{PLAYER}#k={}&kind={kind}&n={turn}&fade={fade}&src=", self.origin, self.secret.to_hex());
+        let mut url = format!("{}&kind={kind}&n={turn}&fade={fade}&src=", self.at(PLAYER));
         url.extend(url::form_urlencoded::byte_serialize(source.as_bytes()));
         url
     }

@@ -15,16 +15,16 @@
 //! first, and no test could say so.
 
 mod bidi;
-mod busy;
 mod chores;
 mod clock;
 mod configure;
 mod control;
 mod drilling;
 mod glass;
+mod hearing;
 mod keeping;
+mod kept;
 mod memory;
-mod pictures;
 mod report;
 mod sensors;
 mod server_clock;
@@ -40,7 +40,6 @@ use tokio::{
 };
 
 use self::{
-    busy::Busy,
     chores::Outbox,
     clock::Clock,
     control::Control,
@@ -57,7 +56,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
-        offline::{self, Offline},
+        offline::Offline,
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -147,9 +146,8 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Asked);
             }
         };
-        // First what is due may hang on: the clock, and how busy the machine was.
-        let around = shell.clock.look(Instant::now()).into_iter().chain(shell.busy.look(Instant::now()));
-        for input in around.chain(input) {
+        // The clock first: what is due may hang on it.
+        for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
             if shell.perform(effects).await {
                 shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
@@ -187,7 +185,6 @@ struct Shell {
     state: PathBuf,
     sources: Sources,
     clock: Clock,
-    busy: Busy,
     health_at: Instant,
     watchdog_at: Instant,
 }
@@ -205,7 +202,8 @@ impl Shell {
         let page = Page::bind(kiosk.page.listen, secret(&runtime), offline.clone()).await?;
         let socket = runtime.join(wire::SOCKET);
         let (pages, open) = (page.urls().origin().to_owned(), page.urls().start());
-        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard).map_err(|error| RunError::Glass(socket, error))?;
+        let glass = Glass::listen(&socket, pages, open, kiosk.browser.keyboard)
+            .map_err(|error| RunError::Glass(socket, error))?;
 
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
@@ -243,11 +241,7 @@ impl Shell {
         };
         let (mut supervisor, effects) = Supervisor::new(setting, journal, fastrand::Rng::new(), now);
         let memory = Memory::recall(&state, &mut supervisor, now);
-        let media = (!offline.media.is_closed()).then(|| {
-            let (media, wanted) = watch::channel(Vec::new());
-            tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
-            media
-        });
+        let media = kept::keeper(&offline);
         let mut shell = Shell {
             supervisor,
             glass,
@@ -272,7 +266,6 @@ impl Shell {
             state,
             sources,
             clock: Clock::new(now),
-            busy: Busy::default(),
             health_at: now,
             watchdog_at: now,
         };
@@ -293,17 +286,6 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
-    }
-
-    /// The pictures and films of the playlist are fetched before they are needed.
-    fn want_media(&self) {
-        let Some(media) = &self.media else { return };
-        let wanted = self.supervisor.content().media();
-        media.send_if_modified(|urls| {
-            let is_new = *urls != wanted;
-            *urls = wanted;
-            is_new
-        });
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
@@ -350,57 +332,6 @@ impl Shell {
             clock: self.clock.health(now),
         };
         self.report.health(&self.supervisor, &around, now)
-    }
-
-    fn glass_told(&mut self, told: glass::Told) -> Option<Input> {
-        Some(match told {
-            glass::Told::LoopCame => Input::LoopCame,
-            glass::Told::LoopGone => Input::LoopGone,
-            glass::Told::Overgrown(what) => Input::Overgrown(what),
-            glass::Told::ContentEnded => Input::ContentEnded,
-            glass::Told::Attached => Input::Attached,
-            glass::Told::Detached { why } => Input::Detached { why },
-            glass::Told::Seen(seen) => Input::Seen(seen),
-            glass::Told::Screen(facts) => Input::ScreenSeen(facts),
-            glass::Told::Answered { ask, answer } => Input::Answered { ask, answer },
-            glass::Told::Firefox { version } => {
-                self.firefox = Some(version);
-                return None;
-            }
-            glass::Told::Picture { ask, what, base64 } => {
-                self.picture_came(ask, what, base64);
-                return None;
-            }
-        })
-    }
-
-    fn link_told(&mut self, told: Option<link::Told>) -> Option<Input> {
-        match told {
-            Some(link::Told::State { state, display }) => {
-                let is_live = matches!(state, link::State::Live { .. });
-                if display.is_some() && display != self.display {
-                    self.supervisor.is_called(display.as_ref().map_or_else(String::new, ToString::to_string));
-                    self.display = display;
-                }
-                self.link_state = Some(state);
-                (!is_live).then_some(Input::Unlinked)
-            }
-            Some(link::Told::Hello(hello)) => {
-                let positions = self.supervisor.journal().positions();
-                let known = positions.iter().filter(|(address, _)| hello.addresses.contains(address));
-                let known = known.map(|(address, position)| (address.clone(), position.clone())).collect();
-                self.hear_the_time(hello.server_time.0);
-                let sent = self.link.as_ref().is_some_and(|link| link.try_send(Order::Resume(known)).is_ok());
-                self.health_at = Instant::now();
-                sent.then_some(Input::Linked { server_ms: hello.server_time.0, heads: hello.positions })
-            }
-            Some(link::Told::Event(event)) => Some(Input::Delivered(event)),
-            None => {
-                tracing::error!("the link broke off");
-                self.link = None;
-                Some(Input::Unlinked)
-            }
-        }
     }
 
     /// True if the supervisor is to end and be started again.

@@ -168,13 +168,12 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline)
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
         // The card is asked once for each outage: none is taken while it lasts.
-        let asked = state.outage.take();
-        let picture = |url: &str| match asked.filter(|asked| asked.url == url) {
+        let kept = |asked: Option<Outage>, url: &str| match asked.filter(|asked| asked.url == url) {
             Some(asked) => asked.picture,
             None => offline.pictures.find(url).map(|kept| page.urls().picture(&kept)),
         };
-        let outage = |trouble: &Trouble, picture, clock| Outage {
-            picture,
+        let outage = |trouble: &Trouble, asked, clock| Outage {
+            picture: kept(asked, &trouble.url),
             url: trouble.url.clone(),
             fault: trouble.fault.clone(),
             since: trouble.since,
@@ -182,10 +181,10 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline)
             retry_at: trouble.retry_at,
             clock,
         };
-        let first = supervisor.content().trouble();
-        state.outage = first.map(|trouble| outage(trouble, picture(&trouble.url), supervisor.wrong_clock()));
-        let second = supervisor.second().and_then(|second| second.content().trouble());
-        state.second = second.map(|trouble| outage(trouble, None, None));
+        let (first, second) = (state.outage.take(), state.second.take());
+        state.outage = supervisor.content().trouble().map(|trouble| outage(trouble, first, supervisor.wrong_clock()));
+        let trouble = supervisor.second().and_then(|second| second.content().trouble());
+        state.second = trouble.map(|trouble| outage(trouble, second, None));
     });
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Show, Supervisor, out::Out, port::Ask};
 
 /// The first one, once a page has had time to fill.
-const AFTER: Duration = Duration::from_secs(60);
+const AFTER: Duration = Duration::from_secs(15);
 /// Each costs a Pi 3 a second or two.
 const EVERY: Duration = Duration::from_secs(600);
 const WITHIN: Duration = Duration::from_secs(10);

@@ -26,8 +26,6 @@ const ALIVE: Duration = Duration::from_secs(10);
 const SCREEN_SILENT: Duration = Duration::from_secs(45);
 /// A clock that goes so far from where it was has been set.
 const CLOCK_SET_MS: u64 = 60_000;
-/// A page that answered for so long was not silenced by a machine that is too busy for it.
-const ALARMS_FORGOTTEN: Duration = Duration::from_secs(20);
 /// At the top of a ladder Firefox itself is started again so often.
 const BROWSER_AGAIN: Duration = Duration::from_secs(60);
 
@@ -186,9 +184,6 @@ impl Supervisor {
         let well = self.is_showing() && self.page_is_alive(out.now) && !self.glass_is_frozen(out.now);
         self.care.recovery.is_well(well && self.empty_since().is_none(), out.now);
         self.care.recovery.due(out.now);
-        if self.care.recovery.has_been_well_for(ALARMS_FORGOTTEN, out.now) {
-            self.pulse.calm();
-        }
     }
 
     pub(super) fn loop_changed(&mut self, came: bool, now: Instant) {

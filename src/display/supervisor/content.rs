@@ -37,7 +37,9 @@ const TRY_FOR_REAL: u32 = 10;
 /// A browser that does not tell by then what it shows is told what to show.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
+mod known;
 mod lost;
+mod wanted;
 
 /// What is wanted on the glass.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,50 +212,6 @@ impl Content {
         }
     }
 
-    /// True while there is a document of ours on the glass or on its way: nothing to wait for.
-    pub fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Shown | Phase::Away { .. })
-    }
-
-    /// True while a document of ours is painted and none is on its way.
-    pub fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
-    }
-
-    /// True while what is wanted is painted.
-    pub fn is_showing(&self) -> bool {
-        self.phase == Phase::Shown
-    }
-
-    /// How often a document of ours was painted.
-    pub fn paints(&self) -> u64 {
-        self.paints
-    }
-
-    pub fn show(&self) -> &Show {
-        &self.show
-    }
-
-    /// The pictures and films of the playlist that is wanted.
-    pub fn media(&self) -> Vec<String> {
-        match &self.show {
-            Show::Playlist(playlist) => {
-                playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
-            }
-            Show::Splash | Show::Url(_) => Vec::new(),
-        }
-    }
-
-    /// The item of a playlist that is on the glass or on its way, counted from 0, and its address.
-    pub fn item(&self) -> Option<(usize, &str)> {
-        let turns = self.turns.as_ref()?;
-        turns.item().zip(turns.source())
-    }
-
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
-    }
-
     pub fn committed(&mut self, navigation: Option<&str>, url: &str, out: &mut Out) {
         let fault = SiteFault::from_error_document(url);
         if fault == Some(SiteFault::Crashed) {
@@ -276,16 +234,6 @@ impl Content {
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
-    }
-
-    /// Since when the document of what is wanted is on the glass, and no other that it led to.
-    pub fn alone_since(&self) -> Option<Instant> {
-        self.painted.filter(|_| self.phase == Phase::Shown && self.is_there)
-    }
-
-    /// The document with which what is wanted came last.
-    pub fn landed(&self) -> &str {
-        &self.landed
     }
 
     pub fn jumped(&mut self, navigation: Option<&str>, out: &mut Out) {
@@ -453,91 +401,6 @@ impl Content {
             Show::Playlist(_) => {
                 self.turns.as_ref().and_then(|turns| turns.address(&self.urls)).unwrap_or_else(|| self.urls.blank())
             }
-        }
-    }
-
-    /// Loads what is wanted, from the beginning.
-    fn begin(&mut self, out: &mut Out) {
-        match self.turns {
-            Some(_) => self.turn(playlist::Input::Started, out),
-            None => self.load(out),
-        }
-    }
-
-    fn load(&mut self, out: &mut Out) {
-        let url = self.url();
-        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
-        // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
-        let is_there = self.phase == Phase::Shown && self.landed == url;
-        let is_item = self.urls.is_media(&url) && !is_there;
-        let load = Load::new(url, ask, out.now);
-        self.phase = Phase::Loading(if is_item { load.of_item() } else { load });
-    }
-
-    fn loaded(&mut self, loaded: Loaded, out: &mut Out) {
-        match loaded {
-            Loaded::Pending => {}
-            Loaded::Shown => {
-                if let Phase::Loading(load) = &self.phase {
-                    load.document().clone_into(&mut self.landed);
-                }
-                self.is_there = true;
-                self.phase = Phase::Shown;
-                self.painted = Some(out.now);
-                self.own_lost = 0;
-                self.trouble = None;
-                self.paints += 1;
-                for key in std::mem::take(&mut self.due) {
-                    out.end(key, Outcome::of(Status::Shown));
-                }
-                if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
-                    self.turn(playlist::Input::ItemPainted(item), out);
-                }
-            }
-            Loaded::Stale => self.reload_document(false, out),
-            Loaded::Failed(fault) => self.fail(fault, out),
-        }
-    }
-
-    /// The document that is there, once more.
-    fn reload_document(&mut self, ignore_cache: bool, out: &mut Out) {
-        let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
-        self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
-    }
-
-    fn offline_loaded(&mut self, loaded: Loaded) {
-        let Phase::Away { page, .. } = &mut self.phase else { return };
-        match loaded {
-            Loaded::Pending | Loaded::Stale => {}
-            Loaded::Shown => {
-                *page = None;
-                self.own_lost = 0;
-                self.paints += 1;
-            }
-            // Our own page does not load: its deadline tries again, and the pulse finds out what is wrong.
-            Loaded::Failed(fault) => tracing::warn!(fault = fault.code(), "the offline page did not load"),
-        }
-    }
-
-    /// The playlist's turn to decide.
-    fn turn(&mut self, input: playlist::Input, out: &mut Out) {
-        let Some(turns) = &mut self.turns else { return };
-        let effects = turns.step(input, out.now);
-        let is_idle = !matches!(self.phase, Phase::Shown | Phase::Loading(_));
-        for effect in &effects {
-            match effect {
-                playlist::Effect::Show { .. } => self.load(out),
-                playlist::Effect::Away { retry_at } => {
-                    let fault = self.turns.as_ref().and_then(Turns::fault).unwrap_or(SiteFault::TimedOut);
-                    self.away(fault, *retry_at, Again::InTurn, out);
-                }
-                playlist::Effect::Done => {}
-            }
-        }
-        // It waits between two items, and there is nothing on the glass yet.
-        if effects.is_empty() && is_idle && !matches!(self.phase, Phase::Away { .. }) {
-            self.phase = Phase::Away { page: None, again: Again::InTurn };
-            self.show_offline(out);
         }
     }
 }

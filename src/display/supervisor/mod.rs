@@ -253,7 +253,6 @@ impl Supervisor {
                 self.clock_read(&wall, &mut out);
                 self.devices.wall_clock(wall, &mut out);
             }
-            Input::HeldUp(total) => self.pulse.held_up(total),
             Input::Held { url } => self.hold(url, &mut out),
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),

@@ -68,8 +68,6 @@ pub enum Input {
     ScreenSeen(screen::Facts),
     /// This machine's own clock was looked at.
     ClockRead(WallClock),
-    /// For so long has something on this machine waited for a processor since it started.
-    HeldUp(Duration),
     /// A drill wants this page on the glass instead of what should be there.
     Held {
         url: String,

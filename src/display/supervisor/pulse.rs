@@ -6,7 +6,7 @@
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
 //!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
-//!   the fourth such alarm in a row on, the silence is twice as long each time
+//!   the fourth alarm in a row on, the silence is twice as long each time, until a page has answered promptly
 //!   no session for two minutes: it is lost; no browser loop at all: the X session is
 //! ```
 
@@ -35,8 +35,8 @@ const AFTER_KILL: Duration = Duration::from_secs(12);
 const CRASH_TOLD: Duration = Duration::from_secs(3);
 /// Silences double this often at most.
 const PATIENCE_MAX: u32 = 3;
-/// A machine on which something waited for a processor in at least one of so many parts of a silence was busy.
-const BUSY: u32 = 2;
+/// A page that answers within this time has a machine that has time for it.
+const PROMPT: Duration = Duration::from_secs(1);
 /// A browser without a session by then is told to start again (a cold start on a Pi 3 takes most of a minute).
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
 /// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
@@ -78,32 +78,22 @@ pub struct Pulse {
     next: Instant,
     /// So often more the page is asked at once.
     soon: u32,
-    /// For how long something has waited for a processor since the machine started, where the kernel tells.
-    held_up: Option<Duration>,
-    /// Alarms in a row that may be a busy machine's.
+    /// Alarms since a page answered promptly.
     alarms: u32,
 }
 
 /// One side that is asked.
 #[derive(Debug)]
 struct Ear {
-    asked: Option<AskId>,
+    asked: Option<(AskId, Instant)>,
     heard: Instant,
-    /// As it was then.
-    held_up: Option<Duration>,
-}
-
-impl Ear {
-    fn hears(&mut self, held_up: Option<Duration>, now: Instant) {
-        (self.heard, self.held_up) = (now, held_up);
-    }
 }
 
 impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
-        let ear = || Ear { asked: None, heard: now, held_up: None };
+        let ear = || Ear { asked: None, heard: now };
         let stage = Stage::Alone { since: now };
-        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, held_up: None, alarms: 0 }
+        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -119,9 +109,8 @@ impl Pulse {
 
     pub fn attached(&mut self, now: Instant) {
         self.stage = Stage::Calm;
-        for ear in [&mut self.page, &mut self.browser] {
-            *ear = Ear { asked: None, heard: now, held_up: self.held_up };
-        }
+        self.page = Ear { asked: None, heard: now };
+        self.browser = Ear { asked: None, heard: now };
         self.next = now + PAINTED;
         self.soon = 0;
     }
@@ -135,8 +124,8 @@ impl Pulse {
 
     /// The page's process said something.
     pub fn heard_page(&mut self, now: Instant) {
-        self.page.hears(self.held_up, now);
-        self.browser.hears(self.held_up, now);
+        self.page.heard = now;
+        self.browser.heard = now;
         self.soon = 0;
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
@@ -160,38 +149,24 @@ impl Pulse {
         self.page.heard
     }
 
-    /// All has been well for a while: the next alarm is a first one.
-    pub fn calm(&mut self) {
-        self.alarms = 0;
-    }
-
     /// How long a silence may be, of one that may be so long at the first three alarms.
     fn patience(&self, silence: Duration) -> Duration {
         silence * (1 << self.alarms.saturating_sub(2).min(PATIENCE_MAX))
     }
 
-    /// On a machine that has time, a silence says something of whoever was silent, and the next one is heard as soon.
     fn alarm(&mut self, cause: Cause, out: &mut Out) {
-        let ear = if cause == Cause::BrowserHung { &self.browser } else { &self.page };
-        let waited = self.held_up.zip(ear.held_up).map(|(now, then)| now.saturating_sub(then));
-        let was_busy = waited.is_none_or(|waited| waited * BUSY >= out.now - ear.heard);
-        self.alarms = if was_busy { self.alarms + 1 } else { 0 };
+        self.alarms += 1;
         out.fault(cause);
-    }
-
-    /// For so long has something waited for a processor since the machine started.
-    pub fn held_up(&mut self, total: Duration) {
-        self.held_up = Some(total);
     }
 
     /// The browser said something.
     pub fn heard_browser(&mut self, now: Instant) {
-        self.browser.hears(self.held_up, now);
+        self.browser.heard = now;
     }
 
     /// The page's process is gone and another one is being loaded: it gets its time.
     pub fn crashed(&mut self, now: Instant) {
-        self.page.hears(self.held_up, now);
+        self.page.heard = now;
         self.soon = 0;
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
@@ -220,14 +195,19 @@ impl Pulse {
 
     /// True if the question was this machine's.
     pub fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, now: Instant) -> bool {
-        let is_page = self.page.asked == Some(ask);
-        if !is_page && self.browser.asked != Some(ask) {
+        let is_mine = |asked: &mut (AskId, Instant)| asked.0 == ask;
+        let of_page = self.page.asked.take_if(is_mine);
+        let is_page = of_page.is_some();
+        if !is_page && self.browser.asked.take_if(is_mine).is_none() {
             return false;
         }
-        let ear = if is_page { &mut self.page } else { &mut self.browser };
-        ear.asked = None;
         match answer {
-            Ok(answer) if is_page && *answer != Answer::Pageless => self.heard_page(now),
+            Ok(answer) if is_page && *answer != Answer::Pageless => {
+                self.heard_page(now);
+                if of_page.is_some_and(|(_, asked)| now <= asked + PROMPT) {
+                    self.alarms = 0;
+                }
+            }
             // An error is an answer of the browser: for the page it says nothing.
             Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_)) => self.heard_browser(now),
             Err(AskError::TimedOut | AskError::Gone) => {}
@@ -288,10 +268,10 @@ impl Pulse {
             self.soon = self.soon.saturating_sub(1);
             self.next = now + if again { SOON } else { EVERY };
             if again || self.page.asked.is_none() {
-                self.page.asked = Some(out.ask(Ask::Pulse, self.patience(self.hang)));
+                self.page.asked = Some((out.ask(Ask::Pulse, self.patience(self.hang)), now));
             }
             if self.browser.asked.is_none() {
-                self.browser.asked = Some(out.ask(Ask::BrowserPulse, self.patience(BROWSER_SILENT)));
+                self.browser.asked = Some((out.ask(Ask::BrowserPulse, self.patience(BROWSER_SILENT)), now));
             }
         }
         Verdict::Fine

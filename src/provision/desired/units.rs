@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Units exactly as they are in systemd/.
-const UNITS: [(&str, &str, &str); 5] = [
+const UNITS: [(&str, &str, &str); 6] = [
     ("pikiosk.service", include_str!("../../../systemd/pikiosk.service"), "keeps the right page on the display"),
     (
         "pikiosk-helper.socket",
@@ -18,6 +18,11 @@ const UNITS: [(&str, &str, &str); 5] = [
         "pikiosk-helper@.service",
         include_str!("../../../systemd/pikiosk-helper@.service"),
         "starts the machine or the session again, and sets the clock, when the supervisor asks",
+    ),
+    (
+        "run-pikiosk-profile.mount",
+        include_str!("../../../systemd/run-pikiosk-profile.mount"),
+        "what a page writes fills memory of its own, and not what the system has in /run",
     ),
     (
         "pikiosk-first-boot.service",
@@ -61,6 +66,7 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
 
     enable(lay, "pikiosk.service", "multi-user.target");
     enable(lay, "pikiosk-helper.socket", "sockets.target");
+    enable(lay, "run-pikiosk-profile.mount", "local-fs.target");
     enable(lay, "pikiosk-first-boot.service", "multi-user.target");
     match system.repair {
         Repair::Boot => enable(lay, "pikiosk-repair.service", "multi-user.target"),
@@ -86,6 +92,9 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
     conf(lay, settings);
     let units = ["/usr/lib/systemd/system", SYSTEM];
     lay.after(&units, "systemctl", &["daemon-reload"], "lets systemd read what changed", false);
+    let mount = "run-pikiosk-profile.mount";
+    let path = format!("/usr/lib/systemd/system/{mount}");
+    lay.after(&[&path], "systemctl", &["start", mount], "gives the browser's profile its memory", false);
     lay.after(
         &["/usr/lib/tmpfiles.d/pikiosk.conf"],
         "systemd-tmpfiles",

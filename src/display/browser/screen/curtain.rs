@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use x11rb::{
     connection::Connection as _,
-    protocol::xproto::{self, ConnectionExt as _},
+    protocol::{
+        shape::{self, ConnectionExt as _},
+        xproto::{self, ConnectionExt as _},
+    },
 };
 
 use super::x11::{X11, XError};
@@ -99,20 +102,43 @@ impl Curtain {
         if let Some(bars) = &self.bars {
             x11.connection.free_gc(bars.brush)?;
         }
+        clear_nothing(x11, x11.root)?;
         x11.connection.destroy_window(self.window)?.check()?;
         Ok(())
     }
 }
 
-/// No window manager has a say in it, and a finger or a key meets what is below.
+/// No window manager has a say in it, and a finger or a key meets what is below. It leaves one pixel in the corner free:
+/// Firefox draws nothing behind a window that covers all of it, and would begin with a blank page when that goes.
 fn raise(x11: &X11, look: &xproto::CreateWindowAux, size: &xproto::GetGeometryReply) -> Result<xproto::Window, XError> {
     let x = &x11.connection;
     let window = x.generate_id()?;
     let look = look.override_redirect(1).event_mask(xproto::EventMask::VISIBILITY_CHANGE);
     let (same, kind) = (x11rb::COPY_DEPTH_FROM_PARENT, xproto::WindowClass::INPUT_OUTPUT);
     x.create_window(same, window, x11.root, 0, 0, size.width, size.height, 0, kind, 0, &look)?.check()?;
+    let (width, height) = (size.width.saturating_sub(1), size.height.saturating_sub(1));
+    let last = i16::try_from(height).unwrap_or(i16::MAX);
+    let all_but_one = [
+        xproto::Rectangle { x: 0, y: 0, width: size.width, height },
+        xproto::Rectangle { x: 0, y: last, width, height: 1 },
+    ];
+    // A server that cannot cut a window covers the pixel as well.
+    let (set, bounds, unsorted) = (shape::SO::SET, shape::SK::BOUNDING, xproto::ClipOrdering::UNSORTED);
+    let _ = x.shape_rectangles(set, bounds, unsorted, window, 0, 0, &all_but_one);
     x.map_window(window)?.check()?;
     Ok(window)
+}
+
+/// Of what comes to light the X server paints the background until its window is painted again: a flash between two
+/// pictures that are the same. Without a background what was there stays meanwhile.
+fn clear_nothing(x11: &X11, parent: xproto::Window) -> Result<(), XError> {
+    let keep = xproto::ChangeWindowAttributesAux::new().background_pixmap(x11rb::NONE);
+    for window in x11.connection.query_tree(parent)?.reply()?.children {
+        // One that shows nothing has no background; one that is just going has no more.
+        let _ = x11.connection.change_window_attributes(window, &keep)?.check();
+        let _ = clear_nothing(x11, window);
+    }
+    Ok(())
 }
 
 fn paint(x11: &X11, window: xproto::Window, bars: &Bars) -> Result<(), XError> {

@@ -38,9 +38,9 @@ mod tests {
     fn a_picture_of_another_size_or_turn_is_told_in_words_and_one_right_output_is_enough() {
         let (right, small) = (output(1920, 1080, 0), output(640, 480, 0));
         assert_eq!(differs(std::slice::from_ref(&right), None, 0), None);
-        assert_eq!(differs(&[small.clone()], None, 0).unwrap(), "in 640x480 and not in 1920x1080");
+        assert_eq!(differs(std::slice::from_ref(&small), None, 0).unwrap(), "in 640x480 and not in 1920x1080");
         assert_eq!(differs(&[small.clone(), right.clone()], None, 0), None);
-        assert_eq!(differs(&[right.clone()], None, 90).unwrap(), "turned by 0 degrees and not by 90");
+        assert_eq!(differs(std::slice::from_ref(&right), None, 90).unwrap(), "turned by 0 degrees and not by 90");
         let vga = Some(Mode { width: 640, height: 480, refresh: None });
         assert_eq!(differs(&[small], vga, 0), None);
         assert_eq!(differs(&[right], vga, 0).unwrap(), "in 1920x1080 and not in 640x480");

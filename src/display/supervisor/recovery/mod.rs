@@ -110,11 +110,6 @@ impl Recovery {
         }
     }
 
-    /// Nothing is wrong, and nothing was for so long.
-    pub fn has_been_well_for(&self, long: Duration, now: Instant) -> bool {
-        self.incident.as_ref().is_none_or(|incident| incident.well.is_some_and(|well| now >= well + long))
-    }
-
     /// What is wrong, or was a moment ago.
     pub fn incident(&self) -> Option<&Incident> {
         self.incident.as_ref()

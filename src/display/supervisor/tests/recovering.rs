@@ -355,49 +355,33 @@ fn a_machine_too_busy_for_its_page_gives_each_new_one_more_time_and_ends_with_th
     assert_eq!(world.machine.content().url(), "http://a/");
 }
 
-/// The page hangs, is replaced, is well for three seconds, and hangs again; after how many seconds each is found out.
-fn hangs(share: f64) -> Vec<u32> {
-    let mut world = World::at("http://a/");
-    let mut held_up = S * 1000;
-    (0..6)
-        .map(|_| {
-            let mut seconds = 0;
-            world.effects.clear();
-            while !world
-                .effects
-                .iter()
-                .any(|it| matches!(it, Effect::KillContent { .. } | Effect::RestartBrowser { .. }))
-            {
-                held_up += S.mul_f64(share);
-                world.give(Input::HeldUp(held_up));
-                world.pass(S);
-                while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
-                    world.answer(at, Ok(Answer::Done));
-                }
-                seconds += 1;
-                assert!(seconds < 100, "{}", world.machine.sentence(world.now));
-            }
-            world.asks.clear();
-            match world.restarts() {
-                0 => world.crash(),
-                _ => {
-                    world.give(Input::Detached { why: "asked".into() });
-                    world.give(Input::Attached);
-                }
-            }
-            world.paint();
-            world.live(3, FULL);
-            seconds
-        })
-        .collect()
-}
-
 #[test]
-fn pages_that_hang_one_after_the_other_are_each_found_as_soon_as_the_first_where_the_machine_has_time() {
-    let found = hangs(0.2);
-    assert!(found.iter().all(|seconds| *seconds <= 10), "{found:?}");
-    let busy = hangs(0.9);
-    assert!(busy[5] >= 3 * found[5], "a machine that is too busy for its page gives it time: {busy:?}");
+fn pages_that_hang_one_after_the_other_are_each_found_as_soon_as_the_first() {
+    let mut world = World::at("http://a/");
+    let replaced = |it: &Effect| matches!(it, Effect::KillContent { .. } | Effect::RestartBrowser { .. });
+    for round in 0..6 {
+        let mut seconds = 0;
+        world.effects.clear();
+        while !world.effects.iter().any(replaced) {
+            world.pass(S);
+            while let Some(at) = world.find(|what| *what == Ask::BrowserPulse) {
+                world.answer(at, Ok(Answer::Done));
+            }
+            seconds += 1;
+            assert!(seconds <= 10, "the hang of round {round}: {}", world.machine.sentence(world.now));
+        }
+        world.asks.clear();
+        match world.restarts() {
+            0 => world.crash(),
+            _ => {
+                world.give(Input::Detached { why: "asked".into() });
+                world.give(Input::Attached);
+            }
+        }
+        // It is well for as long as a drill lets it rest, and that was no busy machine.
+        world.paint();
+        world.live(2, FULL);
+    }
 }
 
 #[test]

@@ -127,6 +127,32 @@ fn a_playlist_is_shown_at_its_first_paint_passes_over_what_fails_and_goes_on() {
 }
 
 #[test]
+fn a_film_that_breaks_off_is_passed_over_and_an_item_is_shown_when_the_player_says_so() {
+    let mut world = World::up();
+    let items = json!([{ "video": "http://a/1.webm", "seconds": 600 }, { "image": "http://a/2.png", "seconds": 5 }]);
+    world.push(1, "playlist", json!({ "items": items }));
+    world.paint();
+    assert_eq!(world.status(1), Some(Status::Shown));
+    let film = world.machine.content().url();
+    let broken = Painted { uri: film.clone(), status: Some(200), failed: Some("it is damaged".into()) };
+    world.give(Input::Seen(Seen::Painted(broken)));
+    world.answer_all();
+    world.pass(3 * S);
+    let picture = world.machine.content().url();
+    assert!(
+        film.contains("kind=video") && picture.contains("kind=image") && world.navigated().last() == Some(&picture)
+    );
+
+    // The player is there already: the order is a jump within it.
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("j".into()) }));
+    world.give(Input::Seen(Seen::Jumped { navigation: Some("j".into()), url: picture.clone() }));
+    assert!(!world.machine.is_showing(), "it is only being loaded");
+    world.give(Input::Seen(Seen::Painted(Painted { uri: picture, status: Some(200), failed: None })));
+    assert!(world.machine.is_showing());
+}
+
+#[test]
 fn a_playlist_of_dead_links_says_so_and_goes_on_trying() {
     let mut world = World::up();
     world.push(1, "playlist", json!({ "items": [{ "url": "http://a/" }, { "url": "http://b/" }] }));

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    Committed, Fed, Head, KeptDisplay, Limits, moved,
+    Committed, Fed, Head, KeptDisplay, Limits,
     log::{Entry, Log},
+    moved,
     prune::Pruner,
 };
 use crate::{

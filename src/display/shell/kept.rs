@@ -1,6 +1,7 @@
-//! Pictures of the glass under the loop: whose they are by the time they come, and when they are taken away.
+//! What is kept on the card, under the loop: pictures of the glass, whose they are by the time they come and when they are
+//! taken away, and what the playlist needs.
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Shell,
@@ -8,11 +9,35 @@ use super::{
     glass::Picture,
 };
 use crate::{
-    display::supervisor::AskId,
+    display::{
+        offline::{self, Offline},
+        supervisor::AskId,
+    },
     event::{health::ClockSource, time::UtcMillis},
 };
 
+/// Fetches what the playlist needs, if any of it may be kept; it is told through this.
+pub(super) fn keeper(offline: &Offline) -> Option<watch::Sender<Vec<String>>> {
+    if offline.media.is_closed() {
+        return None;
+    }
+    let (media, wanted) = watch::channel(Vec::new());
+    tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
+    Some(media)
+}
+
 impl Shell {
+    /// The pictures and films of the playlist are fetched before they are needed.
+    pub(super) fn want_media(&self) {
+        let Some(media) = &self.media else { return };
+        let wanted = self.supervisor.content().media();
+        media.send_if_modified(|urls| {
+            let is_new = *urls != wanted;
+            *urls = wanted;
+            is_new
+        });
+    }
+
     /// A picture of a page that has gone meanwhile is not kept as its last good one.
     pub(super) fn picture_came(&mut self, ask: AskId, what: Picture, base64: String) {
         let now = Instant::now();

@@ -1,0 +1,103 @@
+//! What is wanted, from the order to load it until it is on the glass; of a playlist, item by item.
+
+use super::{Again, Content, Phase};
+use crate::{
+    display::{
+        page::SiteFault,
+        playlist,
+        supervisor::{
+            load::{LOAD_WITHIN, Load, Loaded},
+            out::{Out, Outcome},
+            port::Ask,
+            turns::Turns,
+        },
+    },
+    event::Status,
+};
+
+impl Content {
+    /// Loads what is wanted, from the beginning.
+    pub(super) fn begin(&mut self, out: &mut Out) {
+        match self.turns {
+            Some(_) => self.turn(playlist::Input::Started, out),
+            None => self.load(out),
+        }
+    }
+
+    pub(super) fn load(&mut self, out: &mut Out) {
+        let url = self.url();
+        let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
+        let is_there = self.phase == Phase::Shown && self.landed == url;
+        let is_item = self.urls.is_media(&url) && !is_there;
+        let load = Load::new(url, ask, out.now);
+        self.phase = Phase::Loading(if is_item { load.of_item() } else { load });
+    }
+
+    pub(super) fn loaded(&mut self, loaded: Loaded, out: &mut Out) {
+        match loaded {
+            Loaded::Pending => {}
+            Loaded::Shown => {
+                if let Phase::Loading(load) = &self.phase {
+                    load.document().clone_into(&mut self.landed);
+                }
+                self.is_there = true;
+                self.phase = Phase::Shown;
+                self.painted = Some(out.now);
+                self.own_lost = 0;
+                self.trouble = None;
+                self.paints += 1;
+                for key in std::mem::take(&mut self.due) {
+                    out.end(key, Outcome::of(Status::Shown));
+                }
+                if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
+                    self.turn(playlist::Input::ItemPainted(item), out);
+                }
+            }
+            Loaded::Stale => self.reload_document(false, out),
+            Loaded::Failed(fault) => self.fail(fault, out),
+        }
+    }
+
+    /// The document that is there, once more.
+    pub(super) fn reload_document(&mut self, ignore_cache: bool, out: &mut Out) {
+        let ask = out.ask(Ask::Reload { ignore_cache }, LOAD_WITHIN);
+        self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
+    }
+
+    pub(super) fn offline_loaded(&mut self, loaded: Loaded) {
+        let Phase::Away { page, .. } = &mut self.phase else { return };
+        match loaded {
+            Loaded::Pending | Loaded::Stale => {}
+            Loaded::Shown => {
+                *page = None;
+                self.own_lost = 0;
+                self.paints += 1;
+            }
+            // Our own page does not load: its deadline tries again, and the pulse finds out what is wrong.
+            Loaded::Failed(fault) => tracing::warn!(fault = fault.code(), "the offline page did not load"),
+        }
+    }
+
+    /// The playlist's turn to decide.
+    pub(super) fn turn(&mut self, input: playlist::Input, out: &mut Out) {
+        let Some(turns) = &mut self.turns else { return };
+        let effects = turns.step(input, out.now);
+        let is_idle = !matches!(self.phase, Phase::Shown | Phase::Loading(_));
+        for effect in &effects {
+            match effect {
+                playlist::Effect::Show { .. } => self.load(out),
+                playlist::Effect::Away { retry_at } => {
+                    let fault = self.turns.as_ref().and_then(Turns::fault).unwrap_or(SiteFault::TimedOut);
+                    self.away(fault, *retry_at, Again::InTurn, out);
+                }
+                playlist::Effect::Done => {}
+            }
+        }
+        // It waits between two items, and there is nothing on the glass yet.
+        if effects.is_empty() && is_idle && !matches!(self.phase, Phase::Away { .. }) {
+            self.phase = Phase::Away { page: None, again: Again::InTurn };
+            self.show_offline(out);
+        }
+    }
+}
