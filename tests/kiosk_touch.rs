@@ -73,7 +73,7 @@ fn key(row: u8, place: f32) -> (i16, i16) {
 
 fn somebody_without_a_keyboard_writes_into_a_page(kiosk: &mut Kiosk) {
     set_up(kiosk);
-    kiosk.site.put("/form", "", &PAGE.replace("@READY@", READY));
+    kiosk.site.put("/form", "", PAGE.replace("@READY@", READY));
     kiosk.push_is("navigate", &json!({ "url": kiosk.site.url("/form") }), "shown");
     kiosk.shows(FORM, seconds(5));
     let hands = Hands::on(&kiosk.screen.display);
@@ -109,8 +109,8 @@ fn a_page_that_somebody_left_open_is_there_as_it_was_for_the_next_one(kiosk: &mu
              style=\"position:fixed;inset:0\"></a>{READY}</body></html>"
         )
     };
-    kiosk.site.put("/start", "", &page("1e3a8a"));
-    kiosk.site.put("/deep", "", &page("8a1e3a"));
+    kiosk.site.put("/start", "", page("1e3a8a"));
+    kiosk.site.put("/deep", "", page("8a1e3a"));
     kiosk.push_is("navigate", &json!({ "url": kiosk.site.url("/start") }), "shown");
     kiosk.shows(START, seconds(5));
     ready(kiosk, "/start");
