@@ -65,6 +65,14 @@ impl Clock {
     }
 }
 
+/// `support/clock.c`; None where there is no C compiler.
+fn built_shim(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/clock.c");
+    let shim = folder.join("clock.so");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source).status();
+    built.is_ok_and(|status| status.success()).then_some(shim)
+}
+
 /// Half a minute after the machine was born, as a Pi without a battery has it.
 fn in_1970() -> i64 {
     30 - now_s()
@@ -292,6 +300,31 @@ fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
     is_in_time(expires(&right, 0, || clock.set(-HOUR)), "the clock of the one with the display jumps meanwhile");
     is_in_time(expires(&wrong, 0, || clock.set(in_1970())), "and again, to 1970");
     assert_eq!(counter(&wrong, "pikiosk_sockets_opened_total"), 1.0, "nobody had to come back\n{}", wrong.log());
+}
+
+#[test]
+fn commands_of_two_servers_expire_in_time_though_the_clock_of_their_redis_jumps() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Clock::new(one.path(), "redis", 0);
+    let Some(shim) = built_shim(one.path()) else {
+        println!("SKIPPED: there is no C compiler (apt install gcc)");
+        return;
+    };
+    let environment = [("LD_PRELOAD", shim.to_str().unwrap()), ("CLOCK_FILE", clock.0.to_str().unwrap())];
+    let redis = Redis::start_in(&environment, &["--save", "", "--appendonly", "no"]);
+    let store = format!("[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url());
+    let one = Server::start(one.path(), &store);
+    let other = one.another(other.path(), &store);
+    let folder = tempfile::tempdir().unwrap();
+    let _display = Display::start(folder.path(), &section(&one), &[]);
+    answers(&one);
+    for (words, ahead) in [("an hour behind", -HOUR), ("an hour ahead", HOUR)] {
+        is_in_time(expires(&other, 0, || clock.set(ahead)), &format!("Redis' clock jumps: {words}, meanwhile"));
+        is_in_time(expires(&one, ahead, || {}), &format!("Redis' clock jumped: {words}"));
+        is_in_time(expires(&other, ahead, || clock.set(0)), &format!("it jumps back: {words}, meanwhile"));
+        is_in_time(expires(&one, 0, || {}), &format!("it jumped back: {words}"));
+    }
+    assert_eq!(counter(&one, "pikiosk_sockets_opened_total"), 5.0, "one more for each jump\n{}", one.log());
 }
 
 /// Enrolled already.

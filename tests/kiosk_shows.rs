@@ -237,7 +237,7 @@ fn a_sound_and_a_voice_are_heard_to_their_end_and_the_page_stays(kiosk: &mut Kio
     fs::write(kiosk.folder().join(".asoundrc"), asoundrc).expect("ALSA's settings are written");
     let loudest = || fs::read(&heard).unwrap_or_default().iter().filter(|byte| **byte != 0).count();
 
-    kiosk.site.put("/gong.wav", "", &gong());
+    kiosk.site.put("/gong.wav", "", gong());
     kiosk.push_is("navigate", &navigate(&kiosk.site.url("/turn/heard")), "shown");
     let receipt = kiosk.push_is("sound", &json!({"url": kiosk.site.url("/gong.wav")}), "done");
     assert_eq!(receipt["result"]["seconds"], 1.028, "{receipt}");

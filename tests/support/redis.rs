@@ -32,6 +32,7 @@ pub struct Redis {
     port: u16,
     dir: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// One for all cases of this process, with the user of the manual; each case has its own prefix.
@@ -64,12 +65,19 @@ impl Redis {
     }
 
     pub fn start_with(arguments: &[&str]) -> Redis {
+        Redis::start_in(&[], arguments)
+    }
+
+    /// With these variables in its environment.
+    pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Redis {
+        let environment: Vec<_> =
+            environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         // The port is free when it is chosen; another process may take it before Redis does.
         for _ in 0..5 {
             let port = free_port();
             let dir = tempfile::tempdir().unwrap();
             let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
-            if let Some(redis) = Redis::begin(port, dir, arguments) {
+            if let Some(redis) = Redis::begin(port, dir, arguments, environment.clone()) {
                 return redis;
             }
         }
@@ -79,12 +87,17 @@ impl Redis {
     /// Starts an empty one on a given port, for instance that of one which was stopped.
     pub fn start_on(port: u16) -> Option<Redis> {
         let arguments = ["--save", "", "--appendonly", "no"].map(str::to_owned);
-        Redis::begin(port, tempfile::tempdir().unwrap(), arguments.into())
+        Redis::begin(port, tempfile::tempdir().unwrap(), arguments.into(), Vec::new())
     }
 
-    fn begin(port: u16, dir: tempfile::TempDir, arguments: Vec<String>) -> Option<Redis> {
-        let child = spawn(port, dir.path(), &arguments);
-        let mut redis = Redis { child, port, dir, arguments };
+    fn begin(
+        port: u16,
+        dir: tempfile::TempDir,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Option<Redis> {
+        let child = spawn(port, dir.path(), &arguments, &environment);
+        let mut redis = Redis { child, port, dir, arguments, environment };
         redis.is_up().then_some(redis)
     }
 
@@ -112,14 +125,14 @@ impl Redis {
 
     /// Starts one that was killed.
     pub fn start_again(&mut self) {
-        self.child = spawn(self.port, self.dir.path(), &self.arguments);
+        self.child = spawn(self.port, self.dir.path(), &self.arguments, &self.environment);
         assert!(self.is_up(), "redis-server does not start again");
     }
 
     /// Starts one that was killed, with these arguments too, and does not wait until it has read its file.
     pub fn start_reading(&mut self, more: &[&str]) {
         self.arguments.extend(more.iter().map(|word| (*word).to_owned()));
-        self.child = spawn(self.port, self.dir.path(), &self.arguments);
+        self.child = spawn(self.port, self.dir.path(), &self.arguments, &self.environment);
         until("it takes connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
     }
 
@@ -230,7 +243,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn spawn(port: u16, dir: &Path, arguments: &[String]) -> Child {
+fn spawn(port: u16, dir: &Path, arguments: &[String], environment: &[(String, String)]) -> Child {
     let mut command = Command::new("setpriv");
     // A static value is never dropped: without this, the shared one would outlive its tests.
     command.args(["--pdeathsig", "KILL", "redis-server"]);
@@ -244,6 +257,7 @@ fn spawn(port: u16, dir: &Path, arguments: &[String]) -> Child {
         .args(["--bind", "127.0.0.1", "--daemonize", "no", "--dir"])
         .arg(dir)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

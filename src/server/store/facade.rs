@@ -141,14 +141,13 @@ impl Store {
         }
     }
 
-    /// The node's clock was set forward by so many ms (or back): every command that was stored since the store was opened
-    /// and still waits, or is retained, expires so much later. Redis' own clock moves nothing: nobody could tell which of its
-    /// nodes is to do it, and what waits expires by the new time.
+    /// The clock that this node goes by was set forward by so many ms (or back): every command that was stored since the
+    /// store was opened (since Redis was started, by whichever node) and still waits, or is retained, expires so much later.
     pub async fn clock_was_set(&self, by_ms: i64) -> Result<(), StoreError> {
         match self {
             Store::Memory(store) => store.clock_was_set(by_ms).await,
             Store::Embedded(store) => store.clock_was_set(by_ms).await,
-            Store::Redis(_) => Ok(()),
+            Store::Redis(store) => store.clock_was_set(by_ms).await,
         }
     }
 

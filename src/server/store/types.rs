@@ -49,12 +49,11 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The same, to be done so many ms later: the clock was set.
-    pub fn moved(&self, by_ms: i64) -> Committed {
-        let mut event = self.event.clone();
-        event.expirytime = event.expirytime.map(|UtcMillis(at)| UtcMillis(moved(at, by_ms)));
+    /// The same, until another moment: the clock was set.
+    pub fn expiring_at(&self, expires_ms: u64) -> Committed {
+        let event = Event { expirytime: Some(UtcMillis(expires_ms)), ..self.event.clone() };
         let text = Utf8Bytes::from(event.to_json());
-        Committed { event, text, expires_ms: self.expires_ms.map(|at| moved(at, by_ms)), ..self.clone() }
+        Committed { event, text, expires_ms: Some(expires_ms), ..self.clone() }
     }
 }
 

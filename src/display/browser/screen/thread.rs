@@ -36,7 +36,7 @@ const ASSERT_EVERY: Duration = Duration::from_secs(60);
 /// A screen that is plugged in says so several times.
 const SETTLE_AFTER: Duration = Duration::from_millis(300);
 /// Windows that were moved are looked at again, ever more seldom: a quarrel about them is to cost nothing.
-const LAY_FIRST: Duration = Duration::from_millis(20);
+const LAY_FIRST: Duration = Duration::from_millis(5);
 const LAY_LONGEST: Duration = Duration::from_secs(10);
 /// An X server that is not there is tried again: soon at first, then this often.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
@@ -223,6 +223,11 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
                 }
             }
             Event::EnterNotify(entered) => windows::entered(self.x11, entered.event)?,
+            Event::CreateNotify(made) if made.parent == self.x11.root && !made.override_redirect => {
+                if let Some(places) = &self.places {
+                    self.windows.made(self.x11, made.window, places)?;
+                }
+            }
             Event::MapNotify(_)
             | Event::UnmapNotify(_)
             | Event::ReparentNotify(_)

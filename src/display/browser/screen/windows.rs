@@ -104,6 +104,16 @@ impl Windows {
         Ok(changed)
     }
 
+    /// A window was made, and is not shown yet: the window manager is never to lay it over the first page.
+    pub fn made(&self, x11: &X11, window: Window, places: &Places) -> Result<(), XError> {
+        gone_is_fine(take(x11, window))?;
+        if let Some((_, Place { x, y, .. })) = places.second.as_ref().filter(|_| !self.shown.is_empty()) {
+            let there = xproto::ConfigureWindowAux::new().x(i32::from(*x)).y(i32::from(*y));
+            gone_is_fine(x11.connection.configure_window(window, &there)?.check().map_err(XError::from))?;
+        }
+        Ok(())
+    }
+
     /// Asks Firefox to close it, as a window manager does. What it has not shown yet is not ours to close either.
     fn close(&self, x11: &X11, window: Window) -> Result<bool, XError> {
         if !self.shown.contains(&window) {
@@ -132,10 +142,13 @@ impl Windows {
         }
         let mut changed = false;
         if !attributes.override_redirect {
-            let told = EventMask::STRUCTURE_NOTIFY | EventMask::ENTER_WINDOW;
-            let ours = xproto::ChangeWindowAttributesAux::new().override_redirect(1).event_mask(told);
-            x.change_window_attributes(window, &ours)?.check()?;
+            take(x11, window)?;
             changed = true;
+        }
+        let told = EventMask::STRUCTURE_NOTIFY | EventMask::ENTER_WINDOW;
+        if !attributes.your_event_mask.contains(told) {
+            let ours = xproto::ChangeWindowAttributesAux::new().event_mask(told);
+            x.change_window_attributes(window, &ours)?.check()?;
         }
         if x.query_tree(window)?.reply()?.parent != x11.root {
             // It is unmapped for it: the window manager takes it for closed, and lets go of it.
@@ -155,6 +168,13 @@ impl Windows {
         }
         Ok(is_made_full(x11, window)? || changed)
     }
+}
+
+/// Takes it out of the window manager's hands.
+fn take(x11: &X11, window: Window) -> Result<(), XError> {
+    let ours = xproto::ChangeWindowAttributesAux::new().override_redirect(1);
+    x11.connection.change_window_attributes(window, &ours)?.check()?;
+    Ok(())
 }
 
 /// The pointer, or the finger, is in this window now: the keys are its.

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, sleep_until},
@@ -89,7 +89,7 @@ async fn converse(stream: UnixStream, mut orders: mpsc::Receiver<String>, arrive
             }
             lines += 1;
             line.clear();
-            let mut limited = tokio::io::AsyncReadExt::take(&mut reading, LINE_MAX as u64);
+            let mut limited = (&mut reading).take(LINE_MAX as u64);
             match limited.read_until(b'\n', &mut line).await {
                 Ok(n) if n > 0 && line.ends_with(b"\n") => {}
                 _ => return,
@@ -124,4 +124,63 @@ async fn converse(stream: UnixStream, mut orders: mpsc::Receiver<String>, arrive
     }
     // The supervisor may be ending, and then nobody listens.
     let _ = arrived.send(Arrived::Gone).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A supervisor that listens, and one that says this to it.
+    async fn hearing(said: Vec<u8>) -> (mpsc::Receiver<Arrived>, mpsc::Sender<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("browser.sock");
+        let (sender, mut arrived) = mpsc::channel(64);
+        tokio::spawn(accept(UnixListener::bind(&path).unwrap(), sender));
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        tokio::spawn(async move {
+            // Whoever is sent away cannot say the rest.
+            let _ = stream.write_all(&said).await;
+            let _open = stream.read_u8().await;
+        });
+        let Some(Arrived::Connected { orders }) = arrived.recv().await else { panic!("it is let in") };
+        (arrived, orders)
+    }
+
+    #[tokio::test]
+    async fn long_lines_wait_at_the_door_until_those_before_are_done_with() {
+        let picture = format!("{{\"bidi\":{{\"data\":\"{}\"}}}}\n", "A".repeat(LINE_MAX / 5 * 2));
+        let (mut arrived, _orders) = hearing(picture.repeat(3).into_bytes()).await;
+        let mut held = Vec::new();
+        while held.len() < 2 {
+            let next = timeout(SOON, arrived.recv()).await.unwrap().unwrap();
+            assert!(matches!(next, Arrived::Line(FromLoop::Bidi(_), _)), "{:.200}", format!("{next:?}"));
+            held.push(next);
+        }
+        assert!(timeout(Duration::from_millis(500), arrived.recv()).await.is_err(), "there is no room for a third");
+        drop(held);
+        assert!(matches!(timeout(SOON, arrived.recv()).await, Ok(Some(Arrived::Line(FromLoop::Bidi(_), _)))));
+    }
+
+    #[tokio::test]
+    async fn who_says_too_much_or_nothing_but_nonsense_is_sent_away() {
+        let version = "x".repeat(OWN_LINE_MAX);
+        let hello = format!("{{\"hello\":{{\"version\":\"{version}\",\"pid\":1,\"display\":\":0\"}}}}\n");
+        let nonsense = "{\"of a newer one\":{}}\n".repeat(NONSENSE_MAX as usize + 1);
+        for said in [hello, nonsense] {
+            let (mut arrived, _orders) = hearing(said.into_bytes()).await;
+            assert!(matches!(timeout(SOON, arrived.recv()).await, Ok(Some(Arrived::Gone))));
+        }
+    }
+
+    #[tokio::test]
+    async fn some_lines_that_are_not_known_here_do_no_harm() {
+        let said = "{\"of a newer one\":{}}\n".repeat(5) + "{\"attached\":{\"generation\":7}}\n";
+        let (mut arrived, _orders) = hearing(said.into_bytes()).await;
+        let line = timeout(SOON, arrived.recv()).await.unwrap().unwrap();
+        assert!(matches!(line, Arrived::Line(FromLoop::Attached { generation: 7 }, _)));
+    }
 }

@@ -1,4 +1,4 @@
-//! A clock that is set, for the engines of one node; Redis has its own.
+//! A clock that is set.
 
 use super::*;
 use crate::event::time::UtcMillis;
@@ -58,6 +58,40 @@ async fn a_wrong_clock_costs_no_history(bed: Bed) {
         store.expire(T0 + 30 * DAY + minute * 2 * MINUTE, HashSet::new()).await.unwrap();
     }
     assert_eq!(kept().await, 0, "what is old is forgotten as ever");
+}
+
+mod redis {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_moved_along_with_a_clock_that_is_set() {
+        what_waits_keeps_its_time(Bed::redis()).await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_years_ahead_for_a_while_makes_nothing_old() {
+        a_wrong_clock_costs_no_history(Bed::redis()).await;
+    }
+
+    #[tokio::test]
+    async fn of_two_nodes_one_moves_what_waits_and_the_other_knows() {
+        let bed = Bed::redis();
+        let ((one, _of_one), (other, _of_other)) = (bed.open().await, bed.open().await);
+        enroll(&one, "lobby", &[]).await;
+        publish(&one, "m", "all", "kiosk.message").await;
+        for late in [false, true] {
+            for node in [&one, &other] {
+                node.time().await.unwrap();
+            }
+            one.clock_was_set(HOUR).await.unwrap();
+            if late {
+                other.time().await.unwrap();
+            }
+            other.clock_was_set(HOUR).await.unwrap();
+        }
+        let event = other.event("m", None).await.unwrap().unwrap().event;
+        assert_eq!(event.expires_ms, Some(T0 + MINUTE + 2 * HOUR as u64), "once for each time");
+    }
 }
 
 mod memory {

@@ -25,8 +25,8 @@ pub fn was_set(batch: &mut Batch<'_, '_>, by_ms: i64) -> Result<(), StoreError> 
             let Some(row) = rows.get(commit)? else { continue };
             schema::decode_event(row.value())?.0
         };
-        let Some(event) = events::load(batch.txn, commit)?.filter(|event| event.expires_ms.is_some()) else { continue };
-        let event = event.moved(by_ms);
+        let (Some(event), Some(expires_ms)) = (events::load(batch.txn, commit)?, head.expires_ms) else { continue };
+        let event = event.expiring_at(moved(expires_ms, by_ms));
         let head = EventHead { expires_ms: event.expires_ms, stored_ms: moved(head.stored_ms, by_ms), ..head };
         let row = schema::encode_event(&head, &event.text);
         batch.txn.open_table(EVENTS)?.insert(commit, row.as_slice())?;

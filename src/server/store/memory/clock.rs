@@ -16,8 +16,9 @@ pub fn was_set(state: &mut State, by_ms: i64) {
     }
     for commit in commits {
         let Some(entry) = state.log.get_mut(commit) else { continue };
-        let Some(event) = entry.event.as_ref().filter(|event| event.expires_ms.is_some()) else { continue };
-        let event = Arc::new(event.moved(by_ms));
+        let event = entry.event.as_ref().and_then(|event| Some((event, event.expires_ms?)));
+        let Some((event, expires_ms)) = event else { continue };
+        let event = Arc::new(event.expiring_at(moved(expires_ms, by_ms)));
         entry.stored_ms = moved(entry.stored_ms, by_ms);
         entry.event = Some(event.clone());
         let place = state.places.at_mut(entry.place);

@@ -62,6 +62,10 @@ pub struct Engine {
     owes_rewrite: AtomicBool,
     /// It was said that the file is not written anew.
     pub told_of_rewrite: AtomicBool,
+    /// How often what waits was moved along with Redis' clock, at the last look at it and at the one before.
+    pub clock_sets: [AtomicU64; 2],
+    /// By how much it was set forward since this node opened the store.
+    pub forward_ms: AtomicU64,
     /// It was said that Redis does not tell its time.
     pub told_of_time: AtomicBool,
     pub secret: std::sync::OnceLock<[u8; 32]>,
@@ -90,6 +94,8 @@ impl Engine {
             warned: AtomicBool::new(false),
             owes_rewrite: AtomicBool::new(false),
             told_of_rewrite: AtomicBool::new(false),
+            clock_sets: [AtomicU64::new(0), AtomicU64::new(0)],
+            forward_ms: AtomicU64::new(0),
             told_of_time: AtomicBool::new(false),
             secret: std::sync::OnceLock::new(),
             closed: AtomicBool::new(false),

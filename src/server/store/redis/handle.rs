@@ -36,9 +36,6 @@ const PAUSE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)
 /// How long `/readyz` waits.
 const READY: Duration = Duration::from_secs(2);
 
-/// An empty list where that is forbidden.
-const TIME: &str = "local time = redis.pcall('TIME') return time.err and {} or time";
-
 /// Where the store is, and its bounds.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -135,24 +132,6 @@ impl Redis {
         let mut cmd = redis::cmd("HGET");
         cmd.arg(self.engine.key("meta")).arg("schema");
         !self.engine.closed.load(Ordering::Acquire) && matches!(timeout(READY, self.engine.ask(&cmd)).await, Ok(Ok(_)))
-    }
-
-    /// What Redis' clock shows, in ms since 1970; None where its user may not ask.
-    pub async fn time(&self) -> Result<Option<u64>, StoreError> {
-        let mut cmd = redis::cmd("EVAL");
-        // In a script: in a Cluster the node that has our key is to answer, always the same.
-        cmd.arg(TIME).arg(1).arg(self.engine.key("meta"));
-        let answer = self.engine.ask(&cmd).await.map_err(|error| told(&error))?;
-        let [seconds, micros] = &reply::list(answer)?[..] else {
-            if !self.engine.told_of_time.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "Redis does not tell its time: allow the user +time, or keep the servers' clocks in step"
-                );
-            }
-            return Ok(None);
-        };
-        let (seconds, micros) = (reply::number(seconds.clone())?, reply::number(micros.clone())?);
-        Ok(Some(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
     }
 
     /// Writes what is not written yet, and lets go. Clones that are still held find it closed.

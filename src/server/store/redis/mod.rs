@@ -44,8 +44,8 @@
 //!
 //! **Cluster** gives failover here, not sharding: the prefix is a hash tag, so that a script stays in one slot.
 //!
-//! **One clock.** Expiry and ages are judged by the time that the node that asks brings along: Redis' own (`time`), which
-//! every node goes by. Where Redis may not be asked, nodes are expected to keep theirs by NTP.
+//! **One clock.** Expiry and ages are judged by the time that the node that asks brings along: Redis' own, which every node
+//! goes by (`clock.rs`). Where Redis may not be asked, nodes are expected to keep theirs by NTP.
 //!
 //! Rejected: pub/sub. It forgets whoever is away for a moment, so each node would have to read the streams anyhow.
 //! Rejected: a stream per address read by every node. XREAD over 10,000 keys, and no order between addresses.
@@ -54,6 +54,7 @@
 //! Rejected: MULTI with WATCH. A publish reads who is in a group and what is full before it writes: four round trips
 //! and a retry for each collision where one script does.
 
+mod clock;
 mod connect;
 mod displays;
 mod engine;

@@ -1,7 +1,6 @@
 //! What scripts answer, read into what the engine means.
 
 use redis::Value;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Committed, Settled, StoreError};
 use crate::event::{DisplayId, Event, Receipt, command::Kind};
@@ -95,7 +94,12 @@ pub fn committed(value: Value) -> Result<Committed, StoreError> {
     let (Some(address), Some(position)) = (event.subject.clone(), event.position.clone()) else {
         return Err(problem("it has no address or position".into()));
     };
-    Ok(Committed { commit, address, position, event, text: Utf8Bytes::from(text), kind, expires_ms, targets })
+    let committed = Committed { commit, address, position, event, text: text.into(), kind, expires_ms, targets };
+    // The clock was set since: the text is as it was published.
+    Ok(match expires_ms.zip(committed.event.expirytime) {
+        Some((expires_ms, said)) if expires_ms != said.0 => committed.expiring_at(expires_ms),
+        _ => committed,
+    })
 }
 
 /// A receipt that was written: commit, display, text.

@@ -27,6 +27,7 @@ macro_rules! scripts {
 
 scripts! {
     BACKLOG = "backlog";
+    CLOCK = "clock";
     EXPIRE = "expire";
     FEED = "feed";
     PRUNE = "prune";

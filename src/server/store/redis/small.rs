@@ -1,6 +1,6 @@
 //! Tickets, records, results, presence, controls, and forgetting what is old.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use redis::Value;
@@ -183,6 +183,8 @@ impl Redis {
 
     /// Forgets a little. Any node may do it at any time: nothing is forgotten that is promised to be kept.
     pub(super) async fn prune(&self, now_ms: u64) -> Result<(), StoreError> {
+        // That the clock was set forward makes nothing older: a wrong clock costs no history.
+        let now_ms = now_ms.saturating_sub(self.engine.forward_ms.load(Ordering::Relaxed));
         let Ok(mut pruner) = self.pruner.try_lock() else { return Ok(()) };
         let events = self.stats().events;
         // A minute, or so many events that something may be over what is kept.

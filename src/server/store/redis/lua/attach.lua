@@ -59,8 +59,9 @@ if fresh then
   local newest = call('HGET', P .. 'calls', life)
   call('HSET', P .. 'calls', life .. ' last', newest and cjson.decode(newest)[1] or '')
   local gap = math.max(last, top_of('feed')) + JUMP
+  local commit = int(math.max(tonumber(kept[1]), top_of('ages')) + JUMP)
   call('HSET', META, 'checked', which, 'lineage', lineage, 'secret', call('HGET', META, 'secret'), 'feed', int(gap),
-    'commit', int(math.max(tonumber(kept[1]), top_of('ages')) + JUMP), 'events', kept[2] or 0, 'result_bytes',
+    'commit', commit, 'began', commit, 'events', kept[2] or 0, 'result_bytes',
     kept[3] or 0, 'life', int(tonumber(life) + 1))
   call('XADD', P .. 'feed', int(gap) .. '-0', 'tag', TAG, 'g', int(last))
 end

@@ -34,16 +34,16 @@ local function end_it(...)
   ended[#ended + 1] = settle_own(...)
 end
 for _, waiting in ipairs(call('ZRANGE', P .. 'pending:' .. display, 0, -1)) do
-  local commit, expires, queue = string.match(waiting, '^(%d+) (%d+) (.+)$')
+  local commit, queue = string.match(waiting, '^(%d+) %d+ (.+)$')
   if queue ~= 'action' then
     if winners[queue] and winners[queue].commit > tonumber(commit) then
       end_it(commit, display, 'superseded', WORDS.superseded)
     elseif not reached[call('HGET', P .. 'event:' .. commit, 'place') or 'all'] then
       end_it(commit, display, 'superseded', WORDS.left)
     end
-  elseif expires == '0' or tonumber(expires) > NOW then
+  else
     local event = load(commit)
-    if event then
+    if event and (event[4] == '' or tonumber(event[4]) > NOW) then
       -- What was given so often and never answered may be what kills the display.
       local given = tonumber(call('HGET', P .. 'given:' .. display, commit) or '0') + 1
       call('HSET', P .. 'given:' .. display, commit, given)
