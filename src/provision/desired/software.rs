@@ -5,7 +5,7 @@ use crate::{
     config::KioskSettings,
     io::system::Owner,
     provision::{
-        facts::{Facts, Network},
+        facts::{Facts, Network, Release},
         item::Item,
     },
 };
@@ -40,8 +40,16 @@ pub fn lay(lay: &mut Lay, settings: &KioskSettings, facts: &Facts) {
         &["ca-certificates", "systemd-timesyncd"],
         "a Pi has no clock of its own, and https needs one that is right",
     );
-    if settings.browser.command.is_none() && !facts.has("firefox") {
-        packages(&["firefox-esr"], "the browser");
+    if settings.browser.command.is_none() {
+        if !facts.has("firefox") {
+            packages(&["firefox-esr"], "the browser");
+        }
+        // Firefox only recommends it, and recommendations are not followed.
+        let codecs = match facts.release {
+            Release::Bookworm => "libavcodec59",
+            Release::Trixie => "libavcodec61",
+        };
+        packages(&[codecs], "plays MP4: Firefox has no H.264 of its own");
     }
     if facts.network == Network::Networkd {
         packages(&["systemd-resolved"], "asks the name servers that the network tells");
