@@ -102,7 +102,6 @@ impl Curtain {
         if let Some(bars) = &self.bars {
             x11.connection.free_gc(bars.brush)?;
         }
-        clear_nothing(x11, x11.root)?;
         x11.connection.destroy_window(self.window)?.check()?;
         Ok(())
     }
@@ -127,18 +126,6 @@ fn raise(x11: &X11, look: &xproto::CreateWindowAux, size: &xproto::GetGeometryRe
     let _ = x.shape_rectangles(set, bounds, unsorted, window, 0, 0, &all_but_one);
     x.map_window(window)?.check()?;
     Ok(window)
-}
-
-/// Of what comes to light the X server paints the background until its window is painted again: a flash between two
-/// pictures that are the same. Without a background what was there stays meanwhile.
-fn clear_nothing(x11: &X11, parent: xproto::Window) -> Result<(), XError> {
-    let keep = xproto::ChangeWindowAttributesAux::new().background_pixmap(x11rb::NONE);
-    for window in x11.connection.query_tree(parent)?.reply()?.children {
-        // One that shows nothing has no background; one that is just going has no more.
-        let _ = x11.connection.change_window_attributes(window, &keep)?.check();
-        let _ = clear_nothing(x11, window);
-    }
-    Ok(())
 }
 
 fn paint(x11: &X11, window: xproto::Window, bars: &Bars) -> Result<(), XError> {
