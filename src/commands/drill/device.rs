@@ -72,6 +72,14 @@ impl Around for Device {
 
     fn empty_disk(&mut self) {}
 
+    fn take_clock(&mut self) -> Result<(), NotHere> {
+        Err(NotHere("on a display it would be the clock of everything else; --headless has one of its own".into()))
+    }
+
+    fn give_clock(&mut self) -> Result<bool, NotHere> {
+        Ok(false)
+    }
+
     fn site_address(&self) -> Ipv4Addr {
         Ipv4Addr::LOCALHOST
     }

@@ -97,6 +97,10 @@ pub trait Around {
     fn give_network(&mut self) -> Result<(), NotHere>;
     fn fill_disk(&mut self) -> Result<(), NotHere>;
     fn empty_disk(&mut self);
+    /// Starts the supervisor again where it is 1970, as on a Pi that was without power and has no network.
+    fn take_clock(&mut self) -> Result<(), NotHere>;
+    /// Starts it again with the right clock, if it has a wrong one, and says whether it had.
+    fn give_clock(&mut self) -> Result<bool, NotHere>;
     /// The address that the site is to listen on.
     fn site_address(&self) -> Ipv4Addr;
 }
@@ -177,8 +181,11 @@ impl<A: Around> Drill<A> {
                 Ok(())
             }
             Fault::NoNetwork | Fault::NetworkBack => self.around.take_network(),
-            Fault::SupervisorKilled => {
-                let killed = self.around.kill_supervisor();
+            Fault::SupervisorKilled | Fault::BadClock => {
+                let killed = match fault {
+                    Fault::BadClock => self.around.take_clock(),
+                    _ => self.around.kill_supervisor(),
+                };
                 if killed.is_ok() {
                     self.reconnect(host).await?;
                 }
@@ -201,7 +208,7 @@ impl<A: Around> Drill<A> {
             Fault::SiteAway | Fault::NoNetwork => self.offline(fault, began, &picture).await,
             Fault::SiteBack | Fault::NetworkBack => self.back(fault, began, &picture).await,
             // The page outlives its supervisor: it need not be loaded again.
-            Fault::SupervisorKilled => self.painted(fault, began, before.saturating_sub(1)).await,
+            Fault::SupervisorKilled | Fault::BadClock => self.painted(fault, began, before.saturating_sub(1)).await,
             _ => self.painted(fault, began, before).await,
         }
     }
@@ -344,11 +351,19 @@ impl<A: Around> Drill<A> {
     }
 
     /// Whatever was taken is given back; what was never taken stays.
-    /// Whatever was taken is given back; what was never taken stays.
     async fn put_back(&mut self) {
         // Where there is no network of ours, none was taken.
         let _ = self.around.give_network();
         self.around.empty_disk();
+        match self.around.give_clock() {
+            Ok(false) => {}
+            Ok(true) => {
+                if let Err(error) = self.reconnect(Ipv4Addr::LOCALHOST).await {
+                    tracing::warn!(%error, "the supervisor does not come back");
+                }
+            }
+            Err(NotHere(why)) => tracing::warn!(why, "the supervisor keeps the drill's clock"),
+        }
         if let Err(error) = self.site.come_back(self.around.site_address().into()).await {
             tracing::warn!(%error, "the drill's site does not come back");
         }

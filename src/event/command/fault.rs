@@ -23,6 +23,7 @@ pub enum Fault {
     NoNetwork,
     NetworkBack,
     DiskFull,
+    BadClock,
 }
 
 /// There is no such fault.
@@ -35,7 +36,7 @@ pub struct UnknownFault {
 
 impl Fault {
     /// In the order in which `--all` makes them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BrowserKilled,
         Self::BrowserStopped,
         Self::ContentKilled,
@@ -50,6 +51,7 @@ impl Fault {
         Self::NoNetwork,
         Self::NetworkBack,
         Self::DiskFull,
+        Self::BadClock,
     ];
 
     /// As it is typed and told.
@@ -69,6 +71,7 @@ impl Fault {
             Self::NoNetwork => "no-network",
             Self::NetworkBack => "network-back",
             Self::DiskFull => "disk-full",
+            Self::BadClock => "bad-clock",
         }
     }
 
@@ -89,6 +92,7 @@ impl Fault {
             Self::NoNetwork => "the display has no network any more",
             Self::NetworkBack => "the network is there again",
             Self::DiskFull => "the disk is full, and Firefox is killed",
+            Self::BadClock => "the supervisor starts again, in 1970",
         }
     }
 
@@ -98,7 +102,7 @@ impl Fault {
         Duration::from_secs(match self {
             Self::ContentKilled => 1,
             Self::SiteAway | Self::SiteBack | Self::NoNetwork | Self::NetworkBack => 5,
-            Self::BrowserKilled | Self::SupervisorKilled | Self::DiskFull => 8,
+            Self::BrowserKilled | Self::SupervisorKilled | Self::DiskFull | Self::BadClock => 8,
             Self::PageHung | Self::ContentStopped => 12,
             Self::PageWhite | Self::SessionKilled => 15,
             // Ten seconds of silence, then a start of Firefox.
