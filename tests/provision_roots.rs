@@ -302,9 +302,8 @@ fn right(root: &Root) {
         assert!(sshd.contains(line), "{line}\n{sshd}");
     }
     must("ssh-keygen -l -f /etc/ssh/authorized_keys.d/root");
-    must(
-        "systemd-tmpfiles --create pikiosk.conf && test \"$(stat -c '%a %U %G' /run/pikiosk)\" = '3771 pikiosk kiosk'",
-    );
+    let made = must("systemd-tmpfiles --create pikiosk.conf && stat -c '%a %U %G' /run/pikiosk /run/pikiosk/profile");
+    assert_eq!(made, "2751 pikiosk kiosk\n700 kiosk kiosk\n");
     let units = "default.target pikiosk.service pikiosk-repair.service pikiosk-first-boot.service getty@tty1.service ssh.service";
     let verify = root.run(&format!("systemd-analyze verify --man=no --recursive-errors=no {units}"));
     assert!(verify.status.success() && words(&verify).trim().is_empty(), "{}", words(&verify));
