@@ -100,7 +100,8 @@ fn endure(display: u64, kills: u64, mut random: fastrand::Rng, story: &mut Story
     let url = kiosk.site.url(&format!("/turn/{TAG}"));
     kiosk.push_is("navigate", &json!({ "url": url }), "shown");
     recovered(&kiosk, 0);
-    for kill in 0..kills {
+    let mut kill = 0;
+    while kill < kills {
         // In the first half supervisor and loop live, so that their memory says something.
         let all = kill >= kills / 2;
         let victim = match random.u32(..10) {
@@ -111,16 +112,15 @@ fn endure(display: u64, kills: u64, mut random: fastrand::Rng, story: &mut Story
         };
         let before = kiosk.site.turns(TAG);
         if !strike(&mut kiosk, victim) {
-            // Its like is only being started: the next blow falls on something else.
+            // Its like is only being started: the next blow falls on something else, a moment later.
+            rest(Duration::from_millis(random.u64(0..500)));
             continue;
         }
         // Every third blow falls into the recovery from the one before.
         let waits = random.u32(..3) > 0 || kill + 1 == kills;
         let took = waits.then(|| recovered(&kiosk, if victim == Victim::Supervisor { 0 } else { before }));
         story.kills.push((victim, took));
-        let rest = Duration::from_millis(random.u64(0..if waits { 1500 } else { 5000 }));
-        let struck = Instant::now();
-        until("the moment of the next blow", seconds(10), || (struck.elapsed() >= rest).then_some(()));
+        rest(Duration::from_millis(random.u64(0..if waits { 1500 } else { 5000 })));
         if waits && kill % 10 == 0 {
             nothing_stayed_behind(&mut kiosk, display, kill);
         }
@@ -130,6 +130,7 @@ fn endure(display: u64, kills: u64, mut random: fastrand::Rng, story: &mut Story
         if kill % 50 == 49 {
             println!("display {display}: {} kills", kill + 1);
         }
+        kill += 1;
     }
     nothing_stayed_behind(&mut kiosk, display, kills);
     kiosk.push_is("event", &json!({"name": "paint-me", "data": {"colour": "#ffffff"}}), "done");
@@ -139,6 +140,12 @@ fn endure(display: u64, kills: u64, mut random: fastrand::Rng, story: &mut Story
     let left = ours(&kiosk);
     assert!(left.is_empty(), "left after the end: {left:?}");
     assert!(kiosk.panics().is_empty(), "{:#?}", kiosk.panics());
+}
+
+/// Until the moment of the next blow.
+fn rest(time: Duration) {
+    let began = Instant::now();
+    until("the moment of the next blow", seconds(10), || (began.elapsed() >= time).then_some(()));
 }
 
 /// True if there was one to kill.

@@ -123,7 +123,7 @@ impl Supervisor {
             return false;
         }
         // Firefox does not always say that the page's process died.
-        if *answer == Ok(Answer::Pageless) && self.content.is_at_rest() {
+        if *answer == Ok(Answer::Pageless) && self.content.has_document() {
             tracing::warn!("the page's process is gone, and Firefox said nothing of it");
             self.pulse.crashed(out.now);
             self.content.crashed(out);

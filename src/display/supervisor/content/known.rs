@@ -10,9 +10,14 @@ impl Content {
         matches!(self.phase, Phase::Shown | Phase::Away { .. })
     }
 
-    /// True while a document of ours is painted and none is on its way.
-    pub fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Shown | Phase::Away { page: None, .. })
+    /// True while there is a document of ours, painted or only begun. Before that Firefox shows what was there before, and
+    /// a site may be slow.
+    pub fn has_document(&self) -> bool {
+        match &self.phase {
+            Phase::Dark => false,
+            Phase::Shown | Phase::Away { page: None, .. } => true,
+            Phase::Loading(load) | Phase::Away { page: Some(load), .. } => load.came(),
+        }
     }
 
     /// True while what is wanted is painted.

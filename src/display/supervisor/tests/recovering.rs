@@ -430,6 +430,24 @@ fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
 }
 
 #[test]
+fn a_page_that_dies_between_its_beginning_and_its_first_paint_is_loaded_again_without_a_wait_for_its_paint() {
+    let mut world = World::at("http://a/");
+    world.live(5, FULL);
+    world.crash();
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("n".into()) }));
+    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() }));
+    world.effects.clear();
+    world.give(Input::ContentEnded);
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Pageless));
+    assert_eq!(world.navigated(), ["http://a/"]);
+    world.paint();
+    assert!(world.machine.truth(world.now).is_right());
+}
+
+#[test]
 fn a_process_that_ends_behind_a_page_that_is_well_costs_a_question_and_no_load() {
     let mut world = World::at("http://a/");
     world.live(5, FULL);
