@@ -177,8 +177,7 @@ impl World {
 
     fn link(&mut self) {
         self.linked = true;
-        let server_ms = SERVER_MS + u64::try_from(self.now.elapsed().as_millis()).unwrap_or(0);
-        self.give(Input::Linked { server_ms, heads: BTreeMap::new() });
+        self.give(Input::Linked { server_ms: SERVER_MS, heads: BTreeMap::new() });
     }
 
     fn unlink(&mut self) {
