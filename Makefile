@@ -41,7 +41,7 @@ drill: needs ## Makes every fault on a display in memory and measures how long i
 	cargo build --bin pikiosk
 	@$(PIKIOSK) drill --all --headless $(ARGS)
 
-proof-kills: needs ## 1,000 kills on three displays: none stuck, nothing left, nothing grown (1 hour; `make test` does 20)
+proof-kills: needs ## 1,000 kills on three displays: none stuck, nothing left, nothing grown (20 minutes; `make test` does 20)
 	TMPDIR=/dev/shm PIKIOSK_KILLS=1000 PIKIOSK_DISPLAYS=3 cargo test --test kiosk_kills -- --nocapture
 
 proof-kill-display: needs ## Kills the supervisor 100 times at random moments of real work (2 minutes; `make test` does 5)
