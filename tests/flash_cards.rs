@@ -193,7 +193,7 @@ impl Loop {
 
     fn bytes(&self, range: Range<usize>) -> Vec<u8> {
         let mut bytes = vec![0; range.len()];
-        let device = Card::disk(&self.node).unwrap();
+        let device = free_again(&self.node);
         device.device().read_at(range.start as u64, &mut bytes).unwrap();
         bytes
     }
@@ -211,7 +211,7 @@ fn loop_devices_are_written_past_the_page_cache_four_at_once() {
     let image = directory.path().join("image");
     let complete = with_settings(&image_at(&image, 24 * MIB));
     let Some(loops) = (0..4).map(|_| Loop::new(40 * MIB as u64)).collect::<Option<Vec<_>>>() else { return };
-    let cards = loops.iter().map(|it| Card::disk(&it.node).unwrap()).collect();
+    let cards = loops.iter().map(|it| free_again(&it.node)).collect();
     for outcome in write(&image, cards, &Options::default()) {
         let receipt = outcome.result.unwrap();
         assert_eq!(outcome.holds, Holds::Complete);
@@ -222,7 +222,7 @@ fn loop_devices_are_written_past_the_page_cache_four_at_once() {
     }
 
     let again = Options { mode: Mode::Again, ..Options::default() };
-    let outcomes = write(&image, vec![Card::disk(&loops[0].node).unwrap()], &again);
+    let outcomes = write(&image, vec![free_again(&loops[0].node)], &again);
     let written = outcomes[0].result.as_ref().unwrap().written.bytes;
     // The block that was customised is put back, then customised again; and the first MiB.
     assert_eq!(written, 4096 * 2 + MIB as u64);
@@ -267,7 +267,7 @@ fn a_device_that_is_mounted_or_too_short_is_refused() {
     let image = directory.path().join("image");
     image_at(&image, 24 * MIB);
     let before = device.bytes(0..16 * MIB);
-    let outcome = write(&image, vec![Card::disk(&device.node).unwrap()], &Options::default()).remove(0);
+    let outcome = write(&image, vec![free_again(&device.node)], &Options::default()).remove(0);
     assert!(matches!(outcome.result, Err(CardFault::TooSmall { .. })), "{outcome:?}");
     assert_eq!(outcome.holds, Holds::Untouched);
     assert!(device.bytes(0..16 * MIB) == before);

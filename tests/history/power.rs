@@ -91,7 +91,9 @@ impl Power {
         File::options().write(true).open(file)?.set_len(end)?;
         fs::copy(file, &synced)?;
         fs::write(&waiting, b"")?;
-        Ok(Cut { kept: usize::try_from(end - sure).unwrap_or(0), all: usize::try_from(length - sure).unwrap_or(0) })
+        // Shorter than what was synced: Redis itself took a torn end away when it started.
+        let beyond = |length: u64| usize::try_from(length.saturating_sub(sure)).unwrap_or(0);
+        Ok(Cut { kept: beyond(end), all: beyond(length) })
     }
 }
 

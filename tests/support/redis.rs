@@ -204,6 +204,13 @@ impl Redis {
         String::from_utf8_lossy(&answer[..length]).into_owned()
     }
 
+    /// Waits until all that it answered is in its file: with `everysec` it may keep that back while a sync is under way.
+    pub fn has_written(&self) {
+        until("Redis wrote its file", || {
+            self.text(&["INFO", "persistence"]).lines().any(|line| line == "aof_buffer_length:0")
+        });
+    }
+
     /// A Sentinel that watches a master on this machine; two of them decide.
     pub fn sentinel(name: &str, master: u16) -> Redis {
         let dir = tempfile::tempdir().unwrap();

@@ -220,6 +220,7 @@ async fn cut_short(fsync: &str) {
     publish(&one, "n", "display/lobby", "kiosk.navigate").await;
     publish(&one, "a1", "all", "org.example").await;
     let kept = log_of(&redis);
+    redis.has_written();
     let length = std::fs::metadata(&kept).unwrap().len();
     publish(&one, "a2", "all", "org.example").await;
     publish(&one, "a3", "all", "org.example").await;
