@@ -410,6 +410,16 @@ fn a_page_that_has_grown_large_is_loaded_anew_behind_its_own_last_picture() {
     assert_eq!(world.orders.pop().unwrap().1, Order::Release);
 }
 
+/// The page is asked, Firefox has none to ask, and it is loaded again.
+fn found_gone_and_loaded_again(world: &mut World) {
+    world.pass(S / 4);
+    let at = world.find(|what| *what == Ask::Pulse).unwrap();
+    world.answer(at, Ok(Answer::Pageless));
+    assert_eq!(world.navigated(), ["http://a/"]);
+    world.paint();
+    assert!(world.machine.truth(world.now).is_right());
+}
+
 /// As it is with the page that Firefox was started with.
 #[test]
 fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
@@ -421,12 +431,7 @@ fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
     // Firefox has not found out yet: the question goes to a process that is gone.
     world.pass(S / 4);
     assert!(world.find(|what| *what == Ask::Pulse).is_some());
-    world.pass(S / 4);
-    let at = world.find(|what| *what == Ask::Pulse).unwrap();
-    world.answer(at, Ok(Answer::Pageless));
-    assert_eq!(world.navigated(), ["http://a/"]);
-    world.paint();
-    assert!(world.machine.truth(world.now).is_right());
+    found_gone_and_loaded_again(&mut world);
 }
 
 #[test]
@@ -439,12 +444,7 @@ fn a_page_that_dies_between_its_beginning_and_its_first_paint_is_loaded_again_wi
     world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() }));
     world.effects.clear();
     world.give(Input::ContentEnded);
-    world.pass(S / 4);
-    let at = world.find(|what| *what == Ask::Pulse).unwrap();
-    world.answer(at, Ok(Answer::Pageless));
-    assert_eq!(world.navigated(), ["http://a/"]);
-    world.paint();
-    assert!(world.machine.truth(world.now).is_right());
+    found_gone_and_loaded_again(&mut world);
 }
 
 #[test]
