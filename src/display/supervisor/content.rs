@@ -304,7 +304,9 @@ impl Content {
                 match SiteFault::from_navigation_error(message) {
                     Some(fault) => Loaded::Failed(fault),
                     // It came and led elsewhere by itself: what it led to is painted next.
-                    None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
+                    None if load.came() => load.navigated(None, out.now),
+                    // It led elsewhere before it came, each time: what is painted in the end is taken for it.
+                    None if load.is_given_up() && message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
                     // A download, or an answer without a page (204), is put aside each time.
                     None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
                     // The page before went elsewhere at the same moment, and put our order aside.

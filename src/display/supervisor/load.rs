@@ -135,12 +135,10 @@ impl Load {
     }
 
     /// By its id, or by its URL: when Firefox changes the process under a navigation, it may give it another id than it
-    /// answered. Without an id the first commit since the order is taken for ours.
+    /// answered, and of one that was put aside it answers none. The page before may be leaving by itself at the same
+    /// moment: what it leads to is not ours.
     fn is_ours(&self, navigation: Option<&str>, url: &str) -> bool {
-        match self.navigation.as_deref() {
-            Some(id) => navigation == Some(id) || same_document(url, &self.url),
-            None => true,
-        }
+        self.navigation.as_deref().is_some_and(|id| navigation == Some(id)) || same_document(url, &self.url)
     }
 
     fn found(&mut self, found: Option<usize>, now: Instant) -> Loaded {
@@ -299,6 +297,24 @@ mod tests {
         assert_eq!(redirected.deadline(), now + NAMELESS_FOR);
         assert_eq!(redirected.overdue(), Loaded::Shown);
         assert_eq!(self::load(now).overdue(), Loaded::Failed(SiteFault::TimedOut));
+    }
+
+    #[test]
+    fn what_the_page_before_leads_to_at_the_same_moment_is_not_ours_in_whatever_order_it_is_told() {
+        let now = Instant::now();
+        let rejected = |load: &mut Load| load.navigated(None, now);
+        let left = |load: &mut Load| load.committed(Some("left"), "http://old/gone", now);
+        let its_404 = |load: &mut Load| load.painted(&painted("http://old/gone", Some(404)), now);
+        let orders: [[&dyn Fn(&mut Load) -> Loaded; 3]; 3] =
+            [[&rejected, &left, &its_404], [&left, &rejected, &its_404], [&left, &its_404, &rejected]];
+        for (at, order) in orders.iter().enumerate() {
+            let mut load = load(now);
+            for step in order {
+                assert_eq!(step(&mut load), Loaded::Pending, "{at}");
+            }
+            assert_eq!(load.committed(Some("n"), "http://a/", now), Loaded::Pending, "{at}");
+            assert_eq!(load.painted(&painted("http://a/", Some(200)), now), Loaded::Shown, "{at}");
+        }
     }
 
     #[test]

@@ -97,6 +97,46 @@ fn a_page_that_leads_on_at_once_is_shown_when_what_it_led_to_paints() {
 }
 
 #[test]
+fn a_page_that_leaves_by_itself_at_the_same_moment_does_not_fail_the_next_one() {
+    let rejected = || Err(AskError::Refused("unknown error: Error: Address rejected".into()));
+    let is_navigate = |what: &Ask| matches!(what, Ask::Navigate { .. });
+    let left = || Input::Seen(Seen::Committed { navigation: Some("x".into()), url: "http://old/gone".into() });
+    let gone = || Painted { uri: "http://old/gone".into(), status: Some(404), failed: None };
+    for told_first in [true, false] {
+        let mut world = World::up();
+        world.push(1, "navigate", nav("http://a/"));
+        let at = world.find(is_navigate).unwrap();
+        if told_first {
+            world.give(left());
+        }
+        world.answer(at, rejected());
+        if !told_first {
+            world.give(left());
+        }
+        world.give(Input::Seen(Seen::Painted(gone())));
+        assert_eq!(world.status(1), None, "the order is given again");
+        world.paint();
+        assert_eq!(world.status(1), Some(Status::Shown));
+    }
+}
+
+#[test]
+fn a_page_that_is_answered_with_another_one_which_leads_on_at_once_is_shown_in_the_end() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    let mut orders = 0;
+    while let Some(at) = world.find(|what| matches!(what, Ask::Navigate { .. })) {
+        world.answer(at, Err(AskError::Refused("unknown error: Error: Address rejected".into())));
+        orders += 1;
+        assert!(orders < 10, "again and again");
+    }
+    world.give(Input::Seen(Seen::Committed { navigation: Some("m".into()), url: "http://b/home".into() }));
+    world.give(Input::Seen(Seen::Painted(Painted { uri: "http://b/home".into(), status: Some(200), failed: None })));
+    world.pass(4 * S);
+    assert_eq!((world.status(1), orders), (Some(Status::Shown), 4));
+}
+
+#[test]
 fn a_page_that_answers_404_is_not_shown() {
     let mut world = World::up();
     world.push(1, "navigate", nav("http://a/"));
