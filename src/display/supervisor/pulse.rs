@@ -176,6 +176,8 @@ impl Pulse {
     /// A rung was taken: what it ends gets its time to come back.
     pub fn took(&mut self, rung: Rung, now: Instant) {
         match (&self.stage, rung) {
+            // The disk's: nothing that is asked here was touched.
+            (_, Rung::MakeRoom) => {}
             (Stage::Alone { .. }, _) => self.stage = Stage::Alone { since: now },
             (_, Rung::ReplaceContent) => {
                 self.stage = Stage::Killed { at: now, loaded: false };

@@ -17,6 +17,8 @@ mod allowed;
 mod any_order;
 mod configure;
 mod devices;
+mod disk;
+mod forged;
 mod held;
 mod home;
 mod leaving;
@@ -168,6 +170,7 @@ impl World {
                 | Effect::KillContent { .. }
                 | Effect::Configured { .. }
                 | Effect::ForgetPictures
+                | Effect::MakeRoom
                 | Effect::Restart
                 | Effect::Remember(_) => {}
             }
