@@ -19,6 +19,7 @@ scenarios![
     a_strange_page_gets_nothing_from_the_local_page_the_browser_or_the_server,
     a_page_under_another_name_for_loopback_gets_nothing,
     a_strange_page_cannot_leave_its_place_or_keep_it,
+    a_page_that_leaves_by_itself_all_the_time_is_ended_for_the_next_one,
     windows_beside_the_page_are_closed_for_good_and_cost_nothing,
     other_programs_on_the_machine_get_nothing_without_the_secret,
 ];
@@ -271,6 +272,22 @@ fn a_strange_page_cannot_leave_its_place_or_keep_it(kiosk: &mut Kiosk) {
     }
     let everything = walk(kiosk.folder());
     assert!(!everything.iter().any(|path| path.contains("owned")), "a download left something");
+}
+
+/// Each of its steps puts aside whatever was ordered, and none ever comes: it would hold the glass for ever.
+fn a_page_that_leaves_by_itself_all_the_time_is_ended_for_the_next_one(kiosk: &mut Kiosk) {
+    let page = "<!doctype html><html><body bgcolor=\"#771199\"><script>let n = 0; \
+                setInterval(() => { location.href = '/never?' + n++; }, 10);</script></body></html>";
+    kiosk.site.put("/leaver", "", page);
+    for round in 0..3 {
+        let before = kiosk.site.hits("/never").len();
+        kiosk.push("navigate", &json!({ "url": kiosk.site.url(&format!("/leaver?{round}")) }));
+        until("it leaves, and leaves", COLD, || (kiosk.site.hits("/never").len() > before + 5).then_some(()));
+        let next = kiosk.site.colour(HOME, &format!("after-{round}"));
+        let receipt = kiosk.push_is("navigate", &json!({ "url": next }), "shown");
+        println!("    round {round}: shown after {} ms", receipt["took_ms"]);
+        kiosk.shows(HOME, seconds(2));
+    }
 }
 
 /// What a page opens when it is touched, what somebody with a keyboard opens, and what an earlier session left.

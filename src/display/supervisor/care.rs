@@ -298,6 +298,7 @@ impl Supervisor {
                 }
             }
             Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
+            Cause::PageStays => self.content.put_aside(out),
             Cause::Memory => self.content.give_up(SiteFault::TooLarge, out),
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.

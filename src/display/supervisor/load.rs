@@ -23,7 +23,7 @@ const KEPT_MAX: usize = 64;
 /// So often is an order given again that something else on the glass put aside.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
-pub const ADDRESS_REJECTED: &str = "Address rejected";
+const ADDRESS_REJECTED: &str = "Address rejected";
 
 /// A load under way.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// It led elsewhere before it came.
+    led_on: bool,
     /// A jump within the document is not enough.
     afresh: bool,
     /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
@@ -71,6 +73,7 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
+            led_on: false,
             afresh: false,
             item: false,
             deadline: now + LOAD_WITHIN,
@@ -114,6 +117,17 @@ impl Load {
     /// Whether the order was put aside so often that giving it again is no use.
     pub fn is_given_up(&self) -> bool {
         self.aborts >= ABORTS_MAX
+    }
+
+    /// The order was put aside for the last time, in these words.
+    pub fn rejected(&mut self, message: &str) {
+        self.led_on = message.contains(ADDRESS_REJECTED);
+    }
+
+    /// Nothing before it is there any more that could put it aside: what is painted now is taken for it, where it was a page
+    /// that led elsewhere.
+    pub fn put_aside(&mut self, now: Instant) -> Loaded {
+        if self.led_on { self.navigated(None, now) } else { Loaded::Failed(SiteFault::EmptyAnswer) }
     }
 
     /// The order was given once more, with this question.

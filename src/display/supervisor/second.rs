@@ -182,8 +182,12 @@ impl Second {
         let (effects, faults) = (out.effects.len(), out.faults.len());
         let decided = how(&mut self.content, out);
         // It dies whenever it is loaded: it waits. Anything else that is wrong is found by the first page.
-        if out.faults.split_off(faults).contains(&Cause::PageCrashed) {
-            self.content.give_up(SiteFault::Crashed, out);
+        for cause in out.faults.split_off(faults) {
+            match cause {
+                Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
+                Cause::PageStays => self.content.put_aside(out),
+                _ => {}
+            }
         }
         for effect in &mut out.effects[effects..] {
             if let Effect::Ask { what, .. } = effect {

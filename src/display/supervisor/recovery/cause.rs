@@ -21,6 +21,8 @@ pub enum Cause {
     PageHung,
     /// The page's process died, soon after it began.
     PageCrashed,
+    /// The page before puts aside each order for the next one.
+    PageStays,
     /// The page answers, and there is nothing in it to see.
     PageEmpty,
     /// The page answers, and the glass shows another picture, or always the same.
@@ -78,7 +80,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Cause {
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 23] = [
         Cause::Site,
         Cause::Network,
         Cause::Clock,
@@ -86,6 +88,7 @@ impl Cause {
         Cause::Setting,
         Cause::PageHung,
         Cause::PageCrashed,
+        Cause::PageStays,
         Cause::PageEmpty,
         Cause::GlassFrozen,
         Cause::ContentLost,
@@ -112,6 +115,8 @@ impl Cause {
             // The page may be at fault, for ever, and a machine that reboots for a page never shows another.
             Cause::PageHung => &[ReplaceContent, RestartBrowser, SaySo],
             Cause::PageCrashed => &[Navigate, RestartBrowser, SaySo],
+            // Without its process it is gone; what is put aside then is a download, or no page.
+            Cause::PageStays => &[ReplaceContent, SaySo],
             Cause::PageEmpty => &[Navigate, ReplaceContent, SaySo],
             Cause::Memory => &[ReplaceContent, RestartBrowser, SaySo],
             Cause::GlassFrozen => &[Navigate, ReplaceContent, RestartBrowser, SaySo],
@@ -147,6 +152,7 @@ impl Cause {
             Cause::Setting => "setting",
             Cause::PageHung => "page-hung",
             Cause::PageCrashed => "page-crashed",
+            Cause::PageStays => "page-stays",
             Cause::PageEmpty => "page-empty",
             Cause::GlassFrozen => "glass-frozen",
             Cause::ContentLost => "content-lost",
@@ -175,6 +181,7 @@ impl Cause {
             Cause::Setting => "nobody can show this address",
             Cause::PageHung => "the page does not answer",
             Cause::PageCrashed => "the page's process died soon after it began",
+            Cause::PageStays => "the page before does not let go of the glass, or the site answers with no page",
             Cause::PageEmpty => "the page is empty: it answers, and there is nothing in it to see",
             Cause::GlassFrozen => "the page answers, and the picture on the glass stands still",
             Cause::ContentLost => "the page does not come back after its processes were killed",
@@ -249,7 +256,7 @@ impl Rung {
             Rung::Navigate if matches!(cause, Cause::PageEmpty | Cause::GlassFrozen) => 2,
             // Killed from outside again and again, it is back each time within the second.
             Rung::Navigate => 20,
-            Rung::ReplaceContent if cause == Cause::PageEmpty => 1,
+            Rung::ReplaceContent if matches!(cause, Cause::PageEmpty | Cause::PageStays) => 1,
             Rung::ReplaceContent | Rung::RestartBrowser => 2,
             Rung::MakeRoom | Rung::PlainProfile | Rung::RestartSession | Rung::Reboot => 1,
             Rung::SaySo => u32::MAX,
