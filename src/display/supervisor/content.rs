@@ -291,8 +291,7 @@ impl Content {
                 }
                 Err(AskError::Gone) => {}
                 // The splash, an error, something else: it is loaded as ever.
-                Ok(_)
-                | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut | AskError::Frameless) => {
+                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut | AskError::Frameless) => {
                     self.load(out);
                 }
             }
