@@ -59,23 +59,28 @@ struct Display {
     way: Way,
     state: Arc<Mutex<State>>,
     harmed: Arc<Notify>,
+    /// The supervisor: whoever talks to it is cut off.
+    killed: Arc<Notify>,
 }
 
 impl Display {
     fn listen(runtime: &Path, way: Way) -> Self {
         let listener = UnixListener::bind(runtime.join(SOCKET)).unwrap();
-        let display = Display { way, state: Arc::default(), harmed: Arc::default() };
+        let display = Display { way, state: Arc::default(), harmed: Arc::default(), killed: Arc::default() };
         let own = display.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(own.clone().converse(stream));
+                tokio::select! {
+                    () = own.converse(stream) => {}
+                    () = own.killed.notified() => {}
+                }
             }
         });
         display
     }
 
-    async fn converse(self, stream: UnixStream) {
+    async fn converse(&self, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut lines = BufReader::new(reader).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -178,18 +183,22 @@ fn colour(page: &str) -> [u8; 3] {
 }
 
 /// What was taken from the surroundings, and given back.
-#[derive(Debug, Clone, Default)]
-struct Surroundings(Arc<Mutex<Vec<&'static str>>>);
+#[derive(Debug, Clone)]
+struct Surroundings {
+    done: Arc<Mutex<Vec<&'static str>>>,
+    display: Display,
+}
 
 impl Surroundings {
     fn note(&self, what: &'static str) -> Result<(), NotHere> {
-        self.0.lock().unwrap().push(what);
+        self.done.lock().unwrap().push(what);
         Ok(())
     }
 }
 
 impl Around for Surroundings {
     fn kill_supervisor(&mut self) -> Result<(), NotHere> {
+        self.display.killed.notify_one();
         self.note("supervisor killed")
     }
     fn session_killed(&mut self) -> Result<(), NotHere> {
@@ -221,20 +230,21 @@ impl Around for Surroundings {
     }
 }
 
-/// One fault on such a display: how it ended, and what was done around it.
-async fn made(way: Way, fault: Fault) -> (Outcome, Vec<&'static str>) {
+/// A drill of such a display, and what it sees of it besides.
+async fn drill(way: Way) -> (tempfile::TempDir, Drill<Surroundings>, Surroundings) {
     let runtime = tempfile::tempdir().unwrap();
-    Display::listen(runtime.path(), way);
-    drilled(runtime.path(), fault, async {}).await
+    let around = Surroundings { done: Arc::default(), display: Display::listen(runtime.path(), way) };
+    let client = Client::connect(runtime.path()).await.unwrap();
+    let rng = fastrand::Rng::with_seed(1);
+    let drill = Drill::begin(runtime.path(), client, None, around.clone(), rng).await.unwrap();
+    (runtime, drill, around)
 }
 
-async fn drilled(runtime: &Path, fault: Fault, meanwhile: impl Future<Output = ()>) -> (Outcome, Vec<&'static str>) {
-    let client = Client::connect(runtime).await.unwrap();
-    let around = Surroundings::default();
-    let rng = fastrand::Rng::with_seed(1);
-    let mut drill = Drill::begin(runtime, client, None, around.clone(), rng).await.unwrap();
-    let (outcome, ()) = tokio::join!(drill.make(fault), meanwhile);
-    let done = around.0.lock().unwrap().clone();
+/// One fault on such a display: how it ended, and what was done around it.
+async fn made(way: Way, fault: Fault) -> (Outcome, Vec<&'static str>) {
+    let (_runtime, mut drill, around) = drill(way).await;
+    let outcome = drill.make(fault).await;
+    let done = around.done.lock().unwrap().clone();
     (outcome, done)
 }
 
@@ -286,6 +296,13 @@ async fn a_site_that_is_away_is_right_once_the_offline_page_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_site_that_went_away_is_back_for_the_next_fault() {
+    let (_runtime, mut drill, _) = drill(Way::Well).await;
+    drill.make(Fault::SiteAway).await;
+    took(&drill.make(Fault::BrowserKilled).await, HEALS, HEALS + SLACK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_way_back_is_measured_from_when_the_site_came_back() {
     let (outcome, _) = made(Way::Well, Fault::SiteBack).await;
     took(&outcome, Duration::ZERO, TRIES_EVERY + SLACK);
@@ -322,14 +339,14 @@ async fn whatever_was_taken_is_given_back_however_it_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_somebody_pushes_meanwhile_ends_the_drill() {
-    let runtime = tempfile::tempdir().unwrap();
-    let display = Display::listen(runtime.path(), Way::Well);
+    let (_runtime, mut drill, around) = drill(Way::Well).await;
     let pushed = async {
         sleep(Duration::from_secs(1)).await;
-        display.state.lock().unwrap().pushed = true;
+        around.display.state.lock().unwrap().pushed = true;
     };
-    let (outcome, around) = drilled(runtime.path(), Fault::DiskFull, pushed).await;
+    let (outcome, ()) = tokio::join!(drill.make(Fault::DiskFull), pushed);
     let Ended::Broken(why) = &outcome.ended else { panic!("{outcome:?}") };
     assert!(why.contains("another page was pushed"), "{why}");
-    assert!(!around.contains(&"disk filled"), "nothing is done to what is not the drill's: {around:?}");
+    let done = around.done.lock().unwrap();
+    assert!(!done.contains(&"disk filled"), "nothing is done to what is not the drill's: {done:?}");
 }
