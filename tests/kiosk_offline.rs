@@ -21,6 +21,7 @@ scenarios![
     a_playlist_goes_on_without_network_and_one_item_fades_into_the_next,
     what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_passed_over,
     the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away,
+    a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew,
     one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
 ];
 
@@ -255,4 +256,26 @@ fn one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_
     kiosk.screen.until("the page that was away", seconds(30), back);
     assert!(away.past > 20 && away.green == 0, "{away:?}");
     assert_eq!((looks.past, looks.other, away.other), (0, 0, 0), "{looks:?} {away:?}");
+}
+
+fn a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew(kiosk: &mut Kiosk) {
+    let drawing = |colour: &str| {
+        let rect = format!("<rect width=\"1280\" height=\"720\" fill=\"#{colour}\"/>");
+        format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1280\" height=\"720\">{rect}</svg>")
+    };
+    let url = kiosk.site.url("/changes.svg");
+    kiosk.site.put("/changes.svg", "ETag: \"1\"\r\n", drawing("b0221e"));
+    kiosk.push_is("playlist", &json!({"items": [{"image": url, "seconds": 600}]}), "shown");
+    until("it is on the card", seconds(20), || (cached(kiosk, &[&url]) == 1).then_some(()));
+    kiosk.site.put("/changes.svg", "ETag: \"2\"\r\n", drawing("2a9a3c"));
+    kiosk.push_is("reload", &json!({}), "shown");
+    assert!(is(&kiosk.frame(), RED), "the card's copy is good for a while");
+    kiosk.push_is("reload", &json!({"ignore_cache": true}), "shown");
+    kiosk.screen.until("what the site has now", seconds(3), |frame| is(frame, GREEN));
+
+    kiosk.site.go_away();
+    let receipt = kiosk.push_is("reload", &json!({"ignore_cache": true}), "failed");
+    assert!(receipt["error"].as_str().is_some_and(|why| why.contains("could not be fetched anew")), "{receipt}");
+    assert!(is(&kiosk.frame(), GREEN), "what there is stays");
+    kiosk.site.come_back();
 }

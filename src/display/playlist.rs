@@ -173,7 +173,8 @@ impl Playlist {
         self.items.len() == 1 || self.is_last(item)
     }
 
-    pub fn len(&self) -> usize {
+    /// How many items there are.
+    pub fn count(&self) -> usize {
         self.items.len()
     }
 

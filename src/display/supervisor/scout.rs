@@ -97,7 +97,7 @@ impl Scout {
         match result {
             Err(fault) if is_silence(fault) => {
                 let is_believed = self.reached.contains(&item) || self.lost.contains_key(&item);
-                if is_believed && self.lost(item, out.now).tries % TRY_FOR_REAL != 0 {
+                if is_believed && !self.lost(item, out.now).tries.is_multiple_of(TRY_FOR_REAL) {
                     let ask = out.gather(Gather::Picture { url: url_of(list, item) });
                     self.step = Step::Looking { item, fault: fault.clone(), ask };
                 } else {
@@ -155,7 +155,7 @@ impl Scout {
 
     fn consider(&mut self, list: &mut Playlist, item: usize, out: &mut Out) {
         match list.source(item) {
-            Some(Source::Url(url)) if self.passed < list.len() && !list.stays(item) => {
+            Some(Source::Url(url)) if self.passed < list.count() && !list.stays(item) => {
                 self.step = Step::Probing { item, ask: out.probe(url.clone()) };
             }
             // Pictures and films are on the card; and the last of a list is tried until it is there.

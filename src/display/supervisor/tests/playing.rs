@@ -285,3 +285,36 @@ fn a_picture_of_data_that_is_cleared_is_not_held() {
     assert!(world.orders.is_empty());
     assert!(world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
 }
+
+#[test]
+fn a_picture_whose_copy_is_to_be_made_anew_is_loaded_again_once_it_is_there_and_says_if_it_cannot_be_had() {
+    let url = "http://a/1.png";
+    let mut world = World::up();
+    world.push(1, "playlist", json!({ "items": [{ "image": url, "seconds": 600 }] }));
+    world.answer_all();
+    let asked = |world: &World| {
+        let media = |effect: &Effect| match effect {
+            Effect::Gather { ask, what: Gather::Media { url: of } } if of == url => Some(*ask),
+            _ => None,
+        };
+        world.effects.iter().filter_map(media).next_back().unwrap()
+    };
+    world.push(2, "reload", json!({ "ignore_cache": true }));
+    let ask = asked(&world);
+    assert!(world.machine.is_showing() && world.status(2).is_none(), "the old one stays meanwhile");
+    world.give(Input::Gathered { ask, result: Ok(json!(null)) });
+    assert!(world.find(|what| *what == Ask::Reload { ignore_cache: true }).is_some());
+    world.answer_all();
+    assert_eq!(world.status(2), Some(Status::Shown));
+
+    world.push(3, "reload", json!({ "ignore_cache": true }));
+    let ask = asked(&world);
+    world.give(Input::Gathered { ask, result: Err("the site answered 503".into()) });
+    assert_eq!(world.status(3), Some(Status::Failed));
+    assert!(world.receipts(3)[0].error.as_deref().unwrap().contains("the site answered 503"));
+    assert!(world.machine.is_showing());
+
+    world.push(4, "reload", json!({ "ignore_cache": true }));
+    world.push(5, "navigate", nav(A));
+    assert_eq!(world.status(4), Some(Status::Superseded));
+}
