@@ -221,6 +221,12 @@ impl Supervisor {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),
             Show::Playlist(_) => match self.content.item() {
+                // What is on its way is not what is away.
+                Some((_, url))
+                    if self.content.trouble().is_some_and(|trouble| trouble.in_turn && trouble.url != url) =>
+                {
+                    "the playlist".to_owned()
+                }
                 Some((item, url)) => format!("item {} of the playlist, {url}", item + 1),
                 None => "the playlist".to_owned(),
             },
