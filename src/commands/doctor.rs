@@ -207,7 +207,8 @@ fn room(what: &str, folder: &Path) -> Option<Finding> {
 
 #[cfg(any(feature = "tools", feature = "display"))]
 async fn server(url: &url::Url) -> Finding {
-    use super::reach::{PATIENCE, bare, http, in_words};
+    use super::reach::{PATIENCE, bare, http};
+    use crate::io::http::in_words;
     let address = format!("{}/healthz", bare(url));
     let asked = async { http()?.get(address).timeout(PATIENCE).send().await?.error_for_status() };
     let (state, says) = match asked.await {

@@ -18,11 +18,13 @@ mod any_order;
 mod configure;
 mod devices;
 mod disk;
+mod ended;
 mod forged;
 mod held;
 mod home;
 mod leaving;
 mod pictures;
+mod playing;
 mod recovering;
 mod second;
 mod showing;
@@ -68,6 +70,8 @@ struct World {
     sent: Vec<Receipt>,
     linked: bool,
     navigations: u64,
+    /// The document that the last navigation brought, where a test cares.
+    glass: String,
     boots: u64,
     /// What the next life finds of settings that were tried.
     configured: Configured,
@@ -91,6 +95,7 @@ impl World {
             sent: Vec::new(),
             linked: false,
             navigations: 0,
+            glass: String::new(),
             boots: 0,
             configured: Configured::default(),
         };
