@@ -78,7 +78,7 @@ pub use devices::{PanelWanted, WallClock, Why};
 pub use leaving::Machine;
 pub use out::{Out, Outcome};
 pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
-pub use truth::Truth;
+pub use truth::{Truth, times};
 
 use care::Care;
 use devices::Devices;
