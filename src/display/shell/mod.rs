@@ -224,7 +224,8 @@ impl Shell {
             let link =
                 LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
             let kept = identity::load_enrollment(&state);
-            display = identity::known_as(kept, configured.as_ref(), link.code.as_deref());
+            // People call it what kiosk.toml does, also while the server has still to agree.
+            display = identity::known_as(kept, configured.as_ref(), link.code.as_deref()).or(configured.clone());
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
             server = Some(known);
             page.update(|page| page.server = settings.url.to_string());

@@ -82,7 +82,7 @@ pub use out::{Out, Outcome};
 pub use port::{
     Answer, Ask, AskError, AskId, DiskFault, DiskTrouble, Effect, Gather, Input, Looked, Overgrown, Painted, Seen,
 };
-pub use truth::Truth;
+pub use truth::{Truth, times};
 
 use care::Care;
 use devices::Devices;

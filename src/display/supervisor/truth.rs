@@ -106,7 +106,7 @@ impl Truth {
             Truth::Away { what, fault, tries, clock } => {
                 let clock = clock.as_ref().map(|date| format!(": the clock of this display says {date}"));
                 let clock = clock.unwrap_or_default();
-                format!("{what} is not on the glass{clock} ({}), tried {tries} times", fault.code())
+                format!("{what} is not on the glass{clock} ({}), tried {}", fault.code(), times((*tries).into()))
             }
             Truth::Recovering { what, cause, why, rung } => {
                 let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
@@ -130,6 +130,11 @@ impl Truth {
             _ => None,
         }
     }
+}
+
+/// How often, in words.
+pub fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// A sentence as an error: errors are lower-case fragments.
@@ -220,7 +225,11 @@ impl Supervisor {
             lit,
             off_on_purpose: lit == Some(false) && !self.panel_is_wanted(),
             name: output.and_then(|output| output.screen.clone()),
-            picture: picture.map(|it| format!("{}x{} {} Hz", it.width, it.height, hertz(it.millihertz))),
+            picture: picture.map(|it| match hertz(it.millihertz) {
+                // A screen in memory has none.
+                0 => format!("{}x{}", it.width, it.height),
+                hertz => format!("{}x{} {hertz} Hz", it.width, it.height),
+            }),
             frozen: self.glass_is_frozen(now),
             one_colour: facts.frame.and_then(|frame| frame.uniform).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")),
         })
