@@ -318,3 +318,34 @@ fn a_picture_whose_copy_is_to_be_made_anew_is_loaded_again_once_it_is_there_and_
     world.push(5, "navigate", nav(A));
     assert_eq!(world.status(4), Some(Status::Superseded));
 }
+
+#[test]
+fn a_page_of_ours_that_is_there_already_is_taken_for_painted_however_long_a_site_is_away() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav(A));
+    world.effects.clear();
+    let mut on_glass = String::new();
+    for _ in 0..3000 {
+        world.live(1, Looked::default());
+        for ask in std::mem::take(&mut world.probes) {
+            world.give(Input::Probed { ask, result: Err(SiteFault::TimedOut) });
+        }
+        while let Some(at) = world.find(|what| matches!(what, Ask::Navigate { .. })) {
+            let (ask, what) = world.asks[at].clone();
+            let Ask::Navigate { url } = what else { return };
+            // Nothing comes of the site, and Firefox stays where it is.
+            if url == A {
+                world.answer(at, Err(AskError::TimedOut));
+            } else if on_glass == url {
+                let navigation = Some(format!("n{ask}"));
+                world.answer(at, Ok(Answer::Navigated { navigation: navigation.clone() }));
+                world.give(Input::Seen(Seen::Jumped { navigation, url }));
+            } else {
+                on_glass = url;
+                world.paint();
+            }
+        }
+    }
+    assert!(world.navigated().iter().filter(|url| *url == A).count() > 5, "Firefox itself tried");
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
+}

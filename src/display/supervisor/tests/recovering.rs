@@ -17,7 +17,7 @@ impl World {
     }
 
     /// Lets time pass in which the browser answers, and the page says this of itself.
-    fn live(&mut self, seconds: u32, looked: Looked) {
+    pub(super) fn live(&mut self, seconds: u32, looked: Looked) {
         for _ in 0..seconds {
             self.pass(S);
             while let Some(at) = self.find(|what| matches!(what, Ask::BrowserPulse | Ask::Pulse)) {
