@@ -121,7 +121,7 @@ async function show(next) {
   }
   tick();
   root.dataset.rev = next.rev;
-  await showPast(next.outage?.picture?.path ?? "");
+  await showPast(outageOf(next)?.picture?.path ?? "");
   painted();
 }
 

@@ -94,8 +94,30 @@ fn kill(pid: u32) -> Result<(), NotHere> {
 /// A supervisor that somebody started by hand would not come back.
 fn restarted_by_systemd(pid: u32) -> Result<(), NotHere> {
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    match cgroup.contains(".service") {
+    match is_of_a_service(&cgroup) {
         true => Ok(()),
         false => Err(NotHere("nobody would start it again: it is no service of systemd".into())),
+    }
+}
+
+/// A terminal of somebody's desktop is below `user@1000.service` as well, and its programs are nobody's to restart.
+fn is_of_a_service(cgroup: &str) -> bool {
+    cgroup.lines().any(|line| line.ends_with(".service"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_supervisor_that_systemd_restarts_is_killed() {
+        assert!(is_of_a_service("0::/system.slice/pikiosk.service\n"));
+        for by_hand in [
+            "0::/user.slice/user-1000.slice/session-3.scope\n",
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope\n",
+            "",
+        ] {
+            assert!(!is_of_a_service(by_hand), "{by_hand}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 //!   | run.rs     makes one, measures, ends| -------------> |  lets in, hands on| -----> | its own Firefox  |
 //!   | site.rs    a page that can misbehave|  harm, release |  releases a drill |        +------------------+
 //!   | eyes.rs    the colour on the X root |                |  that went away   |
+//!   | client.rs  asks, and keeps the lease|                |                   |
 //!   +-------------------------------------+                +-------------------+
 //! ```
 //!
@@ -28,3 +29,6 @@ pub use client::{Client, ControlError};
 pub use eyes::{Eyes, EyesError};
 pub use run::{Around, Drill, DrillError, Ended, NotHere, Outcome};
 pub use site::Site;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,11 @@
 //!   chores --Input----> Supervisor::step --Effects---> link: receipts, health
 //!   deadline --------/                           \---> chores: probe, picture, logs
 //!   signals --------/                             \--> report: page, status.json, systemd
+//!
+//!   glass    the browser loop's socket; bidi: its words (pure), glass/lines, glass/said: what it may say at all
+//!   control  the socket for people and drills; drilling, configure: those two commands, from afar
+//!   keeping  the journal's file; memory: recovery's; kept: pictures of the glass, and the playlist's files
+//!   clock    was it set? server_clock: who sets it where NTP does not; hearing, sensors, speech: what came, the machine, say
 //! ```
 //!
 //! One thread; only chores and fsyncs leave it. The loop itself feeds systemd's watchdog, and only while no deadline of

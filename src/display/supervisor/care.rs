@@ -119,7 +119,7 @@ impl Supervisor {
     }
 
     pub(super) fn pulse_answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
-        if !self.pulse.answered(ask, answer, out.now) {
+        if !self.pulse.answered(ask, answer, out) {
             return false;
         }
         // Firefox does not always say that the page's process died.

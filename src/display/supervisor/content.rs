@@ -326,7 +326,9 @@ impl Content {
                 }
                 Err(AskError::Gone) => {}
                 // The splash, an error, something else: it is loaded as ever.
-                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut) => self.load(out),
+                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut | AskError::Frameless) => {
+                    self.load(out);
+                }
             }
             return true;
         }
@@ -335,6 +337,12 @@ impl Content {
             Ok(_) => load.navigated(None, out.now),
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
+            Err(AskError::Frameless) => {
+                if let Phase::Loading(load) = &mut self.phase {
+                    load.put_off(out.now);
+                }
+                Loaded::Pending
+            }
             Err(AskError::Refused(message) | AskError::Lacking(message)) => {
                 match SiteFault::from_navigation_error(message) {
                     Some(fault) => Loaded::Failed(fault),

@@ -249,6 +249,9 @@ pub enum AskError {
     TimedOut,
     #[error("the browser is gone")]
     Gone,
+    /// Between two documents, or after a process was killed before it had one.
+    #[error("there is no document")]
+    Frameless,
     #[error("{0}")]
     Refused(String),
     /// This display lacks the hardware or the program for it.

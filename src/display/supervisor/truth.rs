@@ -129,8 +129,8 @@ impl Truth {
     }
 }
 
-/// Errors are lower-case fragments.
-fn lower_first(text: &str) -> String {
+/// A sentence as an error: errors are lower-case fragments.
+pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -14,6 +14,7 @@ use crate::display::{
         port::{Ask, Gather},
         recovery::Cause,
         retry::retry_after,
+        truth::lower_first,
         turns::Turns,
     },
 };
@@ -192,10 +193,4 @@ impl Content {
 fn host(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "this address".to_owned())
-}
-
-/// Errors are lower-case fragments.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -55,7 +55,15 @@ impl Content {
                 }
             }
             Loaded::Stale => self.reload_document(false, out),
+            Loaded::Untaken => self.order_again(out),
             Loaded::Failed(fault) => self.fail(fault, out),
+        }
+    }
+
+    /// The same order, once more.
+    fn order_again(&mut self, out: &mut Out) {
+        if let Phase::Loading(load) = &mut self.phase {
+            load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
         }
     }
 
@@ -68,7 +76,7 @@ impl Content {
     pub(super) fn offline_loaded(&mut self, loaded: Loaded, out: &mut Out) {
         let Phase::Away { page, .. } = &mut self.phase else { return };
         match loaded {
-            Loaded::Pending | Loaded::Stale => {}
+            Loaded::Pending | Loaded::Stale | Loaded::Untaken => {}
             Loaded::Shown => {
                 *page = None;
                 self.own_lost = 0;

@@ -17,6 +17,7 @@ mod allowed;
 mod any_order;
 mod configure;
 mod devices;
+mod ended;
 mod held;
 mod home;
 mod leaving;
