@@ -233,7 +233,8 @@ fn one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_
     let mut other = Site::start();
     let red = kiosk.site.colour(RED, "first");
     // Another site is another process of Firefox; and of this page not all is there when it paints first.
-    let fills = "<!doctype html><h1>news</h1><script>setTimeout(() => { document.body.bgColor = '#2a9a3c'; }, 300)</script>";
+    let fills =
+        "<!doctype html><h1>news</h1><script>setTimeout(() => { document.body.bgColor = '#2a9a3c'; }, 300)</script>";
     other.put("/fills", "", fills);
     let green = other.url("/fills").replace("127.0.0.1", "localhost");
     let list = json!({"items": [{"url": red, "seconds": 6}, {"url": green, "seconds": 6}]});

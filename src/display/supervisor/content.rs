@@ -20,7 +20,7 @@ use super::{
     early::Early,
     load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Gather, Painted},
+    port::{Answer, Ask, AskError, AskId, Painted},
     retry::retry_after,
     turns::Turns,
 };
@@ -162,37 +162,6 @@ impl Content {
     /// True while a receipt waits for a paint.
     pub fn is_owed(&self) -> bool {
         !self.due.is_empty()
-    }
-
-    /// Loads what is wanted again, with or without the cache.
-    pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
-        // What Firefox would load again is the card's copy: that is made anew first.
-        let media = self.turns.as_ref().and_then(Turns::media).filter(|_| ignore_cache).map(str::to_owned);
-        if let (Phase::Shown, Some(url)) = (&self.phase, media) {
-            let ask = out.gather(Gather::Media { url: url.clone() });
-            return self.renewing.push((ask, url, key));
-        }
-        self.due.push(key);
-        if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            self.reload_document(ignore_cache, out);
-        } else if self.phase != Phase::Dark {
-            self.load(out);
-        }
-    }
-
-    /// The copy on the card is what the site has now, or it is not known why not.
-    fn renewed(&mut self, url: &str, key: EventKey, result: &Result<Value, String>, out: &mut Out) {
-        if let Err(why) = result {
-            return out.end(key, Outcome::failed(format!("{url} could not be fetched anew: {why}")));
-        }
-        self.due.push(key);
-        let is_there = self.turns.as_ref().and_then(Turns::media) == Some(url);
-        match self.phase {
-            Phase::Shown if is_there => self.reload_document(true, out),
-            Phase::Shown => self.load(out),
-            // The next paint is of what is there now.
-            Phase::Dark | Phase::Loading(_) | Phase::Away { .. } => {}
-        }
     }
 
     /// For how long what is wanted has been on the glass; none while it is not.

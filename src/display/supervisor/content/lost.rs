@@ -119,7 +119,8 @@ impl Content {
 
     /// Says what is wrong, on the glass and in the receipts.
     pub(super) fn away(&mut self, fault: SiteFault, retry_at: Instant, again: Again, out: &mut Out) {
-        let url = self.url();
+        // Of a picture or film the site is meant, and not our own player.
+        let url = self.turns.as_ref().and_then(Turns::source).map_or_else(|| self.url(), str::to_owned);
         let reason = words::of_fault(&fault, &host(&url)).title;
         for key in std::mem::take(&mut self.due) {
             out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));

@@ -349,3 +349,16 @@ fn a_page_of_ours_that_is_there_already_is_taken_for_painted_however_long_a_site
     assert!(world.navigated().iter().filter(|url| *url == A).count() > 5, "Firefox itself tried");
     assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
 }
+
+#[test]
+fn a_list_of_pictures_that_cannot_be_had_names_their_site_and_not_our_own_player() {
+    let mut world = World::up();
+    world.push(1, "playlist", json!({ "items": [{ "image": "http://pictures.example/1.png" }] }));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    let url = world.machine.content().url();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("n".into()) }));
+    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: url.clone() }));
+    let failed = Some("it did not load".to_owned());
+    world.give(Input::Seen(Seen::Painted(Painted { uri: url, status: Some(200), failed })));
+    assert_eq!(world.machine.content().trouble().unwrap().url, "http://pictures.example/1.png");
+}
