@@ -266,6 +266,11 @@ fn a_browser_that_is_started_again_in_good_order_is_replaced_behind_its_last_pic
     assert!(world.orders.iter().any(|(_, order)| *order == Order::Release));
     assert_eq!(world.status(2), Some(Status::Done));
 
+    // So is one that has grown too large.
+    let mut grown = World::up();
+    grown.give(Input::Overgrown(Overgrown { content: false, killed: false, megabytes: 900, limit: 800 }));
+    assert_eq!(grown.orders.pop().unwrap().1, Order::Hold { seconds: 15 });
+
     // One that does not come back is not hidden for long.
     let mut lost = World::up();
     lost.push(2, "restart_browser", json!({}));
