@@ -23,6 +23,7 @@ scenarios![
     the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away,
     a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew,
     one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
+    a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_next_one_is_there,
 ];
 
 const RED: Colour = [0xb0, 0x22, 0x1e];
@@ -290,4 +291,17 @@ fn a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to
     assert!(receipt["error"].as_str().is_some_and(|why| why.contains("could not be fetched anew")), "{receipt}");
     assert!(is(&kiosk.frame(), GREEN), "what there is stays");
     kiosk.site.come_back();
+}
+
+#[expect(clippy::print_stdout, reason = "how it looked is what this test is for")]
+fn a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_next_one_is_there(kiosk: &mut Kiosk) {
+    let (red, green) = (kiosk.site.colour(RED, "before"), kiosk.site.colour(GREEN, "after"));
+    let never = kiosk.site.url("/never");
+    let items = [&red, &never, &green].map(|url| json!({"url": url, "seconds": 6}));
+    kiosk.push_is("playlist", &json!({ "items": items }), "shown");
+    kiosk.screen.until("the first page", seconds(5), |frame| is(frame, RED));
+    // Firefox waits for it for twenty seconds; the next time it is known, and passed over in its turn.
+    let looks = watch(kiosk, seconds(70), "between-never.png");
+    println!("    {looks:?}, asked for {} times", kiosk.site.hits("/never").len());
+    assert!(looks.red > 100 && looks.green > 100 && (looks.past, looks.other) == (0, 0), "{looks:?}");
 }

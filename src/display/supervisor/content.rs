@@ -107,6 +107,8 @@ pub struct Content {
     /// The document with which what is wanted came, and whether it is still the one on the glass.
     landed: String,
     is_there: bool,
+    /// Firefox told of another document since what is wanted was ordered last. Until then the one before is seen.
+    moved: bool,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -131,6 +133,7 @@ impl Content {
             painted: None,
             landed: String::new(),
             is_there: false,
+            moved: false,
             own_lost: 0,
             paints: 0,
         }
@@ -217,7 +220,7 @@ impl Content {
         if fault == Some(SiteFault::Crashed) {
             return self.crashed(out);
         }
-        self.has_crashed = false;
+        (self.has_crashed, self.moved) = (false, true);
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.committed(navigation, url, out.now);
@@ -232,6 +235,8 @@ impl Content {
                 let loaded = load.committed(navigation, url, out.now);
                 self.offline_loaded(loaded, out);
             }
+            // The error of an item that was passed over meanwhile.
+            Phase::Away { page: None, .. } if fault.is_some() => self.show_offline(out),
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
     }
@@ -256,6 +261,7 @@ impl Content {
     }
 
     pub fn painted(&mut self, painted: &Painted, out: &mut Out) {
+        self.moved = true;
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.painted(painted, out.now);

@@ -30,6 +30,7 @@ impl Content {
     pub(super) fn load(&mut self, out: &mut Out) {
         let url = self.url();
         let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        self.moved = false;
         // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
         let is_there = self.phase == Phase::Shown && self.landed == url;
         let is_item = self.urls.is_media(&url) && !is_there;

@@ -367,3 +367,41 @@ fn a_list_of_pictures_that_cannot_be_had_names_their_site_and_not_our_own_player
     world.give(Input::Seen(Seen::Painted(Painted { uri: url, status: Some(200), failed })));
     assert_eq!(world.machine.content().trouble().unwrap().url, "http://pictures.example/1.png");
 }
+
+#[test]
+fn an_item_that_nothing_comes_of_leaves_the_one_before_on_the_glass_until_the_next_is_there() {
+    let list = pages(&[(A, 10), (B, 10), (C, 10)]);
+    let mut world = World::up();
+    world.push(1, "playlist", list);
+    world.answer_all();
+    let to = |world: &mut World, url: &str| {
+        world.effects.clear();
+        for _ in 0..60 {
+            if world.find(|what| *what == (Ask::Navigate { url: url.to_owned() })).is_some() {
+                return world.navigated();
+            }
+            world.live(1, Looked::default());
+            for ask in std::mem::take(&mut world.probes) {
+                world.give(Input::Probed { ask, result: Ok(()) });
+            }
+        }
+        panic!("{:?}", world.navigated());
+    };
+    to(&mut world, B);
+    world.asks.retain(|(_, what)| !matches!(what, Ask::Navigate { .. }));
+    assert_eq!(to(&mut world, C), [C], "nothing dark in between");
+    world.paint();
+
+    // The same, and Firefox's own error comes a moment after its answer.
+    to(&mut world, A);
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Err(AskError::Refused("Error: NS_ERROR_CONNECTION_REFUSED".into())));
+    for ask in std::mem::take(&mut world.gathers) {
+        world.give(Input::Gathered { ask, result: Ok(json!(false)) });
+    }
+    world.give(Input::Seen(Seen::Committed {
+        navigation: None,
+        url: "about:neterror?e=connectionFailure&u=http%3A//a/".into(),
+    }));
+    assert_eq!(world.navigated().last(), Some(&urls().blank()));
+}
