@@ -4,7 +4,7 @@
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
-//!                            content     the page: load.rs is one load of it, turns.rs a playlist's; allow, retry
+//!                            content     the page: load.rs is one load of it; turns, scout: a playlist; allow, retry
 //!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
@@ -14,9 +14,9 @@
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            home        back to what should be there, once people have gone
 //!                            camera      when a picture is taken; recycle: when a page that has grown is loaded anew
+//!                            swap        the last picture, held while what is behind it changes
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            configure, leaving  settings on trial; reboot and shutdown
-//!                            swap        the last picture, held while what is behind it changes
 //!                            truth       what is on the glass, in one word
 //! ```
 //!
