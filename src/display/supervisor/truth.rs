@@ -41,6 +41,8 @@ pub enum Truth {
     Recovering {
         what: String,
         cause: Cause,
+        /// Where the cause itself leaves that open.
+        why: Option<String>,
         rung: Rung,
     },
     /// It is painted, and there is nothing in it to see.
@@ -106,8 +108,9 @@ impl Truth {
                 let clock = clock.unwrap_or_default();
                 format!("{what} is not on the glass{clock} ({}), tried {}", fault.code(), times((*tries).into()))
             }
-            Truth::Recovering { what, cause, rung } => {
-                format!("{what} is not on the glass: {}; {}", cause.words(), rung.words())
+            Truth::Recovering { what, cause, why, rung } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                format!("{what} is not on the glass: {}{why}; {}", cause.words(), rung.words())
             }
             Truth::Empty { what } => format!("{what} is empty: it answers, and there is nothing in it to see"),
             Truth::Frozen { what } => format!("{what} answers, and the picture on the glass stands still"),
@@ -152,7 +155,15 @@ impl Supervisor {
             return Truth::PanelOff { what, on_purpose: !self.panel_is_wanted() };
         }
         let incident = self.recovery().incident().filter(|incident| !incident.is_passing());
-        let recovering = incident.map(|it| Truth::Recovering { what: what.clone(), cause: it.cause, rung: it.rung });
+        let recovering = incident.map(|it| {
+            let why = self.care.no_profile.as_ref().filter(|_| it.cause == Cause::Profile);
+            Truth::Recovering {
+                what: what.clone(),
+                cause: it.cause,
+                why: why.map(|(why, _)| why.clone()),
+                rung: it.rung,
+            }
+        });
         if !self.attached {
             return recovering.unwrap_or_else(|| Truth::NoBrowser { why: self.detached_why.clone() });
         }
@@ -192,7 +203,7 @@ impl Supervisor {
             (truth, _, Some(incident)) if truth.is_trouble() => {
                 Some(told(incident.cause, incident.rung, incident.since))
             }
-            _ => None,
+            _ => self.disk_health(now),
         }
     }
 
