@@ -12,9 +12,11 @@
 //!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            strays, disk  windows that nobody opened; a card that is full or failed
 //!                            home        back to what should be there, once people have gone
-//!                            camera      when a picture is taken; recycle: when a page that has grown is loaded anew
-//!                            swap        the last picture, held while what is behind it changes
+//!                            camera      when a picture is taken
+//!                            swap        the last picture, held while what is behind it changes; recycle: when a page
+//!                                        that has grown is loaded anew
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            configure, leaving  settings on trial; reboot and shutdown
 //!                            truth       what is on the glass, in one word
