@@ -6,6 +6,8 @@ mod support;
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixListener,
     process::Command,
     sync::{
         Arc,
@@ -201,6 +203,42 @@ impl Drop for Stage {
             [&self.run, &self.browser].iter().for_each(|process| println!("--- {}\n{}", process.name, process.log()));
         }
     }
+}
+
+/// The kernel's word of its plugs and root's helper are the test's; X, Firefox and the display are real.
+#[test]
+fn a_drill_that_unplugs_the_screen_sees_it_missed_and_right_again() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: only root's helper is believed (sudo -E cargo test --test two_screens)");
+        return;
+    }
+    let Some(stage) = Stage::start() else { return };
+    until("green", COLD, || (stage.share((0, 0, 1280, 720), GREEN) > 0.9).then_some(()));
+    let (runtime, plug) = (stage.folder.path().join("runtime"), stage.folder.path().join("drm/card0-DUMMY-0"));
+    fs::create_dir_all(&plug).expect("it is ours");
+    let kernel = |status: &str| fs::write(plug.join("status"), format!("{status}\n")).expect("it is ours");
+    kernel("connected");
+    let helper = UnixListener::bind(runtime.join("helper.sock")).expect("the socket is made");
+    helper.set_nonblocking(true).expect("it can be asked");
+    let mut drill = pikiosk(&["drill", "screen-unplugged", "--json", "--runtime"]);
+    drill.arg(&runtime).arg("--drm").arg(stage.folder.path().join("drm"));
+    let mut drill = Process::start("drill", stage.folder.path(), &mut drill);
+
+    let (mut asks, _) = until("the helper is asked", COLD, || helper.accept().ok());
+    asks.set_nonblocking(false).expect("it can be waited for");
+    let mut request = String::new();
+    BufReader::new(&asks).read_line(&mut request).expect("the drill asks");
+    assert_eq!(request, "{\"do\":\"unplug\"}\n");
+    asks.write_all(b"\"done\"\n").expect("the drill listens");
+    kernel("disconnected");
+    stage.server.says("xrandr", &["--output", "DUMMY0", "--off"]);
+    stage.says("No screen is plugged in");
+    stage.server.says("xrandr", &["--output", "DUMMY0", "--mode", "1280x720"]);
+    kernel("connected");
+
+    until("the drill ends", seconds(60), || drill.ended());
+    assert!(drill.log().contains("\"ok\": true"), "{}", drill.log());
+    stage.shows("DUMMY0", GREEN, 10);
 }
 
 #[test]

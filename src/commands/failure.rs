@@ -18,7 +18,7 @@ use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
     browser::{LoopError, ProfileError},
-    helper::ServeError,
+    helper::{ServeError, plugs::PlugsError},
     shell::RunError,
     status::StatusError,
 };
@@ -107,6 +107,9 @@ pub enum Failure {
     #[cfg(feature = "display")]
     #[error("help the supervisor")]
     Helper { source: ServeError },
+    #[cfg(feature = "display")]
+    #[error("take the screens away for a drill, or give them back")]
+    Plugs { source: PlugsError },
     #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
@@ -260,6 +263,8 @@ impl Failure {
             #[cfg(feature = "display")]
             Self::Helper { .. } => Exit::Usage,
             #[cfg(feature = "display")]
+            Self::Plugs { .. } => Exit::Bug,
+            #[cfg(feature = "display")]
             Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]
             Self::Server { source, .. } => match source {
@@ -335,6 +340,10 @@ impl Failure {
             },
             #[cfg(feature = "display")]
             Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
+            #[cfg(feature = "display")]
+            Self::Plugs { .. } => {
+                "nobody starts this by hand: sudo pikiosk drill screen-unplugged asks for it".to_owned()
+            }
             #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
             #[cfg(feature = "display")]

@@ -11,6 +11,7 @@ use super::DrillFailure;
 use crate::{
     display::{
         drill::{Around, Client, NotHere},
+        helper::plugs,
         status::StatusFile,
     },
     io::process::Identity,
@@ -20,13 +21,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Device {
     runtime: PathBuf,
+    /// Where the kernel has the plugs of its screens.
+    drm: PathBuf,
     display: String,
 }
 
 impl Device {
-    pub async fn of(runtime: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
+    pub async fn of(runtime: &Path, drm: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
         let glass = client.glass().await?;
-        Ok(Device { runtime: runtime.to_owned(), display: glass.display })
+        Ok(Device { runtime: runtime.to_owned(), drm: drm.to_owned(), display: glass.display })
     }
 
     pub fn what(&self) -> String {
@@ -78,6 +81,14 @@ impl Around for Device {
 
     fn give_clock(&mut self) -> Result<bool, NotHere> {
         Ok(false)
+    }
+
+    fn screens(&self) -> Result<Vec<String>, NotHere> {
+        match plugs::connected(&self.drm) {
+            Ok(screens) if !screens.is_empty() => Ok(screens),
+            Ok(_) => Err(NotHere("no screen is plugged into this machine's own graphics".into())),
+            Err(_) => Err(NotHere(format!("this machine's kernel has no plugs for screens ({})", self.drm.display()))),
+        }
     }
 
     fn site_address(&self) -> Ipv4Addr {
