@@ -106,6 +106,19 @@ impl Stage {
         self.server.says("xrandr", &["--query"]);
     }
 
+    /// As [`Stage::plug_in`] has it, the other way round.
+    fn unplug(&self, output: &str) {
+        self.server.says("xrandr", &["--output", output, "--off"]);
+        self.server.says("xrandr", &["--query"]);
+    }
+
+    /// Of the X screen. It is black everywhere for a moment when this changes, with real graphics.
+    fn size(&self) -> (u16, u16) {
+        let root = self.glass.setup().roots[0].root;
+        let is = self.glass.get_geometry(root).expect("X is there").reply().expect("X answers");
+        (is.width, is.height)
+    }
+
     /// Where this output lies on the X screen, by X's own word.
     fn place(&self, output: &str) -> Option<Place> {
         let said = self.server.says("xrandr", &["--query"]);
@@ -231,9 +244,10 @@ fn a_drill_that_unplugs_the_screen_sees_it_missed_and_right_again() {
     assert_eq!(request, "{\"do\":\"unplug\"}\n");
     asks.write_all(b"\"done\"\n").expect("the drill listens");
     kernel("disconnected");
-    stage.server.says("xrandr", &["--output", "DUMMY0", "--off"]);
+    stage.unplug("DUMMY0");
     stage.says("No screen is plugged in");
     stage.server.says("xrandr", &["--output", "DUMMY0", "--mode", "1280x720"]);
+    stage.server.says("xrandr", &["--query"]);
     kernel("connected");
 
     until("the drill ends", seconds(60), || drill.ended());
@@ -255,6 +269,16 @@ fn two_screens_show_a_page_each_whatever_is_done_to_either() {
     stage.says("DUMMY1 shows http://");
     let places = [stage.place("DUMMY0"), stage.place("DUMMY1")].map(|place| place.expect("it is lit"));
     assert_eq!(places, [(0, 0, 1280, 720), (1280, 0, 1024, 768)]);
+
+    // It is pulled out, and plugged in again.
+    let (size, witness) = (stage.size(), Witness::of_the_first(&stage.server.display));
+    stage.unplug("DUMMY1");
+    stage.says("no second screen is connected");
+    stage.has_windows(1);
+    assert_eq!(stage.size(), size);
+    stage.plug_in("DUMMY1");
+    stage.shows("DUMMY1", BLUE, 30);
+    assert_eq!((witness.ends(), stage.size()), (0, size), "looks at the first screen that saw anything but its page");
 
     // Keys are the first page's, and the second's while the pointer is there.
     stage.server.says("xdotool", &["key", "a"]);
