@@ -26,6 +26,8 @@ use support::{
 
 /// After the last of some kills, on a machine that has other tests to run.
 const STUCK: Duration = Duration::from_secs(90);
+/// What takes longer is told with its log.
+const SLOW: Duration = Duration::from_secs(15);
 const TAG: &str = "kills";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +121,9 @@ fn endure(display: u64, kills: u64, mut random: fastrand::Rng, story: &mut Story
         // Every third blow falls into the recovery from the one before.
         let waits = random.u32(..3) > 0 || kill + 1 == kills;
         let took = waits.then(|| recovered(&kiosk, if victim == Victim::Supervisor { 0 } else { before }));
+        if let Some(took) = took.filter(|took| *took > SLOW) {
+            println!("display {display}, kill {kill}: {victim:?} took {took:.1?}\n{}", kiosk.logs());
+        }
         story.kills.push((victim, took));
         rest(Duration::from_millis(random.u64(0..if waits { 1500 } else { 5000 })));
         if waits && kill % 10 == 0 {

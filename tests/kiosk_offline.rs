@@ -2,14 +2,18 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use support::{
     film,
     kiosk::{COLD, Kiosk},
     screen::{Colour, Frame},
-    site::turn_colour,
+    site::{Site, turn_colour},
     wait::{seconds, until},
 };
 
@@ -17,6 +21,8 @@ scenarios![
     a_playlist_goes_on_without_network_and_one_item_fades_into_the_next,
     what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_passed_over,
     the_last_picture_of_a_page_is_shown_as_such_while_its_site_is_away,
+    a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew,
+    one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
 ];
 
 const RED: Colour = [0xb0, 0x22, 0x1e];
@@ -184,5 +190,92 @@ fn what_was_corrupted_on_the_card_is_fetched_again_and_what_is_not_there_is_pass
     for colour in [GREEN, RED, GREEN] {
         kiosk.screen.until(&format!("#{colour:02x?}"), seconds(20), |frame| is(frame, colour));
     }
+    kiosk.site.come_back();
+}
+
+/// What a viewer saw, look by look.
+#[derive(Debug, Default, Clone, Copy)]
+struct Looks {
+    red: u32,
+    green: u32,
+    /// The last picture of the green page, with its band.
+    past: u32,
+    other: u32,
+}
+
+/// Looks at the glass as often as it can. The first picture that is none of them is kept.
+fn watch(kiosk: &Kiosk, time: Duration, name: &str) -> Looks {
+    let (mut looks, began) = (Looks::default(), Instant::now());
+    while began.elapsed() < time {
+        let frame = kiosk.frame();
+        let (red, green) = (above_the_band(&frame, RED), above_the_band(&frame, GREEN));
+        // A look may fall into the moment at which one half of the glass is painted already.
+        if red + green < 0.95 {
+            looks.other += 1;
+            if looks.other == 1 {
+                keep_a_look(&frame, name);
+            }
+        } else if has_a_band(&frame) {
+            looks.past += 1;
+        } else if red > green {
+            looks.red += 1;
+        } else {
+            looks.green += 1;
+        }
+    }
+    looks
+}
+
+#[expect(clippy::print_stdout, reason = "how it looked is what this test is for")]
+fn one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away(
+    kiosk: &mut Kiosk,
+) {
+    let mut other = Site::start();
+    let red = kiosk.site.colour(RED, "first");
+    // Another site is another process of Firefox; and this page waits for a style before it paints.
+    let green = other.url("/late/2a9a3c").replace("127.0.0.1", "localhost");
+    let list = json!({"items": [{"url": red, "seconds": 6}, {"url": green, "seconds": 6}]});
+    kiosk.push_is("playlist", &list, "shown");
+    kiosk.screen.until("the first page", seconds(5), |frame| is(frame, RED));
+    kiosk.screen.until("the second page", seconds(20), |frame| is(frame, GREEN));
+    let looks = watch(kiosk, seconds(40), "between-pages.png");
+    println!("    both are there: {looks:?}");
+    let pictures = || fs::read_dir(kiosk.folder().join("state/pictures")).map_or(0, |found| found.count());
+    until("a picture of each is on the card", seconds(20), || (pictures() >= 2).then_some(()));
+
+    kiosk.screen.until("the first page", seconds(20), |frame| is(frame, RED));
+    other.go_away();
+    let away = watch(kiosk, seconds(40), "between-past.png");
+    println!("    one is away: {away:?}");
+    kiosk.screen.until("the last picture of the page that is away", seconds(20), has_a_band);
+    keep_a_look(&kiosk.frame(), "item-past.png");
+    let health = kiosk.push_is("health", &json!({}), "done");
+    assert_eq!(health["result"]["showing"], false, "an old picture is not the page: {health}");
+    other.come_back();
+    let back = |frame: &Frame| above_the_band(frame, GREEN) > 0.95 && !has_a_band(frame);
+    kiosk.screen.until("the page that was away", seconds(30), back);
+    assert!(away.past > 20 && away.green == 0, "{away:?}");
+    assert_eq!((looks.past, looks.other, away.other), (0, 0, 0), "{looks:?} {away:?}");
+}
+
+fn a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew(kiosk: &mut Kiosk) {
+    let drawing = |colour: &str| {
+        let rect = format!("<rect width=\"1280\" height=\"720\" fill=\"#{colour}\"/>");
+        format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1280\" height=\"720\">{rect}</svg>")
+    };
+    let url = kiosk.site.url("/changes.svg");
+    kiosk.site.put("/changes.svg", "ETag: \"1\"\r\n", drawing("b0221e"));
+    kiosk.push_is("playlist", &json!({"items": [{"image": url, "seconds": 600}]}), "shown");
+    until("it is on the card", seconds(20), || (cached(kiosk, &[&url]) == 1).then_some(()));
+    kiosk.site.put("/changes.svg", "ETag: \"2\"\r\n", drawing("2a9a3c"));
+    kiosk.push_is("reload", &json!({}), "shown");
+    assert!(is(&kiosk.frame(), RED), "the card's copy is good for a while");
+    kiosk.push_is("reload", &json!({"ignore_cache": true}), "shown");
+    kiosk.screen.until("what the site has now", seconds(3), |frame| is(frame, GREEN));
+
+    kiosk.site.go_away();
+    let receipt = kiosk.push_is("reload", &json!({"ignore_cache": true}), "failed");
+    assert!(receipt["error"].as_str().is_some_and(|why| why.contains("could not be fetched anew")), "{receipt}");
+    assert!(is(&kiosk.frame(), GREEN), "what there is stays");
     kiosk.site.come_back();
 }

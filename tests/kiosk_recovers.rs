@@ -24,6 +24,7 @@ scenarios![
     a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page,
     pushes_during_a_recovery_are_shown_once_it_is_over,
     a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_it,
+    a_browser_that_is_asked_to_start_again_does_so_behind_the_last_picture,
     two_browser_loops_never_run_two_firefoxes,
 ];
 
@@ -111,6 +112,35 @@ fn pushes_during_a_recovery_are_shown_once_it_is_over(kiosk: &mut Kiosk) {
     assert_eq!(statuses[1], "\"shown\"");
     kiosk.shows([9, 99, 199], seconds(5));
     assert!(kiosk.site.hits("/report/did/meanwhile").len() <= 1, "an action is done at most once");
+}
+
+#[expect(clippy::print_stdout, reason = "how long it took is what these tests are for")]
+fn a_browser_that_is_asked_to_start_again_does_so_behind_the_last_picture(kiosk: &mut Kiosk) {
+    let colour = [0x99, 0x33, 0x66];
+    let url = kiosk.site.colour(colour, "restarted");
+    kiosk.push_is("navigate", &json!({ "url": url }), "shown");
+    kiosk.shows(colour, seconds(5));
+    let firefox = kiosk.firefox();
+    let picture = kiosk.frame();
+    let began = std::time::Instant::now();
+    let releases = kiosk.browser().log().matches("Release").count();
+    kiosk.push("restart_browser", &json!({}));
+    let (mut looks, mut released) = (0, None);
+    until("Firefox is another one, and has painted what came to light", seconds(60), || {
+        looks += 1;
+        let frame = kiosk.frame();
+        let same = frame.same_as(&picture);
+        if same <= 0.999 {
+            frame.save(&std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("restart-gap.png"));
+            panic!("look {looks}, after {:?}: only {same:.3} of what a viewer sees is as before", began.elapsed());
+        }
+        if released.is_none() && kiosk.browser().log().matches("Release").count() > releases {
+            released = Some(std::time::Instant::now());
+        }
+        released.filter(|at| at.elapsed() > seconds(1))
+    });
+    println!("    looked {looks} times in {:.1} s and saw the same", began.elapsed().as_secs_f64());
+    assert_ne!(kiosk.firefox(), firefox);
 }
 
 fn two_browser_loops_never_run_two_firefoxes(kiosk: &mut Kiosk) {

@@ -78,7 +78,8 @@ function tick() {
   put("tries", `${tries}${since}, for ${duration(lasted)}`);
   const taken = outage.picture?.taken_ms ?? null;
   put("past_when", taken === null || !view.clock ? "This is an older picture" : `This is a picture from ${when(new Date(taken))}`);
-  const next = outage.retry_ms === null || outage.retry_ms <= passed ? "trying now…" : `next try in ${countdown(outage.retry_ms - passed)}`;
+  const tried = outage.retry_ms === null || outage.retry_ms <= passed ? "trying now…" : `next try in ${countdown(outage.retry_ms - passed)}`;
+  const next = outage.in_turn ? "tried again in its turn" : tried;
   put("past_why", `${outage.site} · ${outage.title} · away${since}, for ${duration(lasted)} · ${next}`);
 }
 
@@ -120,7 +121,7 @@ async function show(next) {
   }
   tick();
   root.dataset.rev = next.rev;
-  await showPast(next.outage?.picture?.path ?? "");
+  await showPast(outageOf(next)?.picture?.path ?? "");
   painted();
 }
 

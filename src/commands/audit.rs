@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::cli::Json;
-use super::client::{Client, ClientError, Server};
+use super::client::{Client, ClientError, Server, failed};
 use super::failure::{Exit, Failure};
 use super::output;
 
@@ -27,7 +27,7 @@ pub struct Args {
 const PAGE: usize = 1_000;
 
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let failed = |source: ClientError| Failure::Server { doing: "read the audit log", source };
+    let failed = failed("read the audit log");
     let client = Client::new(&args.server).map_err(failed)?;
     let entries = super::block_on(all(&client, args.after.unwrap_or_default()))?.map_err(failed)?;
     if args.json.json {

@@ -7,8 +7,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::reach::{self, PATIENCE, bare, in_words};
-use crate::event::{Event, Receipt};
+use super::cli::Json;
+use super::failure::Failure;
+use super::reach::{self, PATIENCE, bare};
+use crate::{
+    event::{Event, Receipt},
+    io::http::in_words,
+};
 
 /// Where the server is, and the key to it; on every command that talks to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,12 +25,38 @@ pub struct Server {
         env = "PIKIOSK_SERVER",
         hide_env_values = true,
         value_name = "URL",
-        default_value = "http://127.0.0.1:8400"
+        default_value = "http://127.0.0.1:8400",
+        value_parser = server_address
     )]
     pub server: Url,
     /// The file of the operator's key; else PIKIOSK_KEY is the key, or PIKIOSK_KEY_FILE its file.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+}
+
+/// What a command that asks the server for a list, or changes one, takes besides its own.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub json: Json,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+impl Common {
+    pub fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.server).map_err(failed("use the server"))
+    }
+}
+
+/// What was asked for, such as `list the displays`, on the way to a failure.
+pub fn failed(doing: &'static str) -> impl Fn(ClientError) -> Failure + Copy {
+    move |source| Failure::Server { doing, source }
+}
+
+fn server_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "write it whole, such as http://192.168.1.20:8400 or https://push.example.org".to_owned())
 }
 
 /// Why the server did not do it.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::cli::{Json, print};
 use super::failure::{Exit, Failure};
 use super::output;
-use crate::config::{self, ConfigError, Document, KioskSettings, ServerSettings, Shown, Sources};
+use crate::config::{self, ConfigError, Document, KioskSettings, Origin, ServerSettings, Shown, Sources};
 
 /// Writes an example kiosk.toml or server.toml, checks it, and shows what is in force.
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,9 @@ enum What {
     },
     /// Tells every mistake, with its line and its cure; exit code 10 if there is one.
     #[command(after_help = "Examples:
-  pikiosk config check kiosk
-  pikiosk config check server --config ./server.toml")]
+  pikiosk config check
+  pikiosk config check ./kiosk.toml
+  pikiosk config check server --config ./of-the-server.toml")]
     Check {
         #[command(flatten)]
         read: Read,
@@ -44,7 +45,7 @@ enum What {
     /// Shows every value in force and where it is from; secrets are hidden.
     #[command(after_help = "Examples:
   pikiosk config show kiosk
-  pikiosk config show server --config ./server.toml --json
+  pikiosk config show ./server.toml --json
 
 Order, the last one counts:
   /usr/lib/pikiosk, /run/pikiosk, /etc/pikiosk (in each: NAME.toml, then NAME.d/*.toml),
@@ -65,12 +66,26 @@ Order, the last one counts:
 
 #[derive(Debug, clap::Args)]
 struct Read {
-    /// kiosk (of a display) or server; left out: by the name of --config's file, else kiosk.
-    #[arg(hide_possible_values = true, value_name = "kiosk|server")]
-    document: Option<DocumentName>,
-    /// Read this file, and none of the folders.
+    /// kiosk (of a display) or server, as it is in force here; or a file, as with --config. Left out: kiosk.
+    #[arg(value_name = "kiosk|server|FILE", value_parser = which)]
+    which: Option<Which>,
+    /// Read this file, and none of the folders. A name that begins with server is a server's.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+enum Which {
+    Document(DocumentName),
+    File(PathBuf),
+}
+
+fn which(text: &str) -> Result<Which, String> {
+    match DocumentName::from_str(text, false) {
+        Ok(document) => Ok(Which::Document(document)),
+        Err(_) if text.contains(['.', '/']) => Ok(Which::File(text.into())),
+        Err(_) => Err("it is neither kiosk nor server, nor a file such as ./kiosk.toml".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,9 +134,10 @@ fn create_new(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn check(read: &Read, json: Json) -> Result<Exit, Failure> {
-    let problems = match load(read) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Refused { problems }) if json.json => problems,
+    read.check()?;
+    let (problems, is_written) = match load(read) {
+        Ok(shown) => (Vec::new(), shown.iter().any(|shown| matches!(shown.origin, Origin::File { .. }))),
+        Err(ConfigError::Refused { problems }) if json.json => (problems, true),
         Err(source) => return Err(Failure::Config { source }),
     };
     if json.json {
@@ -137,7 +153,14 @@ fn check(read: &Read, json: Json) -> Result<Exit, Failure> {
         output::json(&serde_json::json!({ "ok": told.is_empty(), "problems": told }))?;
         return Ok(if told.is_empty() { Exit::Done } else { Exit::ConfigRefused });
     }
-    output::line(&format!("{}.toml: ok", read.document().name()))?;
+    let name = read.document().name();
+    // "Ok" to somebody whose file is elsewhere would be the worst answer.
+    let empty = match read.file() {
+        _ if is_written => String::new(),
+        Some(file) => format!(", but {} sets nothing", file.display()),
+        None => ", but no file in /etc/pikiosk sets anything; pikiosk config check FILE reads another one".to_owned(),
+    };
+    output::line(&format!("{name}.toml: ok{empty}"))?;
     Ok(Exit::Done)
 }
 
@@ -150,6 +173,7 @@ struct Told<'a> {
 }
 
 fn show(read: &Read, json: Json) -> Result<Exit, Failure> {
+    read.check()?;
     let shown = load(read).map_err(|source| Failure::Config { source })?;
     if json.json {
         output::json(&shown)?;
@@ -168,7 +192,7 @@ fn show(read: &Read, json: Json) -> Result<Exit, Failure> {
 }
 
 fn load(read: &Read) -> Result<Vec<Shown>, ConfigError> {
-    let sources = Sources::system().with_file(read.config.clone());
+    let sources = Sources::system().with_file(read.file().map(Path::to_owned));
     match read.document() {
         DocumentName::Kiosk => KioskSettings::load(&sources).map(|loaded| loaded.shown),
         DocumentName::Server => ServerSettings::load(&sources).map(|loaded| loaded.shown),
@@ -176,12 +200,30 @@ fn load(read: &Read) -> Result<Vec<Shown>, ConfigError> {
 }
 
 impl Read {
+    fn check(&self) -> Result<(), Failure> {
+        match (&self.which, &self.config) {
+            (Some(Which::File(_)), Some(_)) => Err(Failure::Usage {
+                doing: "read the configuration",
+                says: "two files are named".to_owned(),
+                hint: "name one of them".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match &self.which {
+            Some(Which::File(file)) => Some(file),
+            _ => self.config.as_deref(),
+        }
+    }
+
     fn document(&self) -> DocumentName {
-        let named = self.config.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
-        match self.document {
-            Some(document) => document,
-            None if named.is_some_and(|name| name.starts_with(ServerSettings::NAME)) => DocumentName::Server,
-            None => DocumentName::Kiosk,
+        let named = self.file().and_then(Path::file_name).and_then(|name| name.to_str());
+        match self.which {
+            Some(Which::Document(document)) => document,
+            _ if named.is_some_and(|name| name.starts_with(ServerSettings::NAME)) => DocumentName::Server,
+            _ => DocumentName::Kiosk,
         }
     }
 }

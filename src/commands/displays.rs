@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::cli::Json;
-use super::client::{Client, ClientError, Server};
+use super::client::{Common, failed};
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::event::{DisplayId, GroupName};
@@ -29,14 +27,6 @@ pub struct Args {
     what: Option<What>,
     #[command(flatten)]
     common: Common,
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    #[command(flatten)]
-    json: Json,
-    #[command(flatten)]
-    server: Server,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -90,17 +80,17 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         match args.what {
             None => list(&args.common).await,
             Some(What::Show { id, common }) => {
-                let answer = client(&common)?.get(&["displays", id.as_str()]).await;
+                let answer = common.client()?.get(&["displays", id.as_str()]).await;
                 one(answer.map_err(failed("show the display"))?, &common)
             }
             Some(What::Group { id, groups, common }) => {
                 let groups: BTreeSet<_> = groups.into_iter().collect();
                 let patch = json!({ "groups": groups });
-                let answer = client(&common)?.patch(&["displays", id.as_str()], &patch).await;
+                let answer = common.client()?.patch(&["displays", id.as_str()], &patch).await;
                 one(answer.map_err(failed("change the display"))?, &common)
             }
             Some(What::Ungroup { id, groups, common }) => {
-                let client = client(&common)?;
+                let client = common.client()?;
                 let failed = failed("change the display");
                 let shown: Value = client.get(&["displays", id.as_str()]).await.map_err(&failed)?;
                 let left: Vec<&str> = (shown["groups"].as_array().into_iter().flatten().filter_map(Value::as_str))
@@ -110,16 +100,16 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                 one(answer.map_err(failed)?, &common)
             }
             Some(What::Rename { id, to, common }) => {
-                let answer = client(&common)?.post(&["displays", id.as_str(), "rename"], &json!({ "to": to })).await;
+                let answer = common.client()?.post(&["displays", id.as_str(), "rename"], &json!({ "to": to })).await;
                 one(answer.map_err(failed("rename the display"))?, &common)
             }
             Some(What::Label { id, text, common }) => {
                 let patch = json!({ "label": text });
-                let answer = client(&common)?.patch(&["displays", id.as_str()], &patch).await;
+                let answer = common.client()?.patch(&["displays", id.as_str()], &patch).await;
                 one(answer.map_err(failed("change the display"))?, &common)
             }
             Some(What::Remove { id, common }) => {
-                client(&common)?.delete(&["displays", id.as_str()]).await.map_err(failed("remove the display"))?;
+                common.client()?.delete(&["displays", id.as_str()]).await.map_err(failed("remove the display"))?;
                 if common.json.json {
                     output::json(&json!({ "removed": id }))?;
                 } else {
@@ -132,7 +122,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 async fn list(common: &Common) -> Result<Exit, Failure> {
-    let answer: Value = client(common)?.get(&["displays"]).await.map_err(failed("list the displays"))?;
+    let answer: Value = common.client()?.get(&["displays"]).await.map_err(failed("list the displays"))?;
     if common.json.json {
         output::json(&answer)?;
         return Ok(Exit::Done);
@@ -142,14 +132,8 @@ async fn list(common: &Common) -> Result<Exit, Failure> {
         output::remark("no display is enrolled; pikiosk enroll makes a code for one");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["DISPLAY", "IS", "LABEL", "GROUPS", "ON THE GLASS", "VERSION"]);
-    for display in &displays {
-        table.add_row(row(display, jiff::Timestamp::now()));
-    }
-    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
-    output::text(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())?;
+    let rows = displays.iter().map(|display| row(display, jiff::Timestamp::now()));
+    output::table(["DISPLAY", "IS", "LABEL", "GROUPS", "ON THE GLASS", "VERSION"], rows)?;
     Ok(Exit::Done)
 }
 
@@ -205,14 +189,6 @@ fn tell(path: &str, value: &Value) -> Result<(), Failure> {
         Value::Null => Ok(()),
         other => output::line(&format!("{path:<26} {other}")),
     }
-}
-
-fn client(common: &Common) -> Result<Client, Failure> {
-    Client::new(&common.server).map_err(failed("use the server"))
-}
-
-fn failed(doing: &'static str) -> impl Fn(ClientError) -> Failure {
-    move |source| Failure::Server { doing, source }
 }
 
 #[cfg(test)]

@@ -184,7 +184,8 @@ fn config(name: &str, error: Option<&ConfigError>) -> Finding {
 
 #[cfg(any(feature = "tools", feature = "display"))]
 async fn server(url: &url::Url) -> Finding {
-    use super::reach::{PATIENCE, bare, http, in_words};
+    use super::reach::{PATIENCE, bare, http};
+    use crate::io::http::in_words;
     let address = format!("{}/healthz", bare(url));
     let asked = async { http()?.get(address).timeout(PATIENCE).send().await?.error_for_status() };
     let (state, says) = match asked.await {

@@ -5,7 +5,7 @@ use serde_json::json;
 use url::{Host, Url};
 
 use super::cli::Json;
-use super::client::{Client, ClientError, Server};
+use super::client::{Client, Server, failed};
 use super::failure::{Exit, Failure};
 use super::output;
 use super::reach::bare;
@@ -51,7 +51,7 @@ struct Enrollments {
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let failed = |source: ClientError| Failure::Server { doing: "make an enrollment code", source };
+    let failed = failed("make an enrollment code");
     let client = Client::new(&args.server).map_err(failed)?;
     if let Some(count) = args.count {
         let mut body = json!({ "count": count });

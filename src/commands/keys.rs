@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::cli::Json;
-use super::client::{Client, ClientError, Server};
+use super::client::{Common, failed};
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::event::Address;
@@ -26,14 +24,6 @@ pub struct Args {
     what: Option<What>,
     #[command(flatten)]
     common: Common,
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    #[command(flatten)]
-    json: Json,
-    #[command(flatten)]
-    server: Server,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -68,7 +58,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             None => list(&args.common).await,
             Some(What::Create { name, operator, to, commands, common }) => {
                 let wanted = wanted(&name, operator, to, commands);
-                let answer: Result<Value, _> = client(&common)?.post(&["keys"], &wanted).await;
+                let answer: Result<Value, _> = common.client()?.post(&["keys"], &wanted).await;
                 let made = answer.map_err(failed("make a key"))?;
                 if common.json.json {
                     output::json(&made)?;
@@ -80,7 +70,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                 Ok(Exit::Done)
             }
             Some(What::Revoke { id, common }) => {
-                client(&common)?.delete(&["keys", &id]).await.map_err(failed("revoke the key"))?;
+                common.client()?.delete(&["keys", &id]).await.map_err(failed("revoke the key"))?;
                 if common.json.json {
                     output::json(&json!({ "revoked": id }))?;
                 } else {
@@ -101,19 +91,12 @@ fn wanted(name: &str, operator: bool, to: Vec<Address>, commands: Vec<String>) -
 }
 
 async fn list(common: &Common) -> Result<Exit, Failure> {
-    let keys: Vec<Value> = client(common)?.get(&["keys"]).await.map_err(failed("list the keys"))?;
+    let keys: Vec<Value> = common.client()?.get(&["keys"]).await.map_err(failed("list the keys"))?;
     if common.json.json {
         output::json(&keys)?;
         return Ok(Exit::Done);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["KEY", "NAME", "MAY PUBLISH", "TO", "MADE"]);
-    for key in &keys {
-        table.add_row(row(key));
-    }
-    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
-    output::text(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())?;
+    output::table(["KEY", "NAME", "MAY PUBLISH", "TO", "MADE"], keys.iter().map(row))?;
     Ok(Exit::Done)
 }
 
@@ -128,14 +111,6 @@ fn row(key: &Value) -> [String; 5] {
         (false, commands) => (commands, list("pub")),
     };
     [text("id"), text("name"), what, to, text("made").chars().take(10).collect()]
-}
-
-fn client(common: &Common) -> Result<Client, Failure> {
-    Client::new(&common.server).map_err(failed("use the server"))
-}
-
-fn failed(doing: &'static str) -> impl Fn(ClientError) -> Failure {
-    move |source| Failure::Server { doing, source }
 }
 
 #[cfg(test)]

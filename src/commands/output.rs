@@ -18,6 +18,15 @@ pub fn text(text: &str) -> Result<(), Failure> {
     write(text.as_bytes(), b"")
 }
 
+/// Writes rows below their header, each column as wide as it must be.
+#[cfg(feature = "tools")]
+pub fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Result<(), Failure> {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(header).add_rows(rows);
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+    text(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+}
+
 /// Writes bytes as they are, such as a manual page.
 pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     write(bytes, b"")

@@ -48,6 +48,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn starts(count: u64) -> String {
+    match count {
+        1 => "started once".to_owned(),
+        _ => format!("started {count} times"),
+    }
+}
+
 /// True while there is such a process (`kill(2)` with no signal; not being allowed to is an answer too).
 fn runs(pid: u32) -> bool {
     let Ok(pid) = i32::try_from(pid) else { return false };
@@ -76,7 +83,7 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
     line("trouble", health.trouble.as_ref().map(in_words));
     line("screen", health.screen.as_ref().map(screen_in_words).filter(|words| !words.is_empty()));
     line("up for", Some(super::roughly(health.uptime_s)));
-    line("Firefox", health.firefox.as_ref().map(|version| format!("{version}, {} starts", health.browser_starts)));
+    line("Firefox", health.firefox.as_ref().map(|version| format!("{version}, {}", starts(health.browser_starts))));
     line("memory free", health.memory_available_kb.map(|kb| format!("{} MiB", kb / 1024)));
     line("disk free", health.disk_free_kb.map(|kb| format!("{} MiB", kb / 1024)));
     line("temperature", health.temperature_c.map(|degrees| format!("{degrees:.0} °C")));
@@ -132,7 +139,7 @@ mod tests {
     display        lobby
     on the glass   https://example.org/
     up for         2 h
-    Firefox        140.5.0, 1 starts
+    Firefox        140.5.0, started once
     memory free    400 MiB
     pikiosk        0.1.0
     ");

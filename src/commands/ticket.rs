@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cli::Json;
-use super::client::{Client, ClientError, Server};
+use super::client::{Client, Server, failed};
 use super::failure::{Exit, Failure};
 use super::output;
 
@@ -29,7 +29,7 @@ struct Ticket {
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let failed = |source: ClientError| Failure::Server { doing: "make a ticket", source };
+    let failed = failed("make a ticket");
     let client = Client::new(&args.server).map_err(failed)?;
     let made: Ticket = super::block_on(client.post(&["tickets"], &json!({ "user": args.user })))?.map_err(failed)?;
     if args.json.json {

@@ -119,23 +119,27 @@ pub fn load<S: Document>(sources: &Sources) -> Result<Loaded<S>, ConfigError> {
 fn settle<S: Document>(
     shape: &shape::Shape,
     fragments: Vec<fragment::Fragment>,
-    problems: Vec<Problem>,
+    mut problems: Vec<Problem>,
 ) -> Result<Loaded<S>, ConfigError> {
-    if !problems.is_empty() {
-        return Err(ConfigError::Refused { problems });
-    }
     let mut merged = Merged::default();
     for fragment in fragments {
         merged.overlay(fragment);
     }
-    let file = merged.deserialize::<S::File>()?;
+    let file = match merged.deserialize::<S::File>() {
+        Err(_) if !problems.is_empty() => return Err(ConfigError::Refused { problems }),
+        file => file?,
+    };
     let mut refusals = Refusals::new(&merged);
     let settings = S::from_file(file, &mut refusals);
-    match (settings, refusals.into_problems()) {
-        (Some(settings), problems) if problems.is_empty() => {
+    // What lacks a value may lack it because of a mistake that is told already; a value that is there is wrong by itself.
+    let is_first = problems.is_empty();
+    let of_values = refusals.into_problems().into_iter().filter(|it| is_first || merged.get(&it.key).is_some());
+    problems.extend(of_values);
+    match settings {
+        Some(settings) if problems.is_empty() => {
             Ok(Loaded { settings, shown: show::shown(shape, &merged), text: merged.text() })
         }
-        (_, problems) => Err(ConfigError::Refused { problems }),
+        _ => Err(ConfigError::Refused { problems }),
     }
 }
 

@@ -106,14 +106,16 @@ prefs = { "a" = [1] }
 [schedule]
 times = []
 "#;
-    insta::assert_snapshot!(refused::<KioskSettings>(text), @"
+    insta::assert_snapshot!(refused::<KioskSettings>(text), @r#"
     kiosk.toml:1: dispaly: there is no such key; did you mean display? (here may stand: display, server, page, browser, screen, schedule, sound, offline, network, system)
            kiosk.toml:5: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
            kiosk.toml:12: page.listen: expected text in quotes, found the number 80; write it in double quotes
            kiosk.toml:15: browser.hang_seconds: 1 is out of range; write a whole number from 2 to 600
            kiosk.toml:16: browser.prefs.a: found a list; write text in quotes, a whole number, or true or false
            kiosk.toml:19: schedule.times: there is no such key; here may stand: holidays, rules, exceptions
-    ");
+           kiosk.toml:6: display.id: "Lobby 1" is no display id; write small letters, digits and dashes, at most 63, beginning with a letter or digit; all, group and user are taken
+           kiosk.toml:9: server.url: this is no address of a server; write it such as https://push.example.org or http://192.168.1.20:8400
+    "#);
 }
 
 #[test]
@@ -446,4 +448,12 @@ fn a_line_of_a_list_sets_keys_and_a_misspelt_one_is_told_with_its_place() {
     assert_eq!(again.display.url.unwrap().as_str(), "https://example.org/");
     let refused = KioskSettings::load(&card("display.di")).unwrap_err().to_string();
     assert!(refused.contains("cards.csv:3: display.di: there is no such key; did you mean display.id?"), "{refused}");
+}
+
+#[test]
+fn a_wrong_value_is_told_beside_a_misspelt_key_and_what_only_that_leaves_out_is_not() {
+    let told = refused::<KioskSettings>("[display]\nulr = \"x\"\nid = \"Lobby\"\n");
+    assert!(told.contains("display.ulr") && told.contains("display.id"), "{told}");
+    let told = refused::<ServerSettings>("[[auth.jwt]]\nid = \"a\"\nalgoritm = \"HS256\"\nsecret_file = \"/x\"\n");
+    assert!(told.contains("algoritm") && told.lines().count() == 1, "{told}");
 }

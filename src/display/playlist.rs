@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!             Started                 ItemPainted                its seconds are over
-//!   Waiting ----------> Asked(item) --------------> On(item) ------------------------> Asked(next)
-//!                         |  ^                         (loop = false: the last one stays, Ended)
+//!   Waiting ----------> Asked(item) --------------> On(item) ------------------------> Asked(next, or whom `goes_on_with` named)
+//!                         |  ^       ItemPictured      (loop = false: the last one stays, Ended)
 //!              ItemFailed |  | the dwell is over
 //!                         v  |
 //!                       Failed(item)
 //! ```
+//!
+//! An item whose site is away may stand as its last picture, for its own seconds.
 //!
 //! An item that fails is passed over, after a short dwell. When every item has failed in a row the playlist is away:
 //! it says so once, and goes on trying with a growing pause, so that a list of dead links never spins.
@@ -65,6 +67,8 @@ pub enum Input {
     /// The playlist is what should be on the glass; also after the glass was lost and is back.
     Started,
     ItemPainted(usize),
+    /// The last picture of the item's page is on the glass in its place.
+    ItemPictured(usize),
     ItemFailed(usize),
     /// The time that [`Playlist::deadline`] named is here.
     Due,
@@ -112,6 +116,8 @@ pub struct Playlist {
     items: Vec<(Source, Duration)>,
     repeat: bool,
     state: State,
+    /// Who comes when the item on the glass has had its time; the next one, if nobody was named.
+    named: Option<usize>,
     /// How many items have failed since one was last on the glass.
     failed_in_a_row: u32,
 }
@@ -121,7 +127,7 @@ impl Playlist {
     pub fn new(data: &Data) -> Self {
         let items =
             data.items.iter().filter_map(|item| Some((source(item)?, Duration::from_secs(item.seconds.into()))));
-        Self { items: items.collect(), repeat: data.repeat, state: State::Waiting, failed_in_a_row: 0 }
+        Self { items: items.collect(), repeat: data.repeat, state: State::Waiting, named: None, failed_in_a_row: 0 }
     }
 
     /// When [`Input::Due`] is to come; none while there is nothing to wait for.
@@ -143,6 +149,35 @@ impl Playlist {
         }
     }
 
+    /// The item on the glass and until when it stands there, where another one follows.
+    pub fn on_until(&self) -> Option<(usize, Instant)> {
+        if let State::On { item, until } = self.state { Some((item, until)) } else { None }
+    }
+
+    /// Who comes when the item on the glass has had its time.
+    pub fn goes_on_with(&mut self, item: usize) {
+        self.named = Some(item);
+    }
+
+    /// How long an item stands.
+    pub fn seconds(&self, item: usize) -> Option<Duration> {
+        self.items.get(item).map(|(_, seconds)| *seconds)
+    }
+
+    pub fn source(&self, item: usize) -> Option<&Source> {
+        self.items.get(item).map(|(source, _)| source)
+    }
+
+    /// Once it is on the glass it stays there: nothing follows it.
+    pub fn stays(&self, item: usize) -> bool {
+        self.items.len() == 1 || self.is_last(item)
+    }
+
+    /// How many items there are.
+    pub fn count(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         match (input, self.state.clone()) {
             // What was on the glass is not any more: the item it stood at is shown again.
@@ -153,6 +188,7 @@ impl Playlist {
                 State::Asked { item, .. } | State::On { item, .. } | State::Ended { item } => self.show(item, now),
             },
             (Input::ItemPainted(painted), State::Asked { item, .. }) if painted == item => self.on(item, now),
+            (Input::ItemPictured(pictured), State::Asked { item, .. }) if pictured == item => self.stands(item, now),
             (Input::ItemFailed(failed), State::Asked { item, .. } | State::On { item, .. } | State::Ended { item })
                 if failed == item =>
             {
@@ -166,11 +202,13 @@ impl Playlist {
         }
     }
 
-    fn next(&self, item: usize) -> usize {
+    /// The one after it.
+    pub fn next(&self, item: usize) -> usize {
         (item + 1) % self.items.len().max(1)
     }
 
     fn show(&mut self, item: usize, now: Instant) -> Vec<Effect> {
+        self.named = None;
         let Some((source, _)) = self.items.get(item) else { return Vec::new() };
         let effect = Effect::Show { item, source: source.clone() };
         self.state = State::Asked { item, give_up: now + PAINT_WITHIN };
@@ -184,16 +222,21 @@ impl Playlist {
             return vec![Effect::Done];
         }
         // With nothing to change to, it stays: a single page is not loaded again and again.
-        self.state = if self.items.len() == 1 {
-            State::Ended { item }
-        } else {
-            State::On { item, until: now + self.items[item].1 }
-        };
+        if self.items.len() == 1 {
+            self.state = State::Ended { item };
+            return Vec::new();
+        }
+        self.stands(item, now)
+    }
+
+    fn stands(&mut self, item: usize, now: Instant) -> Vec<Effect> {
+        self.failed_in_a_row = 0;
+        self.state = State::On { item, until: now + self.items[item].1 };
         Vec::new()
     }
 
     fn after(&mut self, item: usize, now: Instant) -> Vec<Effect> {
-        let next = self.next(item);
+        let next = self.named.unwrap_or_else(|| self.next(item));
         self.show(next, now)
     }
 

@@ -1,4 +1,14 @@
-//! The world, dumb on purpose.
+//! The world, dumb on purpose: what is read, written, started and asked for here is decided elsewhere.
+//!
+//! ```text
+//!  files      store (whole or not at all)  append_log (readable after any crash)  digest  system/ (of whichever machine)
+//!  cards      direct, aligned (past the page cache)  block (bytes at offsets; overlay)  partitions
+//!  machine    process  notify (systemd)  cec  heap  random  log_ring
+//!  others     http  picture (what a stranger calls a PNG)
+//! ```
+//!
+//! Rejected: traits for all of it, so that each can be faked. Only `system` and `block` have one: there a test must fail
+//! at every single call; everywhere else a folder, a loopback port or a child process is as quick, and real.
 
 #[cfg(feature = "tools")]
 pub mod aligned;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  plan   seed -> events and faults (pure)                    check  logs -> violations (pure)
-//!    run    publishes, strikes, waits for calm, audits ----------^
+//!    run    publishes, strikes --> audit  waits until all is done, gathers what was seen --^
 //!      publisher courier display reader   programs over real sockets (courier: over RabbitMQ); each writes its log
 //!        wire  log  road                  every client has a road of its own, on which the weather changes; so has every
 //!                                         server to its Redis and its RabbitMQ
@@ -21,8 +21,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 #![allow(clippy::print_stdout, reason = "seeds and figures are for whoever runs this with --nocapture")]
 
+mod audit;
 mod check;
-mod check_tests;
 mod courier;
 mod display;
 mod log;

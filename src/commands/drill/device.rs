@@ -11,7 +11,7 @@ use super::DrillFailure;
 use crate::{
     display::{
         drill::{Around, Client, NotHere},
-        helper::plugs,
+        helper::{self, plugs},
         status::StatusFile,
     },
     io::process::Identity,
@@ -21,15 +21,13 @@ use crate::{
 #[derive(Debug)]
 pub struct Device {
     runtime: PathBuf,
-    /// Where the kernel has the plugs of its screens.
-    drm: PathBuf,
     display: String,
 }
 
 impl Device {
-    pub async fn of(runtime: &Path, drm: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
+    pub async fn of(runtime: &Path, client: &mut Client) -> Result<Self, DrillFailure> {
         let glass = client.glass().await?;
-        Ok(Device { runtime: runtime.to_owned(), drm: drm.to_owned(), display: glass.display })
+        Ok(Device { runtime: runtime.to_owned(), display: glass.display })
     }
 
     pub fn what(&self) -> String {
@@ -84,11 +82,15 @@ impl Around for Device {
     }
 
     fn screens(&self) -> Result<Vec<String>, NotHere> {
-        match plugs::connected(&self.drm) {
+        match plugs::connected(Path::new(plugs::DRM)) {
             Ok(screens) if !screens.is_empty() => Ok(screens),
             Ok(_) => Err(NotHere("no screen is plugged into this machine's own graphics".into())),
-            Err(_) => Err(NotHere(format!("this machine's kernel has no plugs for screens ({})", self.drm.display()))),
+            Err(_) => Err(NotHere(format!("this machine's kernel has no plugs for screens ({})", plugs::DRM))),
         }
+    }
+
+    async fn unplug(&mut self) -> Result<(), NotHere> {
+        helper::ask(&self.runtime, &helper::Request::Unplug).await.map_err(|error| NotHere(error.to_string()))
     }
 
     fn site_address(&self) -> Ipv4Addr {
@@ -105,8 +107,30 @@ fn kill(pid: u32) -> Result<(), NotHere> {
 /// A supervisor that somebody started by hand would not come back.
 fn restarted_by_systemd(pid: u32) -> Result<(), NotHere> {
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    match cgroup.contains(".service") {
+    match is_of_a_service(&cgroup) {
         true => Ok(()),
         false => Err(NotHere("nobody would start it again: it is no service of systemd".into())),
+    }
+}
+
+/// A terminal of somebody's desktop is below `user@1000.service` as well, and its programs are nobody's to restart.
+fn is_of_a_service(cgroup: &str) -> bool {
+    cgroup.lines().any(|line| line.ends_with(".service"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_supervisor_that_systemd_restarts_is_killed() {
+        assert!(is_of_a_service("0::/system.slice/pikiosk.service\n"));
+        for by_hand in [
+            "0::/user.slice/user-1000.slice/session-3.scope\n",
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope\n",
+            "",
+        ] {
+            assert!(!is_of_a_service(by_hand), "{by_hand}");
+        }
     }
 }

@@ -24,10 +24,7 @@ use super::{
     failure::{Exit, Failure},
 };
 use crate::{
-    display::{
-        drill::{Around, Client, ControlError, Drill, DrillError, Eyes, EyesError, Outcome},
-        helper::plugs,
-    },
+    display::drill::{Around, Client, ControlError, Drill, DrillError, Eyes, EyesError, Outcome},
     event::command::Fault,
 };
 use device::Device;
@@ -55,9 +52,6 @@ pub struct Args {
     /// Where the supervisor of this display keeps what is of this boot only.
     #[arg(long, value_name = "DIR", default_value = "/run/pikiosk", conflicts_with = "headless")]
     runtime: PathBuf,
-    /// Where the kernel has the plugs of the screens.
-    #[arg(long, value_name = "DIR", hide = true, default_value = plugs::DRM)]
-    drm: PathBuf,
     /// Set by the drill itself once it is in a network of its own.
     #[arg(long, hide = true, requires = "headless")]
     own_network: bool,
@@ -180,7 +174,7 @@ async fn drill(args: &Args) -> Result<Exit, Failure> {
         make_all(drill.await.map_err(DrillFailure::from)?, &faults, args.times, &mut table).await
     } else {
         let mut client = Client::connect(&args.runtime).await.map_err(DrillFailure::from)?;
-        let device = Device::of(&args.runtime, &args.drm, &mut client).await?;
+        let device = Device::of(&args.runtime, &mut client).await?;
         table.opening(&device.what())?;
         let drill = Drill::begin(&args.runtime, client, None, device, fastrand::Rng::new());
         make_all(drill.await.map_err(DrillFailure::from)?, &faults, args.times, &mut table).await

@@ -170,4 +170,15 @@ mod tests {
         assert_eq!((&faults[1]["ok"], &faults[2]["recovered_ms"]), (&json!(false), &Value::Null));
         assert_eq!(document["not_here"][0]["fault"], "disk-full");
     }
+
+    #[test]
+    fn the_exit_code_is_0_only_if_every_fault_that_was_made_was_recovered_from_in_time() {
+        let closed = |outcomes: &[Outcome]| Table { is_json: false, outcomes: outcomes.to_vec() }.close();
+        let all = outcomes();
+        assert!(matches!(closed(&[all[0].clone(), all[3].clone()]), Ok(Exit::Done)), "what is not here is no failure");
+        let failed = closed(&all).unwrap_err();
+        assert!(failed.rendered().contains("2 of 3 faults were not recovered from in time"), "{}", failed.rendered());
+        assert_eq!(failed.exit(), Exit::NotShown);
+        assert!(closed(&all[3..]).unwrap_err().rendered().contains("none of these faults can be made here"));
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Args;
-use crate::commands::client::{Client, ClientError};
+use crate::commands::client::{Client, failed};
 use crate::commands::{block_on, failure::Failure};
 use crate::config::{KioskSettings, Loaded, Sources};
 use crate::flash::identity::{self, Identity};
@@ -47,7 +47,7 @@ pub fn enroll(args: &Args, planned: &mut [Planned]) -> Result<(), Failure> {
     struct Made {
         code: String,
     }
-    let failed = |source: ClientError| Failure::Server { doing: "make an enrollment code", source };
+    let failed = failed("make an enrollment code");
     let client = Client::new(&args.server).map_err(failed)?;
     for card in planned {
         let body = card.id().map_or_else(|| json!({}), |id| json!({ "display": id }));

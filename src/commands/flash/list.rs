@@ -1,6 +1,5 @@
 //! `pikiosk flash --list`: what there is, and why a disk is refused.
 
-use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::super::{
@@ -22,19 +21,15 @@ pub fn list(machine: &Machine, rules: Rules, json: bool) -> Result<Exit, Failure
         output::line("This machine shows no disk at all.")?;
         return Ok(Exit::Done);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["DISK", "SIZE", "WHAT", "MAY BE WRITTEN"]);
-    for (disk, against) in &judged {
+    let rows = judged.iter().map(|(disk, against)| {
         let answer = match against.first() {
             None if polite_mounts(disk).is_empty() => "yes".to_owned(),
             None => format!("yes, after unmounting {}", polite_mounts(disk).join(", ")),
             Some(_) => format!("no: {}", against.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         };
-        table.add_row([disk.node(), size(disk.identity.size), what(disk), answer]);
-    }
-    let text: Vec<_> = table.lines().map(|line| line.trim().to_owned()).collect();
-    output::line(&text.join("\n"))?;
+        [disk.node(), size(disk.identity.size), what(disk), answer]
+    });
+    output::table(["DISK", "SIZE", "WHAT", "MAY BE WRITTEN"], rows)?;
     if judged.iter().all(|(_, against)| !against.is_empty()) {
         output::remark("\nNo card is in. Put one into the reader, wait a moment, and list again.");
     }

@@ -1,4 +1,12 @@
 //! `pikiosk image`: builds the image of a Pi 3 with the recipe, tells what an image is, and what travels beside it.
+//!
+//! ```text
+//!  build      the recipe --> .img, .img.xz         customize  an image and a kiosk.toml --> a copy (opened: packed or not)
+//!  describe   an image --> bmap, sbom, manifest    inspect    what is in it, and would a Pi 3 start from it
+//!  fault      what can go wrong with any of it, and what to do then
+//! ```
+//!
+//! Rejected: `customize` that changes the image in place. A second kiosk.toml would be laid over what is left of the first.
 
 mod build;
 mod customize;

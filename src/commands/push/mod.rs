@@ -1,4 +1,12 @@
 //! `pikiosk push`: one command to displays, and what became of it on each.
+//!
+//! ```text
+//!  words --data: KEY=VALUE as the registry has it--> POST /v1/events?wait --receipts--> a line a display; result: --save
+//!  completion: what the shell offers, from the same registry and the server's own list
+//! ```
+//!
+//! Rejected: a subcommand for each command of a display. The registry has their names, data and help already, and a server
+//! may be newer than the program that asks it.
 
 mod completion;
 mod data;

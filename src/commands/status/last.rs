@@ -11,7 +11,7 @@ use crate::commands::{
 };
 use crate::display::{
     blackbox::{Entry, Ring},
-    status::StatusFile,
+    status::{StatusError, StatusFile},
 };
 use crate::event::health::Restart;
 
@@ -24,7 +24,11 @@ pub fn run(runtime: &Path, state: &Path, json: Json) -> Result<Exit, Failure> {
     let entries = match ring.entries() {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return of_the_supervisor(runtime, json),
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound && state.exists() => Vec::new(),
+        // Where no supervisor ever was, nothing can have been started again.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Failure::Status { source: StatusError::Absent });
+        }
         Err(source) => return Err(Failure::Unread { path: ring.folder().to_owned(), source }),
     };
     if json.json {

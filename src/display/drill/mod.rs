@@ -7,7 +7,8 @@
 //!   | run.rs     makes one, measures, ends| -------------> |  lets in, hands on| -----> | its own Firefox  |
 //!   | site.rs    a page that can misbehave|  harm, release |  releases a drill |        +------------------+
 //!   | eyes.rs    the colour on the X root |                |  that went away   |
-//!   | unplugged.rs  by root's helper      |                |                   |
+//!   | unplugged.rs  one of its faults     |                |                   |
+//!   | client.rs  asks, and keeps the lease|                |                   |
 //!   +-------------------------------------+                +-------------------+
 //! ```
 //!
@@ -30,3 +31,6 @@ pub use client::{Client, ControlError};
 pub use eyes::{Eyes, EyesError};
 pub use run::{Around, Drill, DrillError, Ended, NotHere, Outcome};
 pub use site::Site;
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,8 @@ pub trait Around {
     fn give_clock(&mut self) -> Result<bool, NotHere>;
     /// The plugs that have a screen now; or why no screen of this display has one that can be taken away.
     fn screens(&self) -> Result<Vec<String>, NotHere>;
+    /// Takes the screens away at their plugs; they come back by themselves some seconds later.
+    fn unplug(&mut self) -> impl Future<Output = Result<(), NotHere>>;
     /// The address that the site is to listen on.
     fn site_address(&self) -> Ipv4Addr;
 }
@@ -110,7 +112,7 @@ pub trait Around {
 /// A drill of one display.
 #[derive(Debug)]
 pub struct Drill<A> {
-    pub(super) runtime: PathBuf,
+    runtime: PathBuf,
     pub(super) client: Client,
     /// Our own, where we may look ourselves; else the browser loop's.
     eyes: Option<Eyes>,

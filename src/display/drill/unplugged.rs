@@ -1,32 +1,29 @@
-//! The screen is taken away at its plug by root's helper, and comes back by itself some seconds later.
+//! The screen is taken away at its plug, and comes back by itself some seconds later.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::run::{Around, Drill, DrillError, EVERY, Ended};
-use crate::{
-    display::helper::{self, plugs::AWAY},
-    event::command::Fault,
-};
+use super::run::{Around, Drill, DrillError, EVERY, Ended, NotHere};
+use crate::event::command::Fault;
 
 /// systemd starts the unit that does it; on a Pi that has much to do this takes a while.
 const GOES_WITHIN: Duration = Duration::from_secs(20);
-/// Besides [`AWAY`], until that unit has ended: systemd ends it, if nobody else.
-const COMES_WITHIN: Duration = Duration::from_secs(20);
+/// Longer than that unit may run (pikiosk-unplug.service).
+const COMES_WITHIN: Duration = Duration::from_secs(25);
 
 impl<A: Around> Drill<A> {
     /// The clock runs from when the kernel has the screens again.
     pub(super) async fn unplugged(&mut self, before: u32) -> Result<Ended, DrillError> {
         let (screens, picture) = (self.around.screens().unwrap_or_default(), self.client.glass().await?.picture);
-        if let Err(error) = helper::ask(&self.runtime, &helper::Request::Unplug).await {
-            return Ok(Ended::NotHere(error.to_string()));
+        if let Err(NotHere(why)) = self.around.unplug().await {
+            return Ok(Ended::NotHere(why));
         }
         let mut told = false;
         if !self.screens_are(&[], GOES_WITHIN, &mut told).await? {
             return Ok(Ended::Broken("the screen was not taken away: journalctl -u pikiosk-unplug says why".into()));
         }
-        if !self.screens_are(&screens, AWAY + COMES_WITHIN, &mut told).await? {
+        if !self.screens_are(&screens, COMES_WITHIN, &mut told).await? {
             return Ok(Ended::Broken("the screen did not come back: journalctl -u pikiosk-unplug says why".into()));
         }
         let ended = self.until(Fault::ScreenUnplugged, Instant::now(), |drill, glass, look| {

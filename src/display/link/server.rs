@@ -135,7 +135,7 @@ impl Server {
         if said(header::SEC_WEBSOCKET_PROTOCOL) != Some(SUBPROTOCOL) {
             return Err(LinkError::Protocol(format!("it does not speak {SUBPROTOCOL}")));
         }
-        let stream = answer.upgrade().await.map_err(|error| LinkError::Unreachable(http::root_cause(&error)))?;
+        let stream = answer.upgrade().await.map_err(|error| LinkError::Unreachable(http::in_words(&error)))?;
         let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await;
         Ok(Opened { socket, display })
@@ -164,7 +164,7 @@ impl Server {
         let make = || async {
             let made = tokio::task::spawn_blocking(|| http::client(Redirects::Refused, CONNECT_WITHIN)).await;
             let made = made.map_err(|error| LinkError::Unreachable(error.to_string()))?;
-            made.map_err(|error| LinkError::Unreachable(http::root_cause(&error)))
+            made.map_err(|error| LinkError::Unreachable(http::in_words(&error)))
         };
         self.client.get_or_try_init(make).await
     }
@@ -184,7 +184,7 @@ impl Server {
 fn unreachable(error: &reqwest::Error) -> LinkError {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall_ms = u64::try_from(wall.as_millis()).unwrap_or_default();
-    LinkError::Unreachable(words::in_words(http::root_cause(error), wall_ms))
+    LinkError::Unreachable(words::in_words(http::in_words(error), wall_ms))
 }
 
 async fn send(request: reqwest::RequestBuilder, within: Duration) -> Result<reqwest::Response, LinkError> {
@@ -228,7 +228,7 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, LinkError> {
     match tokio::time::timeout(ANSWER_WITHIN, reading).await {
         Ok(Ok(())) if bytes.len() <= ANSWER_MAX => Ok(bytes),
         Ok(Ok(())) => Err(LinkError::Protocol("its answer is too long".into())),
-        Ok(Err(error)) => Err(LinkError::Unreachable(http::root_cause(&error))),
+        Ok(Err(error)) => Err(LinkError::Unreachable(http::in_words(&error))),
         Err(_) => Err(LinkError::Unreachable("it did not finish its answer in time".into())),
     }
 }

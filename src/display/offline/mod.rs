@@ -2,7 +2,7 @@
 //! the playlist.
 //!
 //! ```text
-//!   the glass, after 15 s and every ten min --PNG--> pictures --> STATE/pictures/NAME     (write, fsync, rename)
+//!   the glass, once a page has filled itself --PNG--> pictures --> STATE/pictures/NAME     (write, fsync, rename)
 //!                                                        |
 //!   the offline page <--GET /kept/picture/NAME?PERMIT----'        nothing is served that is not whole
 //!
@@ -30,7 +30,7 @@ mod shelf;
 
 use std::{path::Path, sync::Arc};
 
-pub use keeper::keep;
+pub use keeper::{Wants, keep};
 pub use pictures::{LastPicture, Pictures};
 pub use shelf::{Full, Label, Shelf};
 

@@ -15,8 +15,8 @@ use crate::{
     io::{digest::sha256, picture::read, store},
 };
 
-/// Pages of which a picture is kept; the one whose picture is the oldest goes.
-const PICTURES: usize = 4;
+/// Pages of which a picture is kept beside those that are wanted; the one whose picture is the oldest goes.
+const OTHERS: usize = 4;
 /// As wide as the screens of nearly all displays.
 const WIDTH_MAX: u32 = 1920;
 const QUALITY: u8 = 80;
@@ -53,8 +53,8 @@ impl Pictures {
         Pictures { folder: None }
     }
 
-    /// On disk when it returns. `picture` is a PNG. Takes the processor's time: not for the loop.
-    pub fn keep(&self, url: &str, picture: &[u8], taken: Option<UtcMillis>) -> io::Result<()> {
+    /// On disk when it returns. `picture` is a PNG. Those of the `wanted` pages never go for it. Takes the processor's time: not for the loop.
+    pub fn keep(&self, url: &str, picture: &[u8], taken: Option<UtcMillis>, wanted: &[String]) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let jpeg = to_jpeg(picture).map_err(io::Error::other)?;
         if jpeg.len() > BYTES_MAX {
@@ -65,8 +65,10 @@ impl Pictures {
         file.extend(jpeg);
         store::make_dir(folder)?;
         store::write_durably(&folder.join(name_of(url)), &file, 0o600)?;
-        let kept = oldest_first(folder)?;
-        kept.iter().rev().skip(PICTURES).try_for_each(fs::remove_file)
+        let wanted: Vec<PathBuf> = wanted.iter().map(|url| folder.join(name_of(url))).collect();
+        let mut others = oldest_first(folder)?;
+        others.retain(|path| !wanted.contains(path));
+        others.iter().rev().skip(OTHERS).try_for_each(fs::remove_file)
     }
 
     /// Of this page. One that is not whole is none.
@@ -138,8 +140,8 @@ mod tests {
     fn the_last_picture_of_a_page_is_found_again_with_its_time() {
         let (state, pictures) = pictures();
         assert_eq!(pictures.find("http://a/"), None);
-        pictures.keep("http://a/", &png(10), Some(UtcMillis(5))).unwrap();
-        pictures.keep("http://a/", &png(200), Some(UtcMillis(7))).unwrap();
+        pictures.keep("http://a/", &png(10), Some(UtcMillis(5)), &[]).unwrap();
+        pictures.keep("http://a/", &png(200), Some(UtcMillis(7)), &[]).unwrap();
         let again = Pictures::at(state.path().join("pictures"), true);
         let found = again.find("http://a/").unwrap();
         assert_eq!(found.taken, Some(UtcMillis(7)));
@@ -147,7 +149,7 @@ mod tests {
         assert_eq!((picture.width(), picture.height()), (1920, 1080));
         assert!(picture.get_pixel(9, 9).0[0].abs_diff(200) < 4);
         assert_eq!(again.find("http://a/menu"), None, "another page");
-        again.keep("http://b/", &png(1), None).unwrap();
+        again.keep("http://b/", &png(1), None, &[]).unwrap();
         assert_eq!(again.find("http://b/").unwrap().taken, None, "nobody knew the time");
     }
 
@@ -156,7 +158,7 @@ mod tests {
         let (state, pictures) = pictures();
         for n in 0..7u64 {
             let url = format!("http://a/{n}");
-            pictures.keep(&url, &png(1), None).unwrap();
+            pictures.keep(&url, &png(1), None, &[]).unwrap();
             let file = fs::File::options().write(true).open(state.path().join("pictures").join(name_of(&url)));
             // The disk's clock is coarse, and the order is by it.
             file.unwrap().set_modified(SystemTime::now() - std::time::Duration::from_secs(100 - n)).unwrap();
@@ -168,9 +170,37 @@ mod tests {
     }
 
     #[test]
+    fn the_pictures_of_a_playlist_that_is_wanted_never_go_for_those_of_others() {
+        let (state, pictures) = pictures();
+        let wanted: Vec<String> = (0..6).map(|n| format!("http://wanted/{n}")).collect();
+        let age = |url: &str, seconds: u64| {
+            let file = fs::File::options().write(true).open(state.path().join("pictures").join(name_of(url)));
+            file.unwrap().set_modified(SystemTime::now() - std::time::Duration::from_secs(seconds)).unwrap();
+        };
+        for (n, url) in wanted.iter().enumerate() {
+            pictures.keep(url, &png(1), None, &wanted).unwrap();
+            age(url, 1000 - n as u64);
+        }
+        for n in 0..6u64 {
+            let url = format!("http://other/{n}");
+            pictures.keep(&url, &png(1), None, &wanted).unwrap();
+            age(&url, 100 - n);
+        }
+        assert!(wanted.iter().all(|url| pictures.find(url).is_some()));
+        let others: Vec<u64> = (0..6).filter(|n| pictures.find(&format!("http://other/{n}")).is_some()).collect();
+        assert_eq!(others, [2, 3, 4, 5]);
+        pictures.keep("http://new/", &png(1), None, &[]).unwrap();
+        assert_eq!(
+            wanted.iter().filter(|url| pictures.find(url).is_some()).count(),
+            0,
+            "they are as old as any others"
+        );
+    }
+
+    #[test]
     fn a_picture_that_is_torn_or_was_changed_is_never_shown() {
         let (state, pictures) = pictures();
-        pictures.keep("http://a/", &png(1), Some(UtcMillis(5))).unwrap();
+        pictures.keep("http://a/", &png(1), Some(UtcMillis(5)), &[]).unwrap();
         let path = state.path().join("pictures").join(name_of("http://a/"));
         let whole = fs::read(&path).unwrap();
         let mut flipped = whole.clone();
@@ -185,10 +215,10 @@ mod tests {
     #[test]
     fn where_pictures_may_not_be_kept_none_is_and_what_was_is_taken_away() {
         let (state, pictures) = pictures();
-        pictures.keep("http://a/", &png(1), None).unwrap();
+        pictures.keep("http://a/", &png(1), None, &[]).unwrap();
         let none = Pictures::at(state.path().join("pictures"), false);
         assert!(!state.path().join("pictures").exists());
-        none.keep("http://a/", &png(1), None).unwrap();
+        none.keep("http://a/", &png(1), None, &[]).unwrap();
         none.forget().unwrap();
         assert_eq!((none.find("http://a/"), state.path().join("pictures").exists()), (None, false));
     }

@@ -136,6 +136,14 @@ impl SiteFault {
         }
     }
 
+    /// The site is not there. One that says no, or that may not be shown, is: what it showed before is no longer meant.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Status(status) => *status >= 500 || matches!(status, 408 | 429),
+            _ => matches!(self.blame(), Blame::Site | Blame::Network),
+        }
+    }
+
     /// The short name that a technician can search for.
     pub fn code(&self) -> String {
         let name = match self {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    fault::{Blame, SiteFault},
+    fault::SiteFault,
     words::{self, Tone},
 };
 use crate::event::time::UtcMillis;
@@ -67,6 +67,8 @@ pub struct Outage {
     pub tries: u32,
     /// When the next try starts; none while one is under way or none is planned.
     pub retry_at: Option<Instant>,
+    /// It is an item of a playlist, and tried again when its turn comes.
+    pub in_turn: bool,
     /// What this display's own clock says, where that is why the site's certificate is not valid.
     pub clock: Option<String>,
     /// What the site looked like when it was last there, where that was kept.
@@ -118,6 +120,7 @@ struct OutageView {
     down_ms: u64,
     /// Milliseconds to the next try, none if none is planned.
     retry_ms: Option<u64>,
+    in_turn: bool,
     picture: Option<PictureView>,
 }
 
@@ -158,14 +161,6 @@ impl PageState {
 }
 
 impl Outage {
-    /// The site is not there. One that says no, or that may not be shown, is: what it showed before is no longer meant.
-    fn is_away(&self) -> bool {
-        match self.fault {
-            SiteFault::Status(status) => status >= 500 || matches!(status, 408 | 429),
-            _ => matches!(self.fault.blame(), Blame::Site | Blame::Network),
-        }
-    }
-
     fn view(&self, now: Instant) -> OutageView {
         let site = host_of(&self.url);
         let words = match &self.clock {
@@ -180,10 +175,11 @@ impl Outage {
             tries: self.tries,
             down_ms: millis(now.saturating_duration_since(self.since)),
             retry_ms: self.retry_at.map(|at| millis(at.saturating_duration_since(now))),
+            in_turn: self.in_turn,
             picture: self
                 .picture
                 .as_ref()
-                .filter(|_| self.is_away())
+                .filter(|_| self.fault.is_away())
                 .map(|picture| PictureView { path: picture.path.clone(), taken_ms: picture.taken.map(|at| at.0) }),
             site,
         }
@@ -233,6 +229,7 @@ mod tests {
                 since: now,
                 tries: 4,
                 retry_at: Some(now + Duration::from_secs(12)),
+                in_turn: false,
                 clock: None,
                 picture: None,
             }),
@@ -253,8 +250,16 @@ mod tests {
         let picture = Some(Picture { path: "/kept/picture/ab?cd".into(), taken: Some(UtcMillis(9)) });
         let shown = |fault: SiteFault| {
             let url = "https://menu.example.org/".to_owned();
-            let outage =
-                Outage { url, fault, since: now, tries: 1, retry_at: None, clock: None, picture: picture.clone() };
+            let outage = Outage {
+                url,
+                fault,
+                since: now,
+                tries: 1,
+                retry_at: None,
+                in_turn: false,
+                clock: None,
+                picture: picture.clone(),
+            };
             json(&PageState { outage: Some(outage), ..PageState::default() }, now)["outage"]["picture"].clone()
         };
         let expected = serde_json::json!({ "path": "/kept/picture/ab?cd", "taken_ms": 9 });

@@ -228,7 +228,7 @@ async fn the_last_picture_of_a_site_is_given_to_our_own_page_alone() {
     let kept = offline(state.path());
     let mut png = std::io::Cursor::new(Vec::new());
     image::RgbImage::new(64, 36).write_to(&mut png, image::ImageFormat::Png).unwrap();
-    kept.pictures.keep("https://menu.example.org/", png.get_ref(), None).unwrap();
+    kept.pictures.keep("https://menu.example.org/", png.get_ref(), None, &[]).unwrap();
     let page = Page::bind("127.0.0.1:0".parse().unwrap(), Secret::new([0x5a; 16]), kept.clone()).await.unwrap();
     let picture = page.urls().picture(&kept.pictures.find("https://menu.example.org/").unwrap());
     let answer = get(&page, &picture.path, "").await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   supervisor (decides)                             browser loop (is in the X session, and does)
-//!     devices.rs  --Order-->  wire ToLoop::Screen  -->  X: RandR, DPMS, touch; CEC; backlight; sound card
+//!     devices/    --Order-->  wire ToLoop::Screen  -->  X: RandR, DPMS, touch; CEC; backlight; sound card
 //!     truth       <--Facts--  wire FromLoop::Sees  <--  X: outputs, and now and then a thin sample of the glass
 //! ```
 //!

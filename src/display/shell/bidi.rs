@@ -190,6 +190,8 @@ pub fn to_error(ask: &Ask, error: AskError) -> Result<Answer, AskError> {
         AskError::Refused(why) if *ask == Ask::Pulse && why.contains("parent process browsing contexts") => {
             Ok(Answer::Pageless)
         }
+        // The tab is there, and no document in it.
+        AskError::Refused(why) if why.contains("DiscardedBrowsingContextError") => Err(AskError::Frameless),
         error => Err(error),
     }
 }
@@ -306,6 +308,9 @@ mod tests {
         let refused = || AskError::Refused(says.into());
         assert_eq!(to_error(&Ask::Pulse, refused()), Ok(Answer::Pageless));
         assert_eq!(to_error(&Ask::ClearStorage, refused()), Err(refused()));
+        let frameless = "no such frame: DiscardedBrowsingContextError: BrowsingContext does no longer exist";
+        let navigate = Ask::Navigate { url: "http://a/".into() };
+        assert_eq!(to_error(&navigate, AskError::Refused(frameless.into())), Err(AskError::Frameless));
         assert_eq!(to_error(&Ask::Pulse, AskError::TimedOut), Err(AskError::TimedOut));
     }
 

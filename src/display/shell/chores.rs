@@ -108,6 +108,8 @@ fn fault_of(error: &reqwest::Error) -> SiteFault {
 pub struct Album {
     pub state: PathBuf,
     pub pictures: Pictures,
+    /// The pages whose pictures stay.
+    pub wanted: Vec<String>,
     /// What this machine's clock says, where it is right.
     pub now: Option<UtcMillis>,
 }
@@ -132,10 +134,16 @@ fn hashed(base64: &str, of: Option<&str>, album: &Album) -> Result<Answer, Strin
     if let Err(error) = blackbox::keep_frame(&album.state, &png) {
         tracing::debug!(%error, "the black box has no picture");
     }
-    if let Some(Err(error)) = of.map(|url| album.pictures.keep(url, &png, album.now)) {
+    if let Some(Err(error)) = of.map(|url| album.pictures.keep(url, &png, album.now, &album.wanted)) {
         tracing::warn!(%error, "the last good picture of the page is not kept");
     }
     Ok(Answer::FrameHash(sha256(&png)))
+}
+
+/// Whether there is a last good picture of this page.
+pub async fn has_picture(ask: AskId, url: String, pictures: Pictures) -> Input {
+    let found = tokio::task::spawn_blocking(move || pictures.find(&url).is_some()).await;
+    Input::Gathered { ask, result: found.map(Value::Bool).map_err(|error| error.to_string()) }
 }
 
 /// The last log lines: of this process, or of a systemd unit.
@@ -283,7 +291,7 @@ mod tests {
     fn the_hash_is_of_the_picture_and_not_of_its_base64() {
         let state = tempfile::tempdir().unwrap();
         let pictures = Pictures::at(state.path().join("pictures"), true);
-        let album = Album { state: state.path().to_owned(), pictures, now: None };
+        let album = Album { state: state.path().to_owned(), pictures, wanted: Vec::new(), now: None };
         let hash = sha256(&decode(&png(64, 36)).unwrap());
         assert_eq!(hashed(&png(64, 36), None, &album), Ok(Answer::FrameHash(hash)));
         assert_eq!(album.pictures.find("http://a/"), None);

@@ -1,7 +1,8 @@
 //! What is kept on the card, under the loop: pictures of the glass, whose they are by the time they come and when they are
 //! taken away, and what the playlist needs.
 
-use tokio::{sync::watch, time::Instant};
+use serde_json::Value;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Shell,
@@ -10,20 +11,15 @@ use super::{
 };
 use crate::{
     display::{
-        offline::{self, Offline},
-        supervisor::AskId,
+        offline::{self, Offline, Wants},
+        supervisor::{AskId, Input},
     },
     event::{health::ClockSource, time::UtcMillis},
 };
 
 /// Fetches what the playlist needs, if any of it may be kept; it is told through this.
-pub(super) fn keeper(offline: &Offline) -> Option<watch::Sender<Vec<String>>> {
-    if offline.media.is_closed() {
-        return None;
-    }
-    let (media, wanted) = watch::channel(Vec::new());
-    tokio::spawn(offline::keep(offline.media.clone(), wanted, fastrand::Rng::new()));
-    Some(media)
+pub(super) fn keeper(offline: &Offline) -> Option<Wants> {
+    (!offline.media.is_closed()).then(|| offline::keep(offline.media.clone(), fastrand::Rng::new()))
 }
 
 impl Shell {
@@ -31,10 +27,25 @@ impl Shell {
     pub(super) fn want_media(&self) {
         let Some(media) = &self.media else { return };
         let wanted = self.supervisor.content().media();
-        media.send_if_modified(|urls| {
+        media.files.send_if_modified(|urls| {
             let is_new = *urls != wanted;
             *urls = wanted;
             is_new
+        });
+    }
+
+    /// Asks the site of a picture or film for what it has now.
+    pub(super) fn fetch_at_once(&mut self, ask: AskId, url: String) {
+        let (answer, told) = oneshot::channel();
+        let asked = self.media.as_ref().map(|media| media.at_once.try_send((url, answer)));
+        self.chores.spawn(async move {
+            let result = match asked {
+                // Nothing is kept, so there is nothing old.
+                None => Ok(()),
+                Some(Ok(())) => told.await.unwrap_or_else(|_| Err("the display is ending".to_owned())),
+                Some(Err(_)) => Err("another file is being fetched".to_owned()),
+            };
+            Input::Gathered { ask, result: result.map(|()| Value::Null) }
         });
     }
 
@@ -51,6 +62,7 @@ impl Shell {
         let album = Album {
             state: self.state.clone(),
             pictures: self.offline.pictures.clone(),
+            wanted: self.supervisor.content().pages(),
             now: is_right.then(|| UtcMillis(super::clock::wall_ms())),
         };
         self.chores.spawn(chores::picture(ask, what, base64, self.outbox(), album));

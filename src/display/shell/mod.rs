@@ -6,6 +6,11 @@
 //!   chores --Input----> Supervisor::step --Effects---> link: receipts, health
 //!   deadline --------/                           \---> chores: probe, picture, logs
 //!   signals --------/                             \--> report: page, status.json, systemd
+//!
+//!   glass    the browser loop's socket; bidi: its words (pure), glass/lines, glass/said: what it may say at all
+//!   control  the socket for people and drills; drilling, configure: those two commands, from afar
+//!   keeping  the journal's file; memory: recovery's; kept: pictures of the glass, and the playlist's files
+//!   clock    was it set? server_clock: who sets it where NTP does not; hearing, sensors, speech: what came, the machine, say
 //! ```
 //!
 //! One thread; only chores and fsyncs leave it. The loop itself feeds systemd's watchdog, and only while no deadline of
@@ -34,7 +39,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
@@ -56,7 +61,7 @@ use crate::{
         drill, helper,
         journal::{JournalError, JournalFile},
         link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
-        offline::Offline,
+        offline::{Offline, Wants},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
@@ -172,7 +177,7 @@ struct Shell {
     from_link: mpsc::Receiver<link::Told>,
     link_task: Option<JoinHandle<()>>,
     /// What the playlist needs of the network, for when there is none; none where nothing may be kept.
-    media: Option<watch::Sender<Vec<String>>>,
+    media: Option<Wants>,
     link_state: Option<link::State>,
     server: Option<Arc<Server>>,
     display: Option<DisplayId>,
@@ -360,6 +365,10 @@ impl Shell {
                     let health = serde_json::to_value(self.health(Instant::now())).map_err(|error| error.to_string());
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result: health }));
                 }
+                Effect::Gather { ask, what: Gather::Picture { url } } => {
+                    self.chores.spawn(chores::has_picture(ask, url, self.offline.pictures.clone()));
+                }
+                Effect::Gather { ask, what: Gather::Media { url } } => self.fetch_at_once(ask, url),
                 Effect::Gather { ask, what: Gather::Configure { key, text } } => {
                     let result = self.try_settings(key, text);
                     self.chores.spawn(std::future::ready(Input::Gathered { ask, result }));

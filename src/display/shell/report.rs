@@ -179,6 +179,7 @@ fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline)
             since: trouble.since,
             tries: trouble.tries,
             retry_at: trouble.retry_at,
+            in_turn: trouble.in_turn,
             clock,
         };
         let (first, second) = (state.outage.take(), state.second.take());

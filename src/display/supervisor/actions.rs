@@ -72,9 +72,13 @@ impl Supervisor {
     pub(super) fn act(&mut self, command: Command, key: EventKey, out: &mut Out) {
         match command {
             Command::Reload(reload) => self.content.reload(key, reload.ignore_cache, out),
-            Command::Message(message) => self.overlays.message(key, &message, out),
+            Command::Message(message) => {
+                self.unveil(out);
+                self.overlays.message(key, &message, out);
+            }
             Command::ClearMessage(_) => self.overlays.clear_message(key, out),
             Command::Identify(identify) => {
+                self.unveil(out);
                 let (display, lines) = (self.setting.display.clone(), self.setting.identify_lines.clone());
                 self.overlays.identify(key, &display, &lines, identify.seconds, out);
             }
@@ -86,7 +90,10 @@ impl Supervisor {
             Command::Sound(sound) => self.sounds.play(key, sound.url, out),
             Command::Say(say) => self.sounds.say(key, say.text, say.voice, out),
             Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
-            Command::RestartBrowser(_) => self.jobs.restart_browser(key, "it was asked for", out),
+            Command::RestartBrowser(_) => {
+                self.swap_browser("it was asked for", out);
+                self.jobs.await_browser(key, out);
+            }
             Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
             Command::Shutdown(_) => self.leave(helper::Request::PowerOff, key, out),
             Command::Configure(configure) => self.configure(configure.toml, key, out),

@@ -75,7 +75,7 @@ impl Care {
 
     pub fn deadline(&self) -> Option<Instant> {
         let silent = self.screen_seen.map(|(at, _)| at + SCREEN_SILENT);
-        earlier(earlier(self.recovery.deadline(), self.recycle.deadline()), silent)
+        earlier(self.recovery.deadline(), silent)
     }
 }
 
@@ -119,7 +119,7 @@ impl Supervisor {
     }
 
     pub(super) fn pulse_answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
-        if !self.pulse.answered(ask, answer, out.now) {
+        if !self.pulse.answered(ask, answer, out) {
             return false;
         }
         // Firefox does not always say that the page's process died.
@@ -252,6 +252,8 @@ impl Supervisor {
             // The browser loop has killed what grew too large; what runs now is another one.
             Rung::ReplaceContent if cause == Cause::Memory => {}
             Rung::ReplaceContent => out.push(Effect::KillContent { why }),
+            // It goes on as it is, only too large: the page is still there to be seen.
+            Rung::RestartBrowser if cause == Cause::BrowserGrown => self.swap_browser(why, out),
             Rung::RestartBrowser => out.push(Effect::RestartBrowser { why, plain: false }),
             Rung::PlainProfile => out.push(Effect::RestartBrowser { why, plain: true }),
             Rung::RestartSession => self.care.asked = Some((out.system(Request::RestartSession), rung)),

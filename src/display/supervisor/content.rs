@@ -13,13 +13,14 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     early::Early,
     load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Painted},
+    port::{Answer, Ask, AskError, AskId, Gather, Painted},
     retry::retry_after,
     turns::Turns,
 };
@@ -57,6 +58,8 @@ pub struct Trouble {
     pub since: Instant,
     pub tries: u32,
     pub retry_at: Option<Instant>,
+    /// It is an item of a playlist, and stands as its last picture until the next one comes.
+    pub in_turn: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +78,8 @@ enum Again {
     LoadAt(Instant),
     /// The playlist knows.
     InTurn,
+    /// Whether the last picture of the playlist's item is on the card, for its page is lost.
+    Looking(AskId, SiteFault),
 }
 
 /// The machine.
@@ -90,6 +95,8 @@ pub struct Content {
     early: Early,
     /// Asks whether the browser shows already what is wanted.
     adopting: Option<AskId>,
+    /// Copies on the card that are being made anew, of which address, and whose receipts wait for that.
+    renewing: Vec<(AskId, String, EventKey)>,
     trouble: Option<Trouble>,
     crashes: VecDeque<Instant>,
     /// The browser's own page about a crash is there. It has the address of the page that died.
@@ -116,6 +123,7 @@ impl Content {
             phase: Phase::Dark,
             early: Early::default(),
             adopting: None,
+            renewing: Vec::new(),
             trouble: None,
             crashes: VecDeque::new(),
             has_crashed: false,
@@ -129,7 +137,8 @@ impl Content {
 
     /// Puts something else on the glass. `key` is whose receipt waits for its paint.
     pub fn want(&mut self, show: Show, key: Option<EventKey>, out: &mut Out) {
-        for key in std::mem::take(&mut self.due) {
+        let renewing = std::mem::take(&mut self.renewing).into_iter().map(|(_, _, key)| key);
+        for key in std::mem::take(&mut self.due).into_iter().chain(renewing) {
             out.end(key, Outcome { error: Some("a newer page came first".into()), ..Outcome::of(Status::Superseded) });
         }
         self.due.extend(key);
@@ -157,11 +166,32 @@ impl Content {
 
     /// Loads what is wanted again, with or without the cache.
     pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
+        // What Firefox would load again is the card's copy: that is made anew first.
+        let media = self.turns.as_ref().and_then(Turns::media).filter(|_| ignore_cache).map(str::to_owned);
+        if let (Phase::Shown, Some(url)) = (&self.phase, media) {
+            let ask = out.gather(Gather::Media { url: url.clone() });
+            return self.renewing.push((ask, url, key));
+        }
         self.due.push(key);
         if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
             self.reload_document(ignore_cache, out);
         } else if self.phase != Phase::Dark {
             self.load(out);
+        }
+    }
+
+    /// The copy on the card is what the site has now, or it is not known why not.
+    fn renewed(&mut self, url: &str, key: EventKey, result: &Result<Value, String>, out: &mut Out) {
+        if let Err(why) = result {
+            return out.end(key, Outcome::failed(format!("{url} could not be fetched anew: {why}")));
+        }
+        self.due.push(key);
+        let is_there = self.turns.as_ref().and_then(Turns::media) == Some(url);
+        match self.phase {
+            Phase::Shown if is_there => self.reload_document(true, out),
+            Phase::Shown => self.load(out),
+            // The next paint is of what is there now.
+            Phase::Dark | Phase::Loading(_) | Phase::Away { .. } => {}
         }
     }
 
@@ -230,7 +260,7 @@ impl Content {
             }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.committed(navigation, url, out.now);
-                self.offline_loaded(loaded);
+                self.offline_loaded(loaded, out);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
@@ -246,7 +276,12 @@ impl Content {
                 let loaded = load.jumped(navigation, out.now);
                 self.loaded(loaded, out);
             }
-            Phase::Dark | Phase::Shown | Phase::Away { .. } => {}
+            // The offline page is there already, and only says something else now.
+            Phase::Away { page: Some(load), .. } => {
+                let loaded = load.jumped(navigation, out.now);
+                self.offline_loaded(loaded, out);
+            }
+            Phase::Dark | Phase::Shown | Phase::Away { page: None, .. } => {}
         }
     }
 
@@ -269,7 +304,7 @@ impl Content {
             }
             Phase::Away { page: Some(load), .. } => {
                 let loaded = load.painted(painted, out.now);
-                self.offline_loaded(loaded);
+                self.offline_loaded(loaded, out);
             }
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
@@ -291,7 +326,9 @@ impl Content {
                 }
                 Err(AskError::Gone) => {}
                 // The splash, an error, something else: it is loaded as ever.
-                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut) => self.load(out),
+                Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::TimedOut | AskError::Frameless) => {
+                    self.load(out);
+                }
             }
             return true;
         }
@@ -300,6 +337,12 @@ impl Content {
             Ok(_) => load.navigated(None, out.now),
             Err(AskError::TimedOut) => Loaded::Failed(SiteFault::TimedOut),
             Err(AskError::Gone) => Loaded::Pending,
+            Err(AskError::Frameless) => {
+                if let Phase::Loading(load) = &mut self.phase {
+                    load.put_off(out.now);
+                }
+                Loaded::Pending
+            }
             Err(AskError::Refused(message) | AskError::Lacking(message)) => {
                 match SiteFault::from_navigation_error(message) {
                     Some(fault) => Loaded::Failed(fault),
@@ -317,14 +360,15 @@ impl Content {
         };
         match &self.phase {
             Phase::Loading(_) => self.loaded(loaded, out),
-            _ => self.offline_loaded(loaded),
+            _ => self.offline_loaded(loaded, out),
         }
         true
     }
 
     /// True if the question was this machine's.
     pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
-        if self.early.probed(ask, result.is_ok(), out.now) {
+        let for_turns = self.turns.as_mut().is_some_and(|turns| turns.probed(ask, &result, out));
+        if for_turns || self.early.probed(ask, result.is_ok(), out.now) {
             return true;
         }
         let Phase::Away { again, .. } = &mut self.phase else { return false };
@@ -348,6 +392,31 @@ impl Content {
         true
     }
 
+    /// True if the question was this machine's.
+    pub fn gathered(&mut self, ask: AskId, result: &Result<Value, String>, out: &mut Out) -> bool {
+        if let Some(at) = self.renewing.iter().position(|(asked, ..)| *asked == ask) {
+            let (_, url, key) = self.renewing.swap_remove(at);
+            self.renewed(&url, key, result, out);
+            return true;
+        }
+        let is_there = *result == Ok(Value::Bool(true));
+        if self.turns.as_mut().is_some_and(|turns| turns.looked(ask, is_there, out)) {
+            return true;
+        }
+        match &self.phase {
+            Phase::Away { again: Again::Looking(asked, fault), .. } if *asked == ask => {
+                let fault = fault.clone();
+                if is_there {
+                    self.show_picture(fault, out)
+                } else {
+                    self.pass_over(out)
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The next moment at which [`due`](Self::due) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let own = match &self.phase {
@@ -357,7 +426,7 @@ impl Content {
             Phase::Away { page, again } => {
                 let again = match again {
                     Again::ProbeAt(at) | Again::LoadAt(at) => Some(*at),
-                    Again::Probing(_) | Again::InTurn => None,
+                    Again::Probing(_) | Again::InTurn | Again::Looking(..) => None,
                 };
                 earlier(again, page.as_ref().map(Load::deadline))
             }
@@ -388,7 +457,9 @@ impl Content {
             Phase::Loading(_) | Phase::Shown | Phase::Away { .. } => {}
         }
         let turns = self.turns.as_ref().filter(|_| self.phase != Phase::Dark);
-        if turns.and_then(Turns::deadline).is_some_and(|at| at <= now) {
+        if turns.and_then(Turns::deadline).is_some_and(|at| at <= now)
+            && !self.turns.as_mut().is_some_and(|turns| turns.looks_ahead(out))
+        {
             self.turn(playlist::Input::Due, out);
         }
     }

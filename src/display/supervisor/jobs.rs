@@ -81,7 +81,9 @@ impl Jobs {
     pub fn clear_data(&mut self, key: EventKey, what: &ClearData, out: &mut Out) {
         out.push(Effect::ForgetPictures);
         if what.cookies && what.storage {
-            return self.restart_browser(key, "its data is to be cleared", out);
+            // Its last picture is not held over the glass meanwhile: that is data of a page too.
+            out.push(Effect::RestartBrowser { why: "its data is to be cleared", plain: false });
+            return self.await_browser(key, out);
         }
         let mut parts = Vec::new();
         if what.cache {
@@ -99,8 +101,8 @@ impl Jobs {
         }
     }
 
-    pub fn restart_browser(&mut self, key: EventKey, why: &'static str, out: &mut Out) {
-        out.push(Effect::RestartBrowser { why, plain: false });
+    /// Firefox is being started again.
+    pub fn await_browser(&mut self, key: EventKey, out: &mut Out) {
         self.push(key, Wait::Browser { was_gone: false }, Vec::new(), BROWSER_WITHIN, out);
     }
 

@@ -20,7 +20,9 @@ const NAMELESS_FOR: Duration = Duration::from_secs(3);
 /// A page that leads elsewhere without end is not remembered without end.
 const KEPT_MAX: usize = 64;
 
-/// So often is an order given again that something else on the glass put aside.
+/// An order that found no document, not even an old one, is given again after so long.
+const FRAMELESS_AGAIN: Duration = Duration::from_secs(1);
+/// So often is an order given again that something else on the glass put aside, or that found no document.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
 pub const ADDRESS_REJECTED: &str = "Address rejected";
@@ -40,6 +42,8 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// It is to be given again at its deadline.
+    put_off: bool,
     /// A jump within the document is not enough.
     afresh: bool,
     /// An item for the player, which is a document that may be there already: it comes as a jump, and tells by itself when
@@ -55,6 +59,8 @@ pub enum Loaded {
     Shown,
     /// It was a jump within the document that is there, and that is to be a new one.
     Stale,
+    /// The order was not taken, and is to be given again now.
+    Untaken,
     Failed(SiteFault),
 }
 
@@ -71,6 +77,7 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
+            put_off: false,
             afresh: false,
             item: false,
             deadline: now + LOAD_WITHIN,
@@ -122,6 +129,12 @@ impl Load {
         *self = Load { aborts, afresh, item, ..Load::new(std::mem::take(&mut self.url), ask, now) };
     }
 
+    /// There was no document that could have been led elsewhere.
+    pub fn put_off(&mut self, now: Instant) {
+        self.put_off = !self.is_given_up();
+        self.deadline = if self.put_off { now + FRAMELESS_AGAIN } else { self.deadline };
+    }
+
     /// A document came onto the glass.
     pub fn committed(&mut self, navigation: Option<&str>, url: &str, now: Instant) -> Loaded {
         if let Some(fault) = SiteFault::from_error_document(url) {
@@ -155,6 +168,7 @@ impl Load {
     /// the id changed), is taken for it in the end: the browser took the order, and nothing else came.
     pub fn overdue(&self) -> Loaded {
         match self.look() {
+            Loaded::Pending if self.put_off => Loaded::Untaken,
             Loaded::Pending => Loaded::Failed(SiteFault::TimedOut),
             loaded => loaded,
         }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
-//!                            journal     what is remembered, and dedupe
-//!                            content     the page: load.rs is one load of it
+//!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
+//!                            actions     which of these a command is for
+//!                            content     the page: load.rs is one load of it, turns.rs a playlist's; allow, retry
+//!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
@@ -11,7 +13,10 @@
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
 //!                            home        back to what should be there, once people have gone
+//!                            camera      when a picture is taken; recycle: when a page that has grown is loaded anew
 //!                            care        what is wrong (recovery/), and what is done about it
+//!                            configure, leaving  settings on trial; reboot and shutdown
+//!                            swap        the last picture, held while what is behind it changes
 //!                            truth       what is on the glass, in one word
 //! ```
 //!
@@ -61,8 +66,10 @@ mod receipts;
 pub mod recovery;
 mod recycle;
 mod retry;
+mod scout;
 mod second;
 mod sounds;
+mod swap;
 mod truth;
 mod turns;
 
@@ -82,6 +89,7 @@ use overlay::Overlays;
 use pulse::Pulse;
 use second::Second;
 use sounds::Sounds;
+use swap::Swap;
 
 /// A frame's hash comes at most so long after its receipt.
 const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
@@ -129,6 +137,7 @@ pub struct Supervisor {
     sounds: Sounds,
     pulse: Pulse,
     care: Care,
+    swap: Swap,
     /// The server's clock in ms since 1970, and when it showed that.
     server_clock: Option<(u64, Instant)>,
     linked: bool,
@@ -172,6 +181,7 @@ impl Supervisor {
             devices: Devices::new(&setting),
             pulse: Pulse::new(setting.hang, now),
             care: Care::new(now),
+            swap: Swap::default(),
             setting,
             journal,
             server_clock: None,
@@ -237,7 +247,8 @@ impl Supervisor {
                     || self.second.as_mut().is_some_and(|second| second.probed(ask, result, &mut out));
             }
             Input::Gathered { ask, result } => {
-                let taken = self.leaving.gathered(ask, &result, &mut out)
+                let taken = self.content.gathered(ask, &result, &mut out)
+                    || self.leaving.gathered(ask, &result, &mut out)
                     || self.configure.gathered(ask, &result, &mut out)
                     || self.rung_answered(ask, &result);
                 if !taken {
@@ -265,12 +276,14 @@ impl Supervisor {
             self.care.painted(self.content.url());
             self.overlays.painted(&mut out);
             self.jobs.painted(&mut out);
-            if self.is_showing() {
-                self.care.recycle.painted(now);
+            // Between two items of a playlist nothing is to be seen.
+            if self.is_showing() || self.content.trouble().is_some() {
+                self.swap.painted(now);
             }
         }
         self.look_at_trial(&mut out);
         self.settle_second(&mut out);
+        self.swap_item(&mut out);
         self.take_picture(&mut out);
         self.take_care(&mut out);
         self.start_waiting(&mut out);
@@ -284,7 +297,7 @@ impl Supervisor {
         let machines = earlier(machines, earlier(self.configure.deadline(), self.camera.deadline()));
         let machines = earlier(machines, earlier(self.leaving.deadline(), self.care.deadline()));
         let machines = earlier(earlier(machines, self.overlays.deadline()), self.devices.deadline());
-        let machines = earlier(machines, self.sounds.deadline());
+        let machines = earlier(machines, earlier(self.sounds.deadline(), self.swap.deadline()));
         let machines = earlier(machines, self.second.as_ref().and_then(Second::deadline));
         earlier(earlier(machines, self.pulse.deadline()), self.expiry())
     }
@@ -439,7 +452,7 @@ impl Supervisor {
             || self.overlays.answered(ask, answer, out)
             || self.devices.answered(ask, answer, out)
             || self.sounds.answered(ask, answer, out)
-            || self.recycle_answered(ask, answer, out)
+            || self.swap_answered(ask, answer, out)
             || self.jobs.answered(ask, answer, out);
     }
 
@@ -453,7 +466,7 @@ impl Supervisor {
         self.sounds.due(out);
         self.jobs.due(out);
         self.leaving.due(out);
-        self.recycle_due(out);
+        self.swap_due(out);
         if self.pulse.due(out) == pulse::Verdict::LoadAgain {
             self.content.crashed(out);
         }

@@ -45,6 +45,8 @@ pub struct Out {
     pub ended: Vec<(EventKey, Outcome)>,
     /// The supervisor is to end after all else.
     pub restart: bool,
+    /// Another item of a playlist is coming onto the glass, where none of its commands wait for that.
+    pub changes_item: bool,
     /// What was found wrong; what is done about it is decided at the end of the step.
     pub faults: Vec<Cause>,
     next_ask: AskId,
@@ -52,7 +54,15 @@ pub struct Out {
 
 impl Out {
     pub fn new(now: Instant, next_ask: AskId) -> Self {
-        Out { now, effects: Vec::new(), ended: Vec::new(), restart: false, faults: Vec::new(), next_ask }
+        Out {
+            now,
+            effects: Vec::new(),
+            ended: Vec::new(),
+            restart: false,
+            changes_item: false,
+            faults: Vec::new(),
+            next_ask,
+        }
     }
 
     /// The first number that no question has had.

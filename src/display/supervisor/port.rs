@@ -249,6 +249,9 @@ pub enum AskError {
     TimedOut,
     #[error("the browser is gone")]
     Gone,
+    /// Between two documents, or after a process was killed before it had one.
+    #[error("there is no document")]
+    Frameless,
     #[error("{0}")]
     Refused(String),
     /// This display lacks the hardware or the program for it.
@@ -260,6 +263,14 @@ pub enum AskError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gather {
     Health,
+    /// Whether the last good picture of this page is on the card. The answer is true or false.
+    Picture {
+        url: String,
+    },
+    /// What the site of a playlist's picture or film has now, onto the card. The answer is null.
+    Media {
+        url: String,
+    },
     /// Checks these settings and writes them down for the next start. The answer is why not, in words, or null.
     Configure {
         key: EventKey,

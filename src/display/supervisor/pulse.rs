@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
+//!                            \     no document at all, for 2 s: no order for one is taken, it does not come back
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
 //!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
@@ -42,6 +43,10 @@ const RESTART_WITHIN: Duration = Duration::from_secs(120);
 /// The X session, and the loop in it, come up within two minutes of a Pi 3's start.
 const LOOP_WITHIN: Duration = Duration::from_secs(180);
 
+/// Between two documents there is none for a moment, and of a process that was killed before it had one there is none
+/// for ever: no page about the crash either, and every order to load one is refused.
+const FRAMELESS_FOR: Duration = Duration::from_secs(2);
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -78,6 +83,8 @@ pub struct Pulse {
     next: Instant,
     /// So often more the page is asked at once.
     soon: u32,
+    /// Since when every answer has been that there is no document.
+    frameless: Option<Instant>,
     /// Alarms since a page answered promptly.
     alarms: u32,
 }
@@ -93,7 +100,7 @@ impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
         let ear = || Ear { asked: None, heard: now };
         let stage = Stage::Alone { since: now };
-        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, alarms: 0 }
+        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, frameless: None, alarms: 0 }
     }
 
     /// The browser loop is there; it begins with no session.
@@ -113,6 +120,7 @@ impl Pulse {
         self.browser = Ear { asked: None, heard: now };
         self.next = now + PAINTED;
         self.soon = 0;
+        self.frameless = None;
     }
 
     /// A browser that fails again and again says so again and again: the two minutes run from the first.
@@ -127,6 +135,7 @@ impl Pulse {
         self.page.heard = now;
         self.browser.heard = now;
         self.soon = 0;
+        self.frameless = None;
         if let Stage::Killed { .. } = self.stage {
             self.stage = Stage::Calm;
         }
@@ -168,6 +177,7 @@ impl Pulse {
     pub fn crashed(&mut self, now: Instant) {
         self.page.heard = now;
         self.soon = 0;
+        self.frameless = None;
         if let Stage::Killed { loaded, .. } = &mut self.stage {
             *loaded = true;
         }
@@ -175,6 +185,7 @@ impl Pulse {
 
     /// A rung was taken: what it ends gets its time to come back.
     pub fn took(&mut self, rung: Rung, now: Instant) {
+        self.frameless = None;
         match (&self.stage, rung) {
             (Stage::Alone { .. }, _) => self.stage = Stage::Alone { since: now },
             (_, Rung::ReplaceContent) => {
@@ -194,7 +205,8 @@ impl Pulse {
     }
 
     /// True if the question was this machine's.
-    pub fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, now: Instant) -> bool {
+    pub fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
+        let now = out.now;
         let is_mine = |asked: &mut (AskId, Instant)| asked.0 == ask;
         let of_page = self.page.asked.take_if(is_mine);
         let is_page = of_page.is_some();
@@ -202,14 +214,26 @@ impl Pulse {
             return false;
         }
         match answer {
-            Ok(answer) if is_page && *answer != Answer::Pageless => {
+            Err(AskError::Frameless) if is_page => {
+                self.heard_browser(now);
+                let since = *self.frameless.get_or_insert(now);
+                (self.soon, self.next) = (self.soon.max(1), now + SOON);
+                if now >= since + FRAMELESS_FOR {
+                    self.alarm(Cause::ContentLost, out);
+                }
+            }
+            Ok(Answer::Pageless) if is_page => {
+                self.frameless = None;
+                self.heard_browser(now);
+            }
+            Ok(_) if is_page => {
                 self.heard_page(now);
                 if of_page.is_some_and(|(_, asked)| now <= asked + PROMPT) {
                     self.alarms = 0;
                 }
             }
             // An error is an answer of the browser: for the page it says nothing.
-            Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_)) => self.heard_browser(now),
+            Ok(_) | Err(AskError::Refused(_) | AskError::Lacking(_) | AskError::Frameless) => self.heard_browser(now),
             Err(AskError::TimedOut | AskError::Gone) => {}
         }
         true

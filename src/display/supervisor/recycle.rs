@@ -2,19 +2,14 @@
 //!
 //! Most pages that run for weeks grow. At their limit the browser loop ends them, whatever is on the glass just then; so
 //! once a page has most of it, the next moment is taken at which the picture stands still and nobody touches anything.
-//!
-//! ```text
-//!   quiet, and large --Hold--> Asked --it is held, or cannot be--> Loading --painted--> Painted --a moment--> Release
-//! ```
-//!
-//! Whoever looks at the glass sees the last picture until the same page is painted again.
+//! Whoever looks at the glass sees the last picture until the same page is painted again ([`swap`](super::swap)).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answer, AskError, AskId, Effect, Out, Supervisor, recovery::Rung};
-use crate::display::screen::{Facts, Order};
+use super::{Out, Supervisor};
+use crate::display::screen::Facts;
 
 /// The picture has stood still for so long...
 const STILL: Duration = Duration::from_secs(10);
@@ -25,30 +20,11 @@ const EVERY: Duration = Duration::from_secs(900);
 /// The loop says every minute that a page is large; what was said longer ago is no longer so.
 const SAID: Duration = Duration::from_secs(150);
 
-/// The last picture is held for at most so many seconds: behind it nobody sees what is wrong.
-const HELD_S: u32 = 10;
-/// A browser loop that is there holds it at once.
-const HELD_WITHIN: Duration = Duration::from_secs(3);
-/// From a page's first paint until the rest of it is on the glass as well.
-const FILLED_WITHIN: Duration = Duration::from_millis(700);
-
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Recycle {
     large: Option<Instant>,
     last: Option<Instant>,
-    swap: Option<Swap>,
-}
-
-/// How far the page's change of its process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Swap {
-    /// The loop is to hold the picture.
-    Asked(AskId),
-    /// The page is loaded behind it.
-    Loading { until: Instant },
-    /// It is there; when the picture may go.
-    Painted { release: Instant },
 }
 
 impl Recycle {
@@ -67,20 +43,6 @@ impl Recycle {
         (self.large, self.last) = (None, Some(now));
         true
     }
-
-    pub fn deadline(&self) -> Option<Instant> {
-        match self.swap? {
-            Swap::Asked(_) => None,
-            Swap::Loading { until: at } | Swap::Painted { release: at } => Some(at),
-        }
-    }
-
-    /// The page that was wanted was painted.
-    pub fn painted(&mut self, now: Instant) {
-        if let Some(Swap::Loading { .. }) = self.swap {
-            self.swap = Some(Swap::Painted { release: now + FILLED_WITHIN });
-        }
-    }
 }
 
 impl Supervisor {
@@ -88,32 +50,7 @@ impl Supervisor {
     pub(super) fn recycle(&mut self, out: &mut Out) {
         let shows = self.is_showing() && !self.is_held();
         if self.care.recycle.now(&self.screen, shows, out.now) {
-            let hold = out.screen(Order::Hold { seconds: HELD_S }, HELD_WITHIN);
-            self.care.recycle.swap = Some(Swap::Asked(hold));
-        }
-    }
-
-    /// True if the question was this machine's. A picture that cannot be held is no reason to let the page grow on.
-    pub(super) fn recycle_answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) -> bool {
-        if self.care.recycle.swap != Some(Swap::Asked(ask)) {
-            return false;
-        }
-        let goes_on = self.is_showing() && *answer != Err(AskError::Gone);
-        self.care.recycle.swap = goes_on.then(|| {
-            out.push(Effect::KillContent { why: "the page has grown large, and this is a quiet moment" });
-            self.pulse.took(Rung::ReplaceContent, out.now);
-            Swap::Loading { until: out.now + Duration::from_secs(HELD_S.into()) }
-        });
-        if !goes_on {
-            out.screen(Order::Release, HELD_WITHIN);
-        }
-        true
-    }
-
-    pub(super) fn recycle_due(&mut self, out: &mut Out) {
-        if self.care.recycle.deadline().is_some_and(|at| at <= out.now) {
-            self.care.recycle.swap = None;
-            out.screen(Order::Release, HELD_WITHIN);
+            self.swap_page("the page has grown large, and this is a quiet moment", out);
         }
     }
 }

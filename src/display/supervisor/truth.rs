@@ -129,8 +129,8 @@ impl Truth {
     }
 }
 
-/// Errors are lower-case fragments.
-fn lower_first(text: &str) -> String {
+/// A sentence as an error: errors are lower-case fragments.
+pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
@@ -221,6 +221,12 @@ impl Supervisor {
             Show::Splash => "the start page".to_owned(),
             Show::Url(url) => self.plain(url),
             Show::Playlist(_) => match self.content.item() {
+                // What is on its way is not what is away.
+                Some((_, url))
+                    if self.content.trouble().is_some_and(|trouble| trouble.in_turn && trouble.url != url) =>
+                {
+                    "the playlist".to_owned()
+                }
                 Some((item, url)) => format!("item {} of the playlist, {url}", item + 1),
                 None => "the playlist".to_owned(),
             },

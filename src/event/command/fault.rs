@@ -29,10 +29,14 @@ pub enum Fault {
 
 /// There is no such fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no fault `{name}`{}", nearest.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+#[error("there is no fault `{name}`: {}", nearest.map_or_else(every_name, |near| format!("did you mean `{near}`?")))]
 pub struct UnknownFault {
     pub name: String,
     nearest: Option<&'static str>,
+}
+
+fn every_name() -> String {
+    format!("there are {}", Fault::ALL.map(Fault::name).join(", "))
 }
 
 impl Fault {
@@ -158,7 +162,8 @@ mod tests {
         }
         let error = "browser-kiled".parse::<Fault>().unwrap_err().to_string();
         assert!(error.contains("did you mean `browser-killed`?"), "{error}");
-        assert!("xyz".parse::<Fault>().is_err());
+        let error = "xyz".parse::<Fault>().unwrap_err().to_string();
+        assert!(error.contains("there are browser-killed, browser-stopped, "), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use url::Url;
 use super::cache::Version;
 use super::fetch::{LOOK, Patience};
 use super::{Cancel, SourceError};
-use crate::io::http::{self, Redirects, root_cause};
+use crate::io::http::{self, Redirects, in_words};
 
 /// How long one question may take whose answer only saves time.
 pub(super) const SHORT: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub(in crate::flash) fn small(
     cancel: &Cancel,
 ) -> Result<Option<Vec<u8>>, SourceError> {
     let place = || url.to_string();
-    let unreachable = |error: reqwest::Error| SourceError::Unreachable { place: place(), says: root_cause(&error) };
+    let unreachable = |error: reqwest::Error| SourceError::Unreachable { place: place(), says: in_words(&error) };
     let client = http::client(Redirects::Followed, patience.connect).map_err(unreachable)?;
     let fetch = async {
         let mut answer = client.get(url.clone()).send().await.map_err(unreachable)?;

@@ -21,7 +21,7 @@ use super::ask::{content_range, is_web_page, version_of};
 use super::cache::{Part, Remembered, Version};
 use super::{Cancel, Hasher, Progress, Sha256, SourceError, Told};
 use crate::flash::decode::{Blocks, spawn};
-use crate::io::http::{self, Redirects, root_cause};
+use crate::io::http::{self, Redirects, in_words};
 
 /// Bytes of one block.
 const BLOCK: usize = 1 << 20;
@@ -154,7 +154,7 @@ struct Download<'a> {
 impl<'a> Download<'a> {
     fn new(order: Order, to: &'a Sink) -> Result<Self, Stop> {
         let client = http::client(Redirects::Followed, order.patience.connect)
-            .map_err(|error| SourceError::Unreachable { place: order.url.to_string(), says: root_cause(&error) })?;
+            .map_err(|error| SourceError::Unreachable { place: order.url.to_string(), says: in_words(&error) })?;
         Ok(Self {
             order,
             to,
@@ -399,7 +399,7 @@ impl<'a> Download<'a> {
         loop {
             match timeout(LOOK, &mut what).await {
                 Ok(Ok(Ok(come))) => return Ok(come),
-                Ok(Ok(Err(error))) => return Err(Attempt::Again(root_cause(&error))),
+                Ok(Ok(Err(error))) => return Err(Attempt::Again(in_words(&error))),
                 Ok(Err(_)) => return Err(Attempt::Again(format!("no byte for {:?}", self.order.patience.idle))),
                 Err(_) if self.order.cancel.is_cancelled() => return Err(SourceError::Cancelled.into()),
                 Err(_) => {}

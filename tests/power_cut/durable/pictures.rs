@@ -27,7 +27,7 @@ impl Durable for LastGood {
         let mut png = Cursor::new(Vec::new());
         let picture = image::RgbImage::from_pixel(320, 180, image::Rgb([colour(n), 0, 0]));
         picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
-        pictures(folder).keep(PAGE, png.get_ref(), Some(UtcMillis(n))).unwrap();
+        pictures(folder).keep(PAGE, png.get_ref(), Some(UtcMillis(n)), &[]).unwrap();
     }
 
     fn read(&self, folder: &Path) -> Found {

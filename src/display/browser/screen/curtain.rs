@@ -17,6 +17,7 @@ use super::x11::{X11, XError};
 
 /// However long was asked for: behind a curtain nobody sees what is wrong.
 const LONGEST: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_secs(3);
 /// Bars of a screen's height or width, and how often they move on: each point is of each colour once in a while.
 const BAR: u16 = 64;
 const MOVE_EVERY: Duration = Duration::from_millis(200);
@@ -27,6 +28,8 @@ const BARS: [u32; 5] = [0x00ff_ffff, 0, 0x00ff_0000, 0x0000_ff00, 0x0000_00ff];
 pub struct Curtain {
     window: xproto::Window,
     until: Instant,
+    /// For how long it was asked for.
+    within: Duration,
     bars: Option<Bars>,
 }
 
@@ -53,7 +56,7 @@ impl Curtain {
         x.free_pixmap(picture)?;
         x.free_gc(copier)?;
         x.flush()?;
-        Ok(Curtain { window, until: now + within.min(LONGEST), bars: None })
+        Ok(Curtain { window, until: now + within.min(LONGEST), within, bars: None })
     }
 
     /// Moving bars: what has stood in one place for days is moved out of the panel.
@@ -64,7 +67,12 @@ impl Curtain {
         let brush = x.generate_id()?;
         x.create_gc(brush, window, &xproto::CreateGCAux::new())?.check()?;
         let bars = Bars { brush, step: 0, next: now };
-        Ok(Curtain { window, until: now + within.min(LONGEST), bars: Some(bars) })
+        Ok(Curtain { window, until: now + within.min(LONGEST), within, bars: Some(bars) })
+    }
+
+    /// It is there for a moment only, as between two items of a playlist.
+    pub fn is_moment(&self) -> bool {
+        self.within <= MOMENT
     }
 
     /// When there is something to do.

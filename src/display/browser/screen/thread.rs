@@ -179,8 +179,13 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
                 match request {
                     Request::TellAgain => self.teller.forget(),
                     Request::Order { ask, order } => {
+                        let was_moment = self.is_for_a_moment();
                         let result = self.obey(&order);
-                        tracing::info!(?order, ?result, "ordered of the screen");
+                        // A playlist orders it with each of its items.
+                        match was_moment || self.is_for_a_moment() {
+                            true => tracing::debug!(?order, ?result, "ordered of the screen"),
+                            false => tracing::info!(?order, ?result, "ordered of the screen"),
+                        }
                         let told = Told::Answered { ask, result: result.as_ref().map_err(XError::refusal).cloned() };
                         if !(self.life.tell)(told) {
                             return Ok(Over);
@@ -282,6 +287,10 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
         }
     }
 
+    fn is_for_a_moment(&self) -> bool {
+        self.curtain.as_ref().is_some_and(Curtain::is_moment)
+    }
+
     /// Once a night, where the settings want it.
     fn care(&mut self, now: Instant) -> Result<(), XError> {
         let local = jiff::Zoned::now().datetime();
@@ -343,7 +352,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             _ => None,
         };
         let frame = look.map(|look| self.watch.look(&look, now));
-        if frame.is_none() {
+        // Behind a picture that is held for a moment the page goes on: what was known of it is still so.
+        if frame.is_none() && !self.is_for_a_moment() {
             self.watch.forget();
         }
         let idle_ms = idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));

@@ -1,4 +1,13 @@
 //! How this machine is: what `/proc`, `/sys` and the kernel tell. What cannot be read is left out.
+//!
+//! ```text
+//!   /proc, statvfs, /sys/class/thermal --> here   memory, disk, load, heat, addresses, pressure --+
+//!   the firmware's word, /sys/class/hwmon -> power  too weak a supply, now and since the boot ----+--> Health
+//!   /sys/block, /sys/fs/ext4, mounts ------> card   what it is, how worn, its errors, read-only --+
+//!   nl80211 -------------------------------> wifi   which network, how strong --------------------'
+//! ```
+//!
+//! Rejected: programs (vcgencmd, iw, smartctl). Each would be one more package and one more process a minute.
 
 mod card;
 mod power;

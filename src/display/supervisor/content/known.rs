@@ -1,8 +1,13 @@
 //! What others may know of what is on the glass.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Content, Phase, Show, Trouble};
+
+/// Pages of one playlist of which pictures are kept: 32 MiB at most.
+const PAGES_MAX: usize = 16;
 
 impl Content {
     /// True while there is a document of ours on the glass or on its way: nothing to wait for.
@@ -41,6 +46,36 @@ impl Content {
                 playlist.items.iter().filter_map(|item| item.image.clone().or(item.video.clone())).collect()
             }
             Show::Splash | Show::Url(_) => Vec::new(),
+        }
+    }
+
+    /// The pages that are wanted and whose last good pictures are kept: of a long playlist the first ones.
+    pub fn pages(&self) -> Vec<String> {
+        match &self.show {
+            Show::Splash => Vec::new(),
+            Show::Url(url) => vec![url.clone()],
+            Show::Playlist(playlist) => {
+                let mut pages: Vec<String> = Vec::new();
+                for url in playlist.items.iter().filter_map(|item| item.url.as_ref()) {
+                    if pages.len() < PAGES_MAX && !pages.contains(url) {
+                        pages.push(url.clone());
+                    }
+                }
+                pages
+            }
+        }
+    }
+
+    /// The page that is wanted now, one of [`pages`](Self::pages), and for how long it stands; `None`: until another is
+    /// wanted.
+    pub fn page(&self) -> Option<(&str, Option<Duration>)> {
+        match &self.show {
+            Show::Splash => None,
+            Show::Url(url) => Some((url, None)),
+            Show::Playlist(_) => {
+                let (url, seconds) = self.turns.as_ref()?.page()?;
+                self.pages().iter().any(|page| page == url).then_some((url, Some(seconds)))
+            }
         }
     }
 

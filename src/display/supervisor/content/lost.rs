@@ -11,9 +11,11 @@ use crate::display::{
     supervisor::{
         load::{LOAD_WITHIN, Load},
         out::{Out, Outcome},
-        port::Ask,
+        port::{Ask, Gather},
         recovery::Cause,
         retry::retry_after,
+        truth::lower_first,
+        turns::Turns,
     },
 };
 
@@ -123,31 +125,59 @@ impl Content {
             out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
         }
         let (since, tries) = self.trouble_so_far(out.now);
-        self.trouble = Some(Trouble { url, fault, since, tries: tries + 1, retry_at: Some(retry_at) });
+        self.trouble = Some(Trouble { url, fault, since, tries: tries + 1, retry_at: Some(retry_at), in_turn: false });
         self.phase = Phase::Away { page: None, again };
         self.show_offline(out);
     }
 
     fn trouble_so_far(&self, now: Instant) -> (Instant, u32) {
-        self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.tries))
+        let trouble = self.trouble.as_ref().filter(|trouble| !trouble.in_turn);
+        trouble.map_or((now, 0), |trouble| (trouble.since, trouble.tries))
     }
 
     fn item_failed(&mut self, fault: SiteFault, out: &mut Out) {
-        if let Some((item, url)) = self.item() {
+        let Some(turns) = &mut self.turns else { return };
+        turns.failed(fault.clone(), out.now);
+        // A playlist that was just pushed begins with what is there: its receipt says what was shown.
+        let pictured = self.due.is_empty() && turns.may_be_pictured() && fault.is_away();
+        match turns.page().filter(|_| pictured) {
+            Some((url, _)) => {
+                let ask = out.gather(Gather::Picture { url: url.to_owned() });
+                self.phase = Phase::Away { page: None, again: Again::Looking(ask, fault) };
+            }
+            None => self.pass_over(out),
+        }
+    }
+
+    /// The item cannot be shown: the next one, after a moment.
+    pub(super) fn pass_over(&mut self, out: &mut Out) {
+        if let (Some((item, url)), Some(fault)) = (self.item(), self.turns.as_ref().and_then(Turns::fault)) {
             tracing::warn!(item = item + 1, url, fault = fault.code(), "an item of the playlist is passed over");
         }
-        let item = self.turns.as_mut().and_then(|turns| {
-            turns.failed(fault);
-            turns.item()
-        });
         // The browser's own error page goes from the glass at once.
         self.phase = Phase::Away { page: None, again: Again::InTurn };
-        if let Some(item) = item {
+        if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
             self.turn(playlist::Input::ItemFailed(item), out);
         }
         if let Phase::Away { page: None, .. } = self.phase {
             self.show_offline(out);
         }
+    }
+
+    /// The item's site is away: the last picture of its page, marked as such, stands in its place.
+    pub(super) fn show_picture(&mut self, fault: SiteFault, out: &mut Out) {
+        let Some((url, lost)) = self.turns.as_ref().and_then(|turns| turns.source().zip(turns.lost())) else { return };
+        let trouble =
+            Trouble { url: url.to_owned(), fault, since: lost.since, tries: lost.tries, retry_at: None, in_turn: true };
+        self.trouble = Some(trouble);
+        self.phase = Phase::Away { page: None, again: Again::InTurn };
+        self.show_offline(out);
+    }
+
+    /// True while the last picture of an item is there in its place, or on its way.
+    pub(super) fn is_pictured(&self) -> bool {
+        let pictured = self.trouble.as_ref().filter(|trouble| trouble.in_turn);
+        pictured.is_some_and(|trouble| self.turns.as_ref().and_then(Turns::source) == Some(trouble.url.as_str()))
     }
 
     pub(super) fn show_offline(&mut self, out: &mut Out) {
@@ -163,10 +193,4 @@ impl Content {
 fn host(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "this address".to_owned())
-}
-
-/// Errors are lower-case fragments.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -55,7 +55,15 @@ impl Content {
                 }
             }
             Loaded::Stale => self.reload_document(false, out),
+            Loaded::Untaken => self.order_again(out),
             Loaded::Failed(fault) => self.fail(fault, out),
+        }
+    }
+
+    /// The same order, once more.
+    fn order_again(&mut self, out: &mut Out) {
+        if let Phase::Loading(load) = &mut self.phase {
+            load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
         }
     }
 
@@ -65,18 +73,26 @@ impl Content {
         self.phase = Phase::Loading(Load::new(self.url(), ask, out.now));
     }
 
-    pub(super) fn offline_loaded(&mut self, loaded: Loaded) {
+    pub(super) fn offline_loaded(&mut self, loaded: Loaded, out: &mut Out) {
         let Phase::Away { page, .. } = &mut self.phase else { return };
         match loaded {
-            Loaded::Pending | Loaded::Stale => {}
+            Loaded::Pending | Loaded::Stale | Loaded::Untaken => {}
             Loaded::Shown => {
                 *page = None;
                 self.own_lost = 0;
                 self.paints += 1;
+                if let Some(item) = self.turns.as_ref().and_then(Turns::item).filter(|_| self.is_pictured()) {
+                    self.turn(playlist::Input::ItemPictured(item), out);
+                }
             }
             // Our own page does not load: its deadline tries again, and the pulse finds out what is wrong.
             Loaded::Failed(fault) => tracing::warn!(fault = fault.code(), "the offline page did not load"),
         }
+    }
+
+    /// One picture or film follows another: the player changes them itself.
+    fn is_in_the_player(&self) -> bool {
+        self.phase == Phase::Shown && self.urls.is_media(&self.landed) && self.urls.is_media(&self.url())
     }
 
     /// The playlist's turn to decide.
@@ -86,7 +102,13 @@ impl Content {
         let is_idle = !matches!(self.phase, Phase::Shown | Phase::Loading(_));
         for effect in &effects {
             match effect {
-                playlist::Effect::Show { .. } => self.load(out),
+                playlist::Effect::Show { .. } => {
+                    out.changes_item = self.due.is_empty() && !self.is_in_the_player();
+                    match self.turns.as_mut().and_then(Turns::away) {
+                        Some(fault) => self.show_picture(fault, out),
+                        None => self.load(out),
+                    }
+                }
                 playlist::Effect::Away { retry_at } => {
                     let fault = self.turns.as_ref().and_then(Turns::fault).unwrap_or(SiteFault::TimedOut);
                     self.away(fault, *retry_at, Again::InTurn, out);

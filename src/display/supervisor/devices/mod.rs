@@ -220,7 +220,7 @@ impl Devices {
                 return true;
             }
             Err(AskError::TimedOut) => AGAIN_AFTER,
-            Ok(_) | Err(AskError::Lacking(_) | AskError::Refused(_)) => ASSERT_EVERY,
+            Ok(_) | Err(AskError::Lacking(_) | AskError::Refused(_) | AskError::Frameless) => ASSERT_EVERY,
         };
         let told = match answer {
             Ok(Answer::Result(result)) => result.clone(),

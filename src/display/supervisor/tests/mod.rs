@@ -17,10 +17,12 @@ mod allowed;
 mod any_order;
 mod configure;
 mod devices;
+mod ended;
 mod held;
 mod home;
 mod leaving;
 mod pictures;
+mod playing;
 mod recovering;
 mod second;
 mod showing;
@@ -66,6 +68,8 @@ struct World {
     sent: Vec<Receipt>,
     linked: bool,
     navigations: u64,
+    /// The document that the last navigation brought, where a test cares.
+    glass: String,
     boots: u64,
     /// What the next life finds of settings that were tried.
     configured: Configured,
@@ -89,6 +93,7 @@ impl World {
             sent: Vec::new(),
             linked: false,
             navigations: 0,
+            glass: String::new(),
             boots: 0,
             configured: Configured::default(),
         };

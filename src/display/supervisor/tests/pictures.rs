@@ -119,3 +119,34 @@ fn clearing_what_pages_left_takes_their_pictures_too() {
     world.push(2, "clear_data", json!({ "cookies": false }));
     assert!(world.effects.contains(&Effect::ForgetPictures));
 }
+
+#[test]
+fn each_page_of_a_playlist_has_its_picture_taken_before_it_goes_and_not_in_each_round() {
+    let mut world = World::up();
+    let item = |url: &str, seconds: u32| json!({ "url": url, "seconds": seconds });
+    let items = json!([item("http://a/", 5), item("http://b/", 30), item("http://c/", 2)]);
+    world.push(1, "playlist", json!({ "items": items }));
+    world.answer_all();
+    let mut taken: Vec<(String, u64)> = Vec::new();
+    for _ in 0..1200 {
+        world.effects.clear();
+        world.pass(S / 2);
+        for effect in &world.effects {
+            if let Effect::Ask { what: Ask::FrameHash { of: Some(of) }, .. } = effect {
+                let shown = world.machine.content().shown_for(world.now).unwrap();
+                taken.push((of.clone(), shown.as_secs()));
+            }
+        }
+        world.answer_all();
+    }
+    assert_eq!(taken, [("http://a/".to_owned(), 3), ("http://b/".to_owned(), 15)], "in ten minutes");
+}
+
+#[test]
+fn of_a_long_playlist_the_pictures_of_the_first_pages_are_kept() {
+    let mut world = World::up();
+    let items: Vec<_> = (0..30).map(|n| json!({ "url": format!("http://a/{}", n % 20), "seconds": 5 })).collect();
+    world.push(1, "playlist", json!({ "items": items }));
+    let pages = world.machine.content().pages();
+    assert_eq!((pages.len(), pages[15].as_str()), (16, "http://a/15"));
+}

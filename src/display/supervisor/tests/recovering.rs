@@ -7,17 +7,17 @@ use crate::display::{
 };
 
 impl World {
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         let url = "about:tabcrashed?e=tabcrashed".into();
         self.give(Input::Seen(Seen::Committed { navigation: None, url }));
     }
 
-    fn restarts(&self) -> usize {
+    pub(super) fn restarts(&self) -> usize {
         self.effects.iter().filter(|effect| matches!(effect, Effect::RestartBrowser { .. })).count()
     }
 
     /// Lets time pass in which the browser answers, and the page says this of itself.
-    fn live(&mut self, seconds: u32, looked: Looked) {
+    pub(super) fn live(&mut self, seconds: u32, looked: Looked) {
         for _ in 0..seconds {
             self.pass(S);
             while let Some(at) = self.find(|what| matches!(what, Ask::BrowserPulse | Ask::Pulse)) {
@@ -27,7 +27,7 @@ impl World {
         }
     }
 
-    fn at(url: &str) -> Self {
+    pub(super) fn at(url: &str) -> Self {
         let mut world = World::up();
         world.push(1, "navigate", nav(url));
         world.paint();
@@ -42,7 +42,7 @@ impl World {
     }
 }
 
-const FULL: Looked = Looked { empty: false, may_fill: true, beats: None };
+pub(super) const FULL: Looked = Looked { empty: false, may_fill: true, beats: None };
 const EMPTY: Looked = Looked { empty: true, may_fill: false, beats: None };
 
 #[test]
@@ -408,72 +408,4 @@ fn a_page_that_has_grown_large_is_loaded_anew_behind_its_own_last_picture() {
     assert!(world.orders.is_empty(), "the rest of it is still coming");
     world.pass(S);
     assert_eq!(world.orders.pop().unwrap().1, Order::Release);
-}
-
-/// The page is asked, Firefox has none to ask, and it is loaded again.
-fn found_gone_and_loaded_again(world: &mut World) {
-    world.pass(S / 4);
-    let at = world.find(|what| *what == Ask::Pulse).unwrap();
-    world.answer(at, Ok(Answer::Pageless));
-    assert_eq!(world.navigated(), ["http://a/"]);
-    world.paint();
-    assert!(world.machine.truth(world.now).is_right());
-}
-
-/// As it is with the page that Firefox was started with.
-#[test]
-fn a_page_whose_end_firefox_does_not_tell_is_loaded_again_within_the_second() {
-    let mut world = World::at("http://a/");
-    world.live(5, FULL);
-    world.asks.clear();
-    world.effects.clear();
-    world.give(Input::ContentEnded);
-    // Firefox has not found out yet: the question goes to a process that is gone.
-    world.pass(S / 4);
-    assert!(world.find(|what| *what == Ask::Pulse).is_some());
-    found_gone_and_loaded_again(&mut world);
-}
-
-#[test]
-fn a_page_that_dies_between_its_beginning_and_its_first_paint_is_loaded_again_without_a_wait_for_its_paint() {
-    let mut world = World::at("http://a/");
-    world.live(5, FULL);
-    world.crash();
-    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
-    world.answer(at, Ok(Answer::Navigated { navigation: Some("n".into()) }));
-    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: "http://a/".into() }));
-    world.effects.clear();
-    world.give(Input::ContentEnded);
-    found_gone_and_loaded_again(&mut world);
-}
-
-#[test]
-fn a_process_that_ends_behind_a_page_that_is_well_costs_a_question_and_no_load() {
-    let mut world = World::at("http://a/");
-    world.live(5, FULL);
-    world.effects.clear();
-    world.give(Input::ContentEnded);
-    world.pass(S / 4);
-    let at = world.find(|what| *what == Ask::Pulse).unwrap();
-    world.answer(at, Ok(Answer::Looked(FULL)));
-    world.live(10, FULL);
-    assert_eq!(world.navigated(), Vec::<String>::new());
-    let asked = world.effects.iter().filter(|it| matches!(it, Effect::Ask { what: Ask::Pulse, .. })).count();
-    assert!((3..=5).contains(&asked), "{asked} questions in ten seconds");
-}
-
-#[test]
-fn what_firefox_shows_while_the_page_is_on_its_way_is_not_taken_for_the_page() {
-    let mut world = World::at("http://a/");
-    world.live(5, FULL);
-    world.effects.clear();
-    world.crash();
-    for _ in 0..3 {
-        world.give(Input::ContentEnded);
-        world.pass(S);
-        while let Some(at) = world.find(|what| *what == Ask::Pulse) {
-            world.answer(at, Ok(Answer::Pageless));
-        }
-    }
-    assert_eq!(world.navigated(), ["http://a/"], "a site may be slow");
 }

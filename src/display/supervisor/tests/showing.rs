@@ -118,8 +118,9 @@ fn a_playlist_is_shown_at_its_first_paint_passes_over_what_fails_and_goes_on() {
     assert_eq!(world.navigated().last(), Some(&"http://b/".to_owned()));
     world.paint();
     assert_eq!(world.status(1), Some(Status::Shown));
+    world.pass(S);
     world.answer_all();
-    world.pass(6 * S);
+    world.pass(5 * S);
     assert_eq!(world.navigated().last(), Some(&"http://a/".to_owned()));
     world.die(false);
     world.give(Input::Attached);

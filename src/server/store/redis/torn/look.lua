@@ -1,4 +1,4 @@
--- For torn.rs: KEYS[1] is {prefix}:meta. Looks at every key, as no server does.
+-- For torn/mod.rs: KEYS[1] is {prefix}:meta. Looks at every key, as no server does.
 local P = string.sub(KEYS[1], 1, -5)
 local call, wrong, all = redis.call, {}, {}
 local function say(...) wrong[#wrong + 1] = table.concat({ ... }, ' ') end

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use pikiosk::event::{Position, Status};
 
 use super::{
-    check::{Evidence, Rule, judge},
-    log::{Entry, Kept, Number, Place, Saw},
-    plan::{Item, Size, USERS, What},
+    super::{
+        log::{Entry, Kept, Number, Place, Saw},
+        plan::{Item, Size, USERS, What},
+    },
+    Evidence, Rule, judge,
 };
 
 const SIZE: Size = Size { displays: 3, commands: 2, faults: 0, publishers: 1 };
