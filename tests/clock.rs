@@ -92,6 +92,24 @@ fn wrong_clocks() -> [(&'static str, i64); 5] {
     ]
 }
 
+/// They mostly wait: one after the other they would wait five times as long.
+fn all_at_once(clocks: &[(&'static str, i64)], with: impl Fn(&str, i64) + Sync) {
+    std::thread::scope(|scope| {
+        let all: Vec<_> = clocks
+            .iter()
+            .map(|&(words, ahead)| {
+                scope.spawn({
+                    let with = &with;
+                    move || with(words, ahead)
+                })
+            })
+            .collect();
+        for one in all {
+            one.join().unwrap_or_else(|broke| std::panic::resume_unwind(broke));
+        }
+    });
+}
+
 fn library() -> Option<&'static str> {
     let places = [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -197,7 +215,7 @@ fn a_display_that_boots_with_a_wrong_clock_connects_at_once_and_lets_commands_ex
     if library().is_none() {
         return;
     }
-    for (words, ahead) in wrong_clocks() {
+    all_at_once(&wrong_clocks(), |words, ahead| {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(folder.path(), "");
         let clock = Clock::new(folder.path(), "display", ahead);
@@ -206,7 +224,7 @@ fn a_display_that_boots_with_a_wrong_clock_connects_at_once_and_lets_commands_ex
         println!("the display's clock is {words}: it answers after {:.2} s", took.as_secs_f64());
         is_in_time(expires(&server, 0, || {}), words);
         assert_eq!(counter(&server, "pikiosk_sockets_opened_total"), 1.0, "{}", display.run.log());
-    }
+    });
 }
 
 #[test]
@@ -233,7 +251,7 @@ fn a_server_whose_clock_jumps_keeps_its_displays_and_after_a_new_hello_commands_
     if library().is_none() {
         return;
     }
-    for (words, ahead) in wrong_clocks() {
+    all_at_once(&wrong_clocks(), |words, ahead| {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::new(folder.path(), "server", 0);
         let server = Server::start_with(folder.path(), "", &clock.environment());
@@ -249,15 +267,15 @@ fn a_server_whose_clock_jumps_keeps_its_displays_and_after_a_new_hello_commands_
         let _display = Display::start(folder.path(), &section_again(&server), &[]);
         answers(&server);
         is_in_time(expires(&server, ahead, || {}), &format!("the server's clock jumped: {words}, before the hello"));
-    }
+    });
 }
 
-/// One server after the other, with this store, whose clock jumps while a command waits.
-fn lets_commands_expire_in_time_though_its_clock_jumps(store: &str, jumps: &[(&str, i64)]) {
+/// Servers with this store, whose clocks jump while a command waits.
+fn lets_commands_expire_in_time_though_its_clock_jumps(store: &str, jumps: &[(&'static str, i64)]) {
     if library().is_none() {
         return;
     }
-    for &(words, ahead) in jumps {
+    all_at_once(jumps, |words, ahead| {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::new(folder.path(), "server", 0);
         let server = Server::start_with(folder.path(), store, &clock.environment());
@@ -268,7 +286,7 @@ fn lets_commands_expire_in_time_though_its_clock_jumps(store: &str, jumps: &[(&s
         is_in_time(expires(&server, ahead, || clock.set(0)), &format!("it jumps back: {words}, meanwhile"));
         is_in_time(expires(&server, 0, || {}), &format!("it jumped back: {words}"));
         assert_eq!(counter(&server, "pikiosk_sockets_opened_total"), 3.0, "one more for each jump\n{}", server.log());
-    }
+    });
 }
 
 #[test]

@@ -6,8 +6,11 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{
+    browser::Supervisor,
+    hands::{Hands, pages},
     http,
     kiosk::{COLD, DISPLAY, HOME, Kiosk},
+    process,
     screen::Colour,
     wait::{seconds, until},
 };
@@ -16,6 +19,8 @@ scenarios![
     a_strange_page_gets_nothing_from_the_local_page_the_browser_or_the_server,
     a_page_under_another_name_for_loopback_gets_nothing,
     a_strange_page_cannot_leave_its_place_or_keep_it,
+    a_page_that_leaves_by_itself_all_the_time_is_ended_for_the_next_one,
+    windows_beside_the_page_are_closed_for_good_and_cost_nothing,
     other_programs_on_the_machine_get_nothing_without_the_secret,
 ];
 
@@ -267,6 +272,72 @@ fn a_strange_page_cannot_leave_its_place_or_keep_it(kiosk: &mut Kiosk) {
     }
     let everything = walk(kiosk.folder());
     assert!(!everything.iter().any(|path| path.contains("owned")), "a download left something");
+}
+
+/// Each of its steps puts aside whatever was ordered, and none ever comes: it would hold the glass for ever.
+fn a_page_that_leaves_by_itself_all_the_time_is_ended_for_the_next_one(kiosk: &mut Kiosk) {
+    let page = "<!doctype html><html><body bgcolor=\"#771199\"><script>let n = 0; \
+                setInterval(() => { location.href = '/never?' + n++; }, 10);</script></body></html>";
+    kiosk.site.put("/leaver", "", page);
+    for round in 0..3 {
+        let before = kiosk.site.hits("/never").len();
+        kiosk.push("navigate", &json!({ "url": kiosk.site.url(&format!("/leaver?{round}")) }));
+        until("it leaves, and leaves", COLD, || (kiosk.site.hits("/never").len() > before + 5).then_some(()));
+        let next = kiosk.site.colour(HOME, &format!("after-{round}"));
+        let receipt = kiosk.push_is("navigate", &json!({ "url": next }), "shown");
+        println!("    round {round}: shown after {} ms", receipt["took_ms"]);
+        kiosk.shows(HOME, seconds(2));
+    }
+}
+
+/// What a page opens when it is touched, what somebody with a keyboard opens, and what an earlier session left.
+fn windows_beside_the_page_are_closed_for_good_and_cost_nothing(kiosk: &mut Kiosk) {
+    let hands = Hands::on(&kiosk.screen.display);
+    let page = "<!doctype html><html><body bgcolor=\"#0a5c36\" style=\"margin:0\"><script>\
+                onclick = () => { for (const how of ['', 'popup,width=300,height=300', 'noopener']) open('/colour/ff0000/popup', '_blank', how); };\
+                </script><a href=\"/colour/ff0000/new\" target=\"_blank\" style=\"position:absolute;inset:0 50% 0 0\"> </a></body></html>";
+    kiosk.site.put("/opener", "", page);
+    let opener = json!({ "url": kiosk.site.url("/opener") });
+    for (at, held) in [((900, 300), ""), ((100, 300), ""), ((100, 300), "Shift"), ((100, 300), "Ctrl")] {
+        kiosk.push_is("navigate", &opener, "shown");
+        hands.click(1, at, held);
+        for keys in ["Ctrl+N", "Ctrl+Shift+P", "Ctrl+T"] {
+            hands.press(keys);
+        }
+        is_alone_and_quiet(kiosk, &format!("a click at {at:?} with {held:?}"));
+    }
+
+    // A session before this one opened windows and tabs, and went.
+    kiosk.run().stop(seconds(15));
+    let socket = kiosk.runtime().join("browser.sock");
+    std::fs::remove_file(&socket).expect("the supervisor left it");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("it binds");
+    let mut before = Supervisor::meets(&listener);
+    before.order(&json!({ "attach": {} }));
+    before.attached();
+    for kind in ["window", "window", "tab"] {
+        before.ask("browsingContext.create", json!({ "type": kind }), seconds(20)).expect("it is opened");
+    }
+    assert!(pages(&kiosk.screen.display) >= 3, "they are there");
+    drop((before, listener));
+    kiosk.start_run();
+    kiosk.home();
+    is_alone_and_quiet(kiosk, "what was left by an earlier session");
+}
+
+#[track_caller]
+fn is_alone_and_quiet(kiosk: &Kiosk, after: &str) {
+    until("one window is there", seconds(20), || (pages(&kiosk.screen.display) == 1).then_some(()));
+    kiosk.home();
+    let firefox = kiosk.firefox();
+    let used = |pid| process::cpu_seconds(pid).expect("it runs");
+    let (began, before) = (std::time::Instant::now(), used(firefox));
+    let quiet = until("three seconds of rest", seconds(10), || {
+        (began.elapsed() > seconds(3)).then(|| (used(firefox) - before) / began.elapsed().as_secs_f64())
+    });
+    println!("    after {after}: Firefox's own process takes {:.0} % of a core", quiet * 100.0);
+    assert!(quiet < 0.4, "{quiet:.2} of a core after {after}");
+    assert_eq!(pages(&kiosk.screen.display), 1, "after {after}");
 }
 
 fn walk(folder: &std::path::Path) -> Vec<String> {

@@ -7,6 +7,7 @@ mod support;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
+    disk::Disk,
     kiosk::{COLD, Kiosk},
     process::{self, send},
     wait::{seconds, until},
@@ -26,6 +27,7 @@ scenarios![
     a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_it,
     a_browser_that_is_asked_to_start_again_does_so_behind_the_last_picture,
     two_browser_loops_never_run_two_firefoxes,
+    a_profile_that_cannot_be_written_is_told_and_the_page_is_back_once_it_can,
 ];
 
 fn a_killed_content_process_is_replaced(kiosk: &mut Kiosk) {
@@ -188,4 +190,24 @@ fn a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_
     assert_eq!((kiosk.run().pid(), kiosk.firefox()), (supervisor, firefox));
     assert!(kiosk.content().iter().all(|pid| !content.contains(pid)), "the page has another process");
     assert_eq!(kiosk.site.hits("/colour/336699/grows").len(), 2);
+}
+
+fn a_profile_that_cannot_be_written_is_told_and_the_page_is_back_once_it_can(kiosk: &mut Kiosk) {
+    for (tag, read_only, why) in
+        [("read-only", true, "Read-only file system"), ("full", false, "No space left on device")]
+    {
+        kiosk.recovers(tag, seconds(45), |kiosk| {
+            let Some(disk) = Disk::over(&kiosk.runtime().join("profile"), 16, read_only) else {
+                return send(kiosk.firefox(), Signal::SIGKILL);
+            };
+            send(kiosk.firefox(), Signal::SIGKILL);
+            let status = kiosk.runtime().join("status.json");
+            until("the supervisor says where and why", seconds(20), || {
+                let status: serde_json::Value = serde_json::from_slice(&std::fs::read(&status).ok()?).ok()?;
+                let said = status["health"]["status"].as_str()?.contains(&format!("runtime/profile: {why}"));
+                (said && status["health"]["trouble"]["cause"] == "profile").then_some(())
+            });
+            drop(disk);
+        });
+    }
 }

@@ -119,6 +119,9 @@ fn whatever_a_loop_that_was_taken_over_says_the_supervisor_lives_on_and_hears_th
                 r#"{"bidi":{"method":"browsingContext.contextCreated","params":{"context":"@","parent":null}}}"#;
             set_up.iter().cloned().chain((0..5000).map(|at| line(opened, &at.to_string()))).collect()
         }),
+        ("profiles that cannot be written, again and again", {
+            repeated(line(r#"{"no_profile":{"why":"@"}}"#, &long[..9000]), 2000).collect()
+        }),
         ("loops that are too large, again and again", {
             let grown = r#"{"overgrown":{"content":true,"killed":false,"megabytes":1,"limit":1}}"#;
             repeated(line(grown, ""), 2000).collect()

@@ -31,7 +31,7 @@ user_pref("browser.startup.couldRestoreSession.count", -1);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("browser.warnOnQuit", false);
 user_pref("browser.tabs.warnOnClose", false);
-user_pref("browser.tabs.closeWindowWithLastTab", false);
+user_pref("browser.tabs.closeWindowWithLastTab", true);
 user_pref("dom.disable_beforeunload", true);
 user_pref("browser.crashReports.unsubmittedCheck.enabled", false);
 user_pref("browser.crashReports.cleanupCheck.enabled", false);

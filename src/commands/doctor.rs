@@ -9,6 +9,8 @@ use super::cli::Json;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::config::{ConfigError, KioskSettings, ServerSettings, Sources};
+#[cfg(feature = "display")]
+use crate::io::room::Room;
 
 /// Tells what is missing on this machine, and how to get it.
 #[derive(Debug, clap::Args)]
@@ -17,6 +19,10 @@ pub struct Args {
     #[command(flatten)]
     json: Json,
 }
+
+/// With less room a display can neither remember what it is told nor start Firefox.
+#[cfg(feature = "display")]
+const ROOM_LEFT: u64 = 4 << 20;
 
 /// One thing that was looked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +81,8 @@ async fn findings() -> Vec<Finding> {
     if cfg!(feature = "display") {
         findings.push(fonts(&["/usr/share/fonts".into(), "/usr/local/share/fonts".into()]));
         findings.push(config("kiosk.toml", kiosk.as_ref().err()));
+        let written = [("disk", "/var/lib/pikiosk"), ("profile", "/run/pikiosk/profile")];
+        findings.extend(written.iter().filter_map(|(what, folder)| room(what, Path::new(folder))));
     }
     if cfg!(feature = "server") {
         findings.push(config("server.toml", ServerSettings::load(&Sources::system()).as_ref().err()));
@@ -182,6 +190,21 @@ fn config(name: &str, error: Option<&ConfigError>) -> Finding {
     Finding { what: name.to_owned(), state, says, packages: Vec::new() }
 }
 
+/// Whether a folder that a display writes to can be written; none where there is no such folder.
+#[cfg(feature = "display")]
+fn room(what: &str, folder: &Path) -> Option<Finding> {
+    let (room, at) = (Room::of(folder).ok()?, folder.display());
+    let (state, says) = if room.read_only {
+        (State::Wrong, format!("{at} can only be read: its card is failing, replace it"))
+    } else if room.free < ROOM_LEFT {
+        let cure = "`sudo du -xh / | sort -h | tail -20` tells what takes the room";
+        (State::Wrong, format!("{at} is full, {}: {cure}", room.words()))
+    } else {
+        (State::Ok, format!("{at}: {}", room.words()))
+    };
+    Some(Finding { what: what.to_owned(), state, says, packages: Vec::new() })
+}
+
 #[cfg(any(feature = "tools", feature = "display"))]
 async fn server(url: &url::Url) -> Finding {
     use super::reach::{PATIENCE, bare, http};
@@ -254,6 +277,15 @@ mod tests {
       sudo apt-get install -y redis-server
     ");
         }
+    }
+
+    #[cfg(feature = "display")]
+    #[test]
+    fn a_disk_tells_how_much_room_it_has_and_a_folder_that_is_not_there_tells_nothing() {
+        let found = room("disk", Path::new("/")).unwrap();
+        assert!(found.says.starts_with('/') && found.says.contains(" MiB are free"), "{}", found.says);
+        assert_eq!(room("disk", Path::new("/proc")).unwrap().state, State::Wrong, "there is no room at all");
+        assert_eq!(room("disk", Path::new("/nowhere/at/all")), None);
     }
 
     #[test]

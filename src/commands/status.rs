@@ -8,7 +8,10 @@ use serde_json::json;
 use super::cli::Json;
 use super::failure::{Exit, Failure};
 use super::output;
-use crate::display::status::{STALE, StatusFile};
+use crate::display::{
+    status::{STALE, StatusFile},
+    supervisor::{recovery::Cause, times},
+};
 use crate::event::{
     health::{Screen, Trouble, troubles},
     time::UtcMillis,
@@ -48,13 +51,6 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn starts(count: u64) -> String {
-    match count {
-        1 => "started once".to_owned(),
-        _ => format!("started {count} times"),
-    }
-}
-
 /// True while there is such a process (`kill(2)` with no signal; not being allowed to is an answer too).
 fn runs(pid: u32) -> bool {
     let Ok(pid) = i32::try_from(pid) else { return false };
@@ -82,8 +78,12 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
     line("on the glass", health.url.clone());
     line("trouble", health.trouble.as_ref().map(in_words));
     line("screen", health.screen.as_ref().map(screen_in_words).filter(|words| !words.is_empty()));
-    line("up for", Some(super::roughly(health.uptime_s)));
-    line("Firefox", health.firefox.as_ref().map(|version| format!("{version}, {}", starts(health.browser_starts))));
+    // As it was said; a supervisor that is there has lived on since.
+    line("up for", Some(super::roughly(health.uptime_s + if alive { age.as_secs() } else { 0 })));
+    line(
+        "Firefox",
+        health.firefox.as_ref().map(|version| format!("{version}, started {}", times(health.browser_starts))),
+    );
     line("memory free", health.memory_available_kb.map(|kb| format!("{} MiB", kb / 1024)));
     line("disk free", health.disk_free_kb.map(|kb| format!("{} MiB", kb / 1024)));
     line("temperature", health.temperature_c.map(|degrees| format!("{degrees:.0} °C")));
@@ -97,7 +97,11 @@ mod last;
 
 /// The sentence above says what; this says why, what was done last, and since when.
 fn in_words(trouble: &Trouble) -> String {
-    format!("{}, for {}; done last: {}", trouble.cause, super::roughly(trouble.since_s), trouble.rung.replace('_', " "))
+    let cause = Cause::ALL.into_iter().find(|cause| cause.name() == trouble.cause);
+    let rung = cause.and_then(|cause| cause.ladder().iter().find(|rung| rung.name() == trouble.rung));
+    let cause = cause.map_or_else(|| trouble.cause.clone(), |cause| cause.words().to_owned());
+    let rung = rung.map_or_else(|| trouble.rung.replace('_', " "), |rung| rung.words().to_owned());
+    format!("{cause}, for {}; done last: {rung}", super::roughly(trouble.since_s))
 }
 
 fn screen_in_words(screen: &Screen) -> String {
@@ -161,7 +165,12 @@ mod tests {
             ..Screen::default()
         });
         let text = told(&status, Duration::from_secs(2), true);
-        assert!(text.contains("trouble        page-hung, for 90 s; done last: replace content\n"), "{text}");
+        assert!(
+            text.contains(
+                "trouble        the page does not answer, for 90 s; done last: replacing the page's process\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("screen         1920x1080 60 Hz, off on purpose\n"), "{text}");
     }
 

@@ -112,9 +112,9 @@ pub struct Wifi {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Trouble {
-    /// Such as `site`, `network`, `page-hung`, `browser-lost`.
+    /// Such as `site`, `network`, `page-hung`, `browser-lost`, `profile`, `disk-full`.
     pub cause: String,
-    /// What was done last: `navigate`, `replace_content`, `restart_browser`, `plain_profile`, `restart_session`, `reboot`,
+    /// What was done last: `navigate`, `make_room`, `replace_content`, `restart_browser`, `plain_profile`, `restart_session`, `reboot`,
     /// `say_so`.
     pub rung: String,
     pub since_s: u64,

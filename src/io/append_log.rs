@@ -65,11 +65,10 @@ impl<M: Medium> AppendLog<M> {
         }
         // Damage after the last good line is the torn tail itself.
         damaged -= bytes[good_end..start].iter().filter(|byte| **byte == b'\n').count();
-        if good_end < bytes.len() {
-            medium.truncate(good_end as u64)?;
-            medium.sync()?;
-        }
-        let log = AppendLog { medium, length: good_end as u64, dirty: false, broken: false };
+        let torn = good_end < bytes.len();
+        // On a disk that takes nothing, what is whole can be read all the same.
+        let broken = torn && medium.truncate(good_end as u64).and_then(|()| medium.sync()).is_err();
+        let log = AppendLog { medium, length: good_end as u64, dirty: false, broken };
         Ok((log, Opened { lines, damaged }))
     }
 
@@ -141,10 +140,15 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens or makes the file; its directory must be there.
+    /// Opens or makes the file; its directory must be there. On a disk that takes nothing, what there is can be read, and
+    /// every write fails until [`replace`](Medium::replace) works.
     pub fn open(path: &Path) -> io::Result<Self> {
         let new = !path.exists();
-        let file = Self::open_file(path)?;
+        let file = match Self::open_file(path) {
+            Err(error) if takes_nothing(&error) && new => File::open("/dev/null")?,
+            Err(error) if takes_nothing(&error) => File::open(path)?,
+            file => file?,
+        };
         if new {
             path.parent().map_or(Ok(()), store::sync_dir)?;
         }
@@ -154,6 +158,10 @@ impl LogFile {
     fn open_file(path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
     }
+}
+
+fn takes_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull)
 }
 
 impl Medium for LogFile {

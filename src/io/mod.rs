@@ -36,6 +36,8 @@ pub mod picture;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod process;
 pub mod random;
+#[cfg(feature = "display")]
+pub mod room;
 pub mod store;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod system;

@@ -130,6 +130,21 @@ impl Hands {
     }
 }
 
+/// How many windows Firefox has for pages, below the root or in a frame of the window manager.
+#[track_caller]
+pub fn pages(display: &str) -> usize {
+    let (x, screen) = RustConnection::connect(Some(display)).expect("the X server lets us in");
+    let role = x.intern_atom(false, b"WM_WINDOW_ROLE").expect("it is asked").reply().expect("it answers").atom;
+    let children = |window| x.query_tree(window).ok().and_then(|asked| asked.reply().ok()).map(|tree| tree.children);
+    let is_page = |window: &u32| {
+        let asked = x.get_property(false, *window, role, xproto::AtomEnum::STRING, 0, 16).ok();
+        asked.and_then(|asked| asked.reply().ok()).is_some_and(|it| it.value == b"browser")
+    };
+    let top = children(x.setup().roots[screen].root).unwrap_or_default();
+    let framed = top.iter().flat_map(|window| children(*window).unwrap_or_default());
+    top.iter().copied().chain(framed.collect::<Vec<_>>()).filter(is_page).count()
+}
+
 /// The number of a key's name (X11/keysymdef.h, XF86keysym.h).
 fn symbol(name: &str) -> Option<u32> {
     Some(match name {

@@ -11,6 +11,7 @@
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
 //!  film        a film of one colour
 //!  device      the same without Firefox, on X servers that have more than Xvfb
+//!  disk        one that is full, or read-only
 //!  users       supervisor and browser as the two users that they are on a display
 //! ```
 #![allow(dead_code, reason = "each test binary uses its part of this")]
@@ -20,6 +21,8 @@ pub mod browser;
 pub mod celery;
 #[cfg(feature = "display")]
 pub mod device;
+#[cfg(feature = "display")]
+pub mod disk;
 pub mod film;
 #[cfg(feature = "display")]
 pub mod hands;

@@ -53,6 +53,8 @@ pub struct BlackBox {
     writing: Option<(JoinHandle<Result<Duration, String>>, Instant)>,
     /// How the last write to the disk went.
     disk: Disk,
+    /// It failed, and nobody was told.
+    untold: bool,
 }
 
 impl BlackBox {
@@ -110,6 +112,7 @@ impl BlackBox {
             leaving_since: None,
             writing: None,
             disk: Disk::default(),
+            untold: false,
         };
         opened.write_now();
         opened
@@ -136,6 +139,11 @@ impl BlackBox {
             Some((_, since)) => Disk { hangs_s: Some((now - *since).as_secs()), ..self.disk.clone() },
             None => self.disk.clone(),
         }
+    }
+
+    /// True once for each write to the disk that failed.
+    pub fn disk_failed(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
     }
 
     /// How the display is: kept in memory each time, and on disk now and then.
@@ -183,6 +191,7 @@ impl BlackBox {
             }
             _ => Disk::default(),
         };
+        self.untold |= self.disk.error.is_some();
     }
 
     /// The supervisor or the machine goes, in good order. On disk when it returns. The first word counts.
@@ -207,6 +216,7 @@ impl BlackBox {
                 Disk { error: Some(error.to_string()), ..Disk::default() }
             }
         };
+        self.untold |= self.disk.error.is_some();
     }
 
     fn text(&mut self) -> Vec<u8> {

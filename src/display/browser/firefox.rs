@@ -1,9 +1,12 @@
-//! Firefox's process: found, started, and asked where BiDi listens.
+//! Firefox's process: found, started, asked where BiDi listens; and one that an earlier loop left behind, ended.
 
 use std::{
-    env, io,
+    env,
+    ffi::OsStr,
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -59,6 +62,19 @@ pub fn start(program: &Path, profile: &Path, url: &str) -> Result<Child, Firefox
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     process::spawn_bound(&mut command).map_err(|source| FirefoxError::Start { path: program.to_owned(), source })
+}
+
+/// Ends what a loop that was killed left behind: a Firefox with our profile on its command line. (`--kiosk` is what
+/// tells it from a `sudo` or `timeout` that was given *our* command line, and would be our own parent.)
+pub fn end_leftovers(profile: &Path, within: Duration) {
+    let leftovers = process::with_arguments(&[OsStr::new("--kiosk"), OsStr::new("--profile"), profile.as_os_str()]);
+    if leftovers.is_empty() {
+        return;
+    }
+    tracing::warn!(count = leftovers.len(), "ending what an earlier loop left behind");
+    if !process::kill_all(&leftovers, within) {
+        tracing::error!("what an earlier loop left behind cannot be killed");
+    }
 }
 
 /// Reads Firefox's stderr to its end, so that its pipe never fills; tells once where BiDi listens, as `ws://…`.

@@ -19,6 +19,9 @@ const USER_JS: &str = include_str!("../../../assets/firefox/user.js");
 const USER_CHROME: &str = include_str!("../../../assets/firefox/userChrome.css");
 const CUSTOM_KEYS: &str = include_str!("../../../assets/firefox/customKeys.json");
 
+/// What Firefox writes into a fresh profile while it starts, in bytes: with less room it may not come up.
+const ROOM: usize = 1 << 20;
+
 /// A loop that is ending gives the profile up within this time.
 const FREE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,16 @@ pub enum ProfileError {
     Write { path: PathBuf, source: io::Error },
 }
 
+impl ProfileError {
+    /// Where and why, for whoever knows already that it is about the profile.
+    pub fn place(&self) -> String {
+        match self {
+            ProfileError::Write { path, source } => format!("{}: {source}", path.display()),
+            error => error.to_string(),
+        }
+    }
+}
+
 /// A profile directory that is ours alone for as long as this lives: the kernel gives it up with the process.
 #[derive(Debug)]
 pub struct Profile {
@@ -43,22 +56,27 @@ pub struct Profile {
 
 impl Profile {
     /// Makes the directory ours. Waits a little for a loop that is ending.
-    pub async fn claim(dir: PathBuf) -> Result<Self, ProfileError> {
-        let marker = marker_of(&dir)?;
+    pub async fn claim(dir: &Path) -> Result<Self, ProfileError> {
         let give_up = Instant::now() + FREE_WITHIN;
         loop {
-            match marker.try_lock() {
-                Ok(()) => return Ok(Profile { dir, _marker: marker }),
-                Err(TryLockError::WouldBlock) if Instant::now() >= give_up => return Err(ProfileError::InUse(dir)),
+            match Self::claim_now(dir) {
                 // There is no lock that waits with a deadline.
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
-                Err(TryLockError::Error(source)) => return Err(ProfileError::Write { path: dir, source }),
+                Err(ProfileError::InUse(_)) if Instant::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                claimed => return claimed,
             }
         }
     }
 
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// The same without waiting.
+    pub fn claim_now(dir: &Path) -> Result<Self, ProfileError> {
+        let marker = marker_of(dir)?;
+        match marker.try_lock() {
+            Ok(()) => Ok(Profile { dir: dir.to_owned(), _marker: marker }),
+            Err(TryLockError::WouldBlock) => Err(ProfileError::InUse(dir.to_owned())),
+            Err(TryLockError::Error(source)) => Err(ProfileError::Write { path: dir.to_owned(), source }),
+        }
     }
 
     /// Removes what is there and writes it afresh. `prefs` go over the kiosk's own.
@@ -70,6 +88,15 @@ impl Profile {
         fs::write(dir.join("user.js"), user_js(prefs)).map_err(write)?;
         fs::write(dir.join("customKeys.json"), CUSTOM_KEYS).map_err(write)?;
         fs::write(dir.join("chrome/userChrome.css"), USER_CHROME).map_err(write)
+    }
+
+    /// Whether Firefox could write as much into it as it does when it starts.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        let path = self.dir.join("room");
+        let written = fs::write(&path, vec![0; ROOM]);
+        // What could not be made is not there.
+        let _ = fs::remove_file(&path);
+        written.map_err(|source| ProfileError::Write { path: self.dir.clone(), source })
     }
 }
 
@@ -123,17 +150,18 @@ mod tests {
         dir: &Path,
         prefs: impl IntoIterator<Item = (&'a String, &'a Pref)>,
     ) -> Result<(), ProfileError> {
-        Profile::claim(dir.to_owned()).await?.rebuild(prefs)
+        Profile::claim(dir).await?.rebuild(prefs)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_profile_belongs_to_one_loop_at_a_time_and_to_the_next_once_it_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Profile::claim(dir.path().join("profile")).await.unwrap();
-        let second = Profile::claim(first.dir().to_owned()).await.unwrap_err();
-        assert!(matches!(&second, ProfileError::InUse(dir) if dir == first.dir()), "{second}");
+        let profile = dir.path().join("profile");
+        let first = Profile::claim(&profile).await.unwrap();
+        let second = Profile::claim(&profile).await.unwrap_err();
+        assert!(matches!(&second, ProfileError::InUse(dir) if *dir == profile), "{second}");
         first.rebuild([]).unwrap();
-        let waiting = tokio::spawn(Profile::claim(first.dir().to_owned()));
+        let waiting = tokio::spawn(async move { Profile::claim(&profile).await });
         drop(first);
         waiting.await.unwrap().unwrap().rebuild([]).unwrap();
     }

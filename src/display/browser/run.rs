@@ -1,7 +1,6 @@
 //! The loop itself: one select over the supervisor's socket, Firefox, its session, signals and the next deadline.
 
 use std::{
-    ffi::OsStr,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -91,7 +90,11 @@ pub(super) enum Fact {
 struct Loop {
     settings: LoopSettings,
     program: PathBuf,
-    profile: Profile,
+    folder: PathBuf,
+    /// None while it cannot be made.
+    profile: Option<Profile>,
+    /// Where and why the last start could not write it.
+    no_profile: Option<String>,
     machine: Machine,
     /// For a drill.
     eyes: Eyes,
@@ -117,11 +120,18 @@ struct Loop {
 /// Must run on the thread that lives as long as the process: Firefox is bound to it.
 pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let program = firefox::find(settings.browser.command.as_deref().map(Path::new)).map_err(LoopError::Firefox)?;
-    let profile = settings.profile.clone().unwrap_or_else(|| settings.runtime.join("profile"));
+    let folder = settings.profile.clone().unwrap_or_else(|| settings.runtime.join("profile"));
     process::become_subreaper().map_err(LoopError::Signals)?;
-    let profile = Profile::claim(profile).await.map_err(LoopError::Profile)?;
-    end_leftovers(profile.dir());
-    profile.rebuild(&settings.browser.prefs).map_err(LoopError::Profile)?;
+    let profile = match Profile::claim(&folder).await {
+        Ok(profile) => Some(profile),
+        // A full disk, say: each start tries again, and the supervisor is told.
+        Err(error @ ProfileError::Write { .. }) => {
+            tracing::error!(why = error.place(), "Firefox's profile cannot be written");
+            None
+        }
+        Err(error) => return Err(LoopError::Profile(error)),
+    };
+    firefox::end_leftovers(&folder, KILL_WITHIN);
 
     let watch = |kind| signal(kind).map_err(LoopError::Signals);
     let (mut term, mut int, mut hup) =
@@ -135,7 +145,9 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
 
     let mut own = Loop {
         program,
+        folder,
         profile,
+        no_profile: None,
         eyes: Eyes::open(None),
         machine: Machine::new(fastrand::Rng::new()),
         screen,
@@ -355,6 +367,9 @@ impl Loop {
             Effect::TellExited { generation, why, uptime, pause } => {
                 self.pid = None;
                 tracing::warn!(why, uptime_s = uptime.as_secs(), pause_ms = pause.as_millis(), "Firefox ended");
+                if let Some(why) = self.why_no_profile() {
+                    self.tell(&FromLoop::NoProfile { why });
+                }
                 let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                 self.tell(&FromLoop::Exited {
                     generation,
@@ -370,9 +385,11 @@ impl Loop {
 
     fn start(&mut self) -> Result<(), String> {
         let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
-        let own = (!std::mem::take(&mut self.plain)).then_some(&self.settings.browser.prefs);
-        self.profile.rebuild(own.into_iter().flatten()).map_err(|error| in_full(&error))?;
-        let mut child = firefox::start(&self.program, self.profile.dir(), &url).map_err(|error| in_full(&error))?;
+        if let Err(error) = self.make_profile() {
+            self.no_profile = Some(error.place());
+            return Err(in_full(&error));
+        }
+        let mut child = firefox::start(&self.program, &self.folder, &url).map_err(|error| in_full(&error))?;
         self.pid = i32::try_from(child.id()).ok();
         self.memory = memory::Watch::default();
         if let Some(stderr) = child.stderr.take() {
@@ -387,6 +404,22 @@ impl Loop {
             }
         }
         Ok(())
+    }
+
+    fn make_profile(&mut self) -> Result<(), ProfileError> {
+        let own = (!std::mem::take(&mut self.plain)).then_some(&self.settings.browser.prefs);
+        let profile = match self.profile.take() {
+            Some(profile) => profile,
+            None => Profile::claim_now(&self.folder)?,
+        };
+        self.profile.insert(profile).rebuild(own.into_iter().flatten())
+    }
+
+    /// Firefox ended: whether that is because it could not write its profile. One that has come up had what it needs.
+    fn why_no_profile(&mut self) -> Option<String> {
+        let made = self.no_profile.take();
+        let starting = self.profile.as_ref().filter(|_| self.listening.is_none());
+        made.or_else(|| starting?.check().err().map(|error| error.place()))
     }
 
     fn relay(&mut self, session: Box<Session>) {
@@ -441,19 +474,6 @@ impl Loop {
             tracing::warn!("the supervisor reads nothing: its connection is ended");
             self.supervisor = None;
         }
-    }
-}
-
-/// Ends what a loop that was killed left behind: a Firefox with our profile on its command line. (`--kiosk` is what
-/// tells it from a `sudo` or `timeout` that was given *our* command line, and would be our own parent.)
-fn end_leftovers(profile: &Path) {
-    let leftovers = process::with_arguments(&[OsStr::new("--kiosk"), OsStr::new("--profile"), profile.as_os_str()]);
-    if leftovers.is_empty() {
-        return;
-    }
-    tracing::warn!(count = leftovers.len(), "ending what an earlier loop left behind");
-    if !process::kill_all(&leftovers, KILL_WITHIN) {
-        tracing::error!("what an earlier loop left behind cannot be killed");
     }
 }
 

@@ -41,6 +41,10 @@ pub enum FromLoop {
         uptime_ms: u64,
         next_start_ms: u64,
     },
+    /// Firefox was not started: its profile cannot be written, and where and why not. What ended is told beside it.
+    NoProfile {
+        why: String,
+    },
     /// A process took more memory than it may. What runs pages is killed at once; Firefox itself is left to the
     /// supervisor.
     Overgrown(Overgrown),

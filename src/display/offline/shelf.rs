@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::name_of;
 use crate::io::{
     digest::{Sha256, sha256},
+    room::Room,
     store,
 };
 
@@ -208,12 +209,9 @@ impl Shelf {
 
     /// As configured, or less on a disk that has little room left. `kept`: what can be taken away counts as room.
     fn limit(&self, kept: u64) -> u64 {
-        let Ok(disk) = nix::sys::statvfs::statvfs(&self.folder) else { return self.limit };
-        // The types differ from one machine to another.
-        let unit = disk.fragment_size() as u128;
-        let (free, size) = (disk.blocks_available() as u128 * unit, disk.blocks() as u128 * unit);
-        let room = (free + u128::from(kept)).saturating_sub((size / 20).max(LEAVE.into()));
-        self.limit.min(u64::try_from(room).unwrap_or(u64::MAX))
+        let Ok(disk) = Room::of(&self.folder) else { return self.limit };
+        let room = disk.free.saturating_add(kept).saturating_sub((disk.size / 20).max(LEAVE));
+        self.limit.min(room)
     }
 
     fn label(&self, name: &str) -> PathBuf {

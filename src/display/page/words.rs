@@ -35,7 +35,8 @@ pub struct PhaseWords {
     pub then: String,
 }
 
-const CABLE: &str = "Check that the network cable is plugged in, or that the Wi-Fi is on.";
+// U+2011 is a hyphen at which no line ends.
+const CABLE: &str = "Check that the network cable is plugged in, or that the Wi\u{2011}Fi is on.";
 const OTHERS: &str = "See whether other devices here can reach the internet.";
 const CALL_SITE: &str = "If it stays so, tell the people who run this site.";
 const CALL_OPERATOR: &str = "Tell the person who looks after this display, and name the detail below.";
@@ -72,7 +73,7 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
         SiteFault::Certificate => (
             "The site could not prove who it is",
             format!("The TLS certificate that {site} showed is not one that this display may trust. To be safe, the page stays closed."),
-            &["Does this network want a sign-in first (hotel, guest Wi-Fi)? Then it answers in the site's place.", CALL_SITE],
+            &["Does this network want a sign-in first (hotel, guest Wi\u{2011}Fi)? Then it answers in the site's place.", CALL_SITE],
         ),
         SiteFault::CertificateDates => (
             "The site's certificate is not valid today",

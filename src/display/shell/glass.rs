@@ -47,6 +47,9 @@ pub enum Told {
     LoopCame,
     LoopGone,
     Overgrown(Overgrown),
+    NoProfile {
+        why: String,
+    },
     ContentEnded,
     /// The session is set up.
     Attached,
@@ -308,6 +311,9 @@ impl Glass {
                     format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
                 self.ready.push_back(Told::Detached { why });
+            }
+            FromLoop::NoProfile { why } => {
+                self.ready.push_back(Told::NoProfile { why: clipped(&why, WORDS_MAX) });
             }
             FromLoop::Overgrown(what) => self.ready.push_back(Told::Overgrown(what)),
             FromLoop::ContentEnded {} => self.ready.push_back(Told::ContentEnded),

@@ -14,6 +14,7 @@ impl Shell {
             glass::Told::LoopCame => Input::LoopCame,
             glass::Told::LoopGone => Input::LoopGone,
             glass::Told::Overgrown(what) => Input::Overgrown(what),
+            glass::Told::NoProfile { why } => Input::NoProfile { why },
             glass::Told::ContentEnded => Input::ContentEnded,
             glass::Told::Attached => Input::Attached,
             glass::Told::Detached { why } => Input::Detached { why },

@@ -1,34 +1,36 @@
 //! The journal's file under the loop: what is kept, when it is on disk, and what is done when it cannot be written.
 
-use tokio::time::Instant;
+use std::{future::ready, io, path::Path, time::Duration};
+
+use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{SYNC_AFTER, Shell};
 use crate::{
-    display::journal::{JournalError, Record},
-    io::http,
+    display::{
+        journal::{JournalError, JournalFile, Record},
+        supervisor::{DiskFault, DiskTrouble, Input},
+    },
+    io::{http, room::Room},
 };
+
+/// A disk that could not be written is tried again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 impl Shell {
     /// On disk when it returns. A card that never answers stops the loop here, and systemd's watchdog ends it.
     pub(super) async fn keep(&mut self, records: Vec<Record>) {
-        let Some(mut file) = self.journal.take() else { return };
-        let snapshot = file.is_long().then(|| self.supervisor.journal().snapshot());
-        let written = tokio::task::spawn_blocking(move || {
-            let kept = match &snapshot {
-                Some(snapshot) => file.compact(snapshot),
-                None => file.keep(&records, true),
-            };
-            (file, kept)
+        let is_long = self.journal.as_ref().is_some_and(JournalFile::is_long);
+        let snapshot = is_long.then(|| self.supervisor.journal().snapshot());
+        let kept = self.write(move |file| match &snapshot {
+            Some(snapshot) => file.compact(snapshot),
+            None => file.keep(&records, true),
         });
-        match written.await {
-            Ok((file, kept)) => {
-                self.journal = Some(file);
-                self.sync_at = None;
-                if let Err(error) = kept {
-                    self.cure(&error);
-                }
+        match kept.await {
+            Ok(()) => self.disk_works(),
+            Err(error) => {
+                tracing::warn!(cause = http::root_cause(&error), "the journal could not be written");
+                self.mend_disk().await;
             }
-            Err(error) => tracing::error!(%error, "the journal is lost"),
         }
     }
 
@@ -36,16 +38,88 @@ impl Shell {
         let Some(file) = &mut self.journal else { return };
         match file.keep(records, false) {
             Ok(()) => self.sync_at = self.sync_at.or(Some(Instant::now() + SYNC_AFTER)),
-            Err(error) => self.cure(&error),
+            Err(error) => self.suspect_disk(&error),
         }
     }
 
-    /// A full disk or a failed fsync: a new file may still be written.
-    fn cure(&mut self, error: &JournalError) {
-        let cause = http::root_cause(error);
+    /// What was noted goes to the disk, if it is time.
+    pub(super) fn sync(&mut self, now: Instant) {
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = None;
+            if let Some(Err(error)) = self.journal.as_mut().map(JournalFile::sync) {
+                self.suspect_disk(&error);
+            }
+        }
+    }
+
+    fn suspect_disk(&mut self, error: &JournalError) {
+        tracing::warn!(cause = http::root_cause(error), "the journal could not be written");
+        self.disk_again = Some(Instant::now());
+    }
+
+    /// A full disk or a failed fsync: a new file may still be written. All that the journal holds goes into it.
+    pub(super) async fn mend_disk(&mut self) {
         let snapshot = self.supervisor.journal().snapshot();
-        let cured = self.journal.as_mut().is_some_and(|file| file.compact(&snapshot).is_ok());
-        tracing::error!(%error, cause, cured, "the journal could not be written");
-        self.supervisor.journal_works(if cured { None } else { Some(cause) });
+        match self.write(move |file| file.compact(&snapshot)).await {
+            Ok(()) => self.disk_works(),
+            Err(error) => {
+                self.disk_again = Some(Instant::now() + AGAIN_AFTER);
+                let trouble = to_trouble(&error, &self.state, self.offline.media.bytes());
+                self.chores.spawn(ready(Input::DiskFailed(trouble)));
+            }
+        }
+    }
+
+    fn disk_works(&mut self) {
+        if self.disk_again.take().is_some() {
+            self.chores.spawn(ready(Input::DiskWorked));
+        }
+    }
+
+    /// What was kept for when the network is away goes, as far as others need the room.
+    pub(super) async fn make_room(&mut self) {
+        self.forget_pictures();
+        let media = self.offline.media.clone();
+        if let Err(error) = spawn_blocking(move || media.shrink()).await {
+            tracing::error!(%error, "no room was made");
+        }
+        self.disk_again = Some(Instant::now());
+    }
+
+    async fn write(
+        &mut self,
+        how: impl FnOnce(&mut JournalFile) -> Result<(), JournalError> + Send + 'static,
+    ) -> Result<(), JournalError> {
+        let Some(mut file) = self.journal.take() else { return Ok(()) };
+        let written = spawn_blocking(move || {
+            let written = how(&mut file);
+            (file, written)
+        });
+        match written.await {
+            Ok((file, written)) => {
+                self.journal = Some(file);
+                if written.is_ok() {
+                    self.sync_at = None;
+                }
+                written
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal is lost");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// `cache`: bytes that pikiosk keeps for when the network is away.
+fn to_trouble(error: &JournalError, state: &Path, cache: u64) -> DiskTrouble {
+    let (JournalError::Read(error) | JournalError::Write(error)) = error;
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let room = Room::of(state).map_or_else(|_| error.to_string(), |room| room.words());
+            DiskTrouble { fault: DiskFault::Full, why: format!("{room}; the cache of playlists has {}", cache >> 20) }
+        }
+        io::ErrorKind::ReadOnlyFilesystem => DiskTrouble { fault: DiskFault::ReadOnly, why: error.to_string() },
+        _ => DiskTrouble { fault: DiskFault::Failed, why: error.to_string() },
     }
 }

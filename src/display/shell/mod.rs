@@ -160,6 +160,9 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
                 return Ok(Ending::Restart);
             }
         }
+        if shell.disk_again.is_some_and(|at| at <= Instant::now()) {
+            shell.mend_disk().await;
+        }
         shell.tick(Instant::now(), watchdog);
     }
 }
@@ -173,6 +176,8 @@ struct Shell {
     journal: Option<JournalFile>,
     /// When what was noted goes to the disk.
     sync_at: Option<Instant>,
+    /// When a disk that could not be written is tried again.
+    disk_again: Option<Instant>,
     link: Option<mpsc::Sender<Order>>,
     from_link: mpsc::Receiver<link::Told>,
     link_task: Option<JoinHandle<()>>,
@@ -219,7 +224,8 @@ impl Shell {
             let link =
                 LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
             let kept = identity::load_enrollment(&state);
-            display = identity::known_as(kept, configured.as_ref(), link.code.as_deref());
+            // People call it what kiosk.toml does, also while the server has still to agree.
+            display = identity::known_as(kept, configured.as_ref(), link.code.as_deref()).or(configured.clone());
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
             server = Some(known);
             page.update(|page| page.server = settings.url.to_string());
@@ -255,6 +261,7 @@ impl Shell {
             offline,
             journal: Some(file),
             sync_at: None,
+            disk_again: None,
             link: server.is_some().then_some(orders),
             from_link,
             link_task,
@@ -297,8 +304,8 @@ impl Shell {
         let mut next = self.clock.due().min(self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD));
         let is_live = matches!(self.link_state, Some(link::State::Live { .. }));
         let health = is_live.then_some(self.health_at);
-        for other in [self.supervisor.deadline(), self.sync_at, self.report.refresh_at(), health].into_iter().flatten()
-        {
+        let disk = [self.sync_at, self.disk_again];
+        for other in [self.supervisor.deadline(), self.report.refresh_at(), health].into_iter().chain(disk).flatten() {
             next = next.min(other);
         }
         next
@@ -315,11 +322,9 @@ impl Shell {
         if now >= self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD) {
             self.watchdog_at = now;
         }
-        if self.sync_at.is_some_and(|at| at <= now) {
-            self.sync_at = None;
-            if let Some(Err(error)) = self.journal.as_mut().map(JournalFile::sync) {
-                tracing::error!(%error, "the journal is not on disk");
-            }
+        self.sync(now);
+        if self.report.disk_failed() {
+            self.disk_again = self.disk_again.or(Some(now));
         }
         if now >= self.health_at && matches!(self.link_state, Some(link::State::Live { .. })) {
             self.health_at = now + HEALTH_EVERY;
@@ -389,6 +394,7 @@ impl Shell {
                     self.glass.restart(why, plain);
                 }
                 Effect::ForgetPictures => self.forget_pictures(),
+                Effect::MakeRoom => self.make_room().await,
                 Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
                 Effect::Restart => return true,

@@ -65,6 +65,11 @@ impl Report {
         self.blackbox.leave(leave, now);
     }
 
+    /// True once for each time that the black box could not be written to the disk.
+    pub fn disk_failed(&mut self) -> bool {
+        self.blackbox.disk_failed()
+    }
+
     /// What was last written down before this start, where the clock was good then; in ms since 1970.
     pub fn last_good_clock(&self) -> Option<u64> {
         self.blackbox.last_good_clock()

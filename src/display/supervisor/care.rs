@@ -12,6 +12,7 @@ use super::{
     port::Overgrown,
     recovery::{Cause, Ledger, Recovery, Rung},
     recycle::Recycle,
+    strays::Strays,
 };
 use crate::display::{helper::Request, page::SiteFault, screen::Panel};
 
@@ -24,6 +25,8 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// The screen is told of every ten seconds at least; the X server that is silent for so long, twice, is hung. (Twice: it
 /// may have been this supervisor that stood still.)
 const SCREEN_SILENT: Duration = Duration::from_secs(45);
+/// Firefox is tried again every half minute at least; as often something more is done about its profile.
+const PROFILE_AGAIN: Duration = Duration::from_secs(30);
 /// A clock that goes so far from where it was has been set.
 const CLOCK_SET_MS: u64 = 60_000;
 /// At the top of a ladder Firefox itself is started again so often.
@@ -35,6 +38,9 @@ pub struct Care {
     pub recovery: Recovery,
     look: Look,
     pub recycle: Recycle,
+    pub strays: Strays,
+    /// Where and why Firefox's profile cannot be written, and when that was last a fault.
+    pub no_profile: Option<(String, Instant)>,
     /// The root helper was asked for a rung.
     asked: Option<(AskId, Rung)>,
     /// Why the last such request was not granted.
@@ -57,6 +63,8 @@ impl Care {
             recovery,
             look: Look::default(),
             recycle: Recycle::default(),
+            strays: Strays::default(),
+            no_profile: None,
             asked: None,
             refused: None,
             at_the_top: None,
@@ -169,6 +177,15 @@ impl Supervisor {
         out.fault(if *content { Cause::Memory } else { Cause::BrowserGrown });
     }
 
+    /// The browser loop tries again by itself, and says so each time.
+    pub(super) fn no_profile(&mut self, why: String, out: &mut Out) {
+        let last = self.care.no_profile.as_ref().map(|(_, at)| *at).filter(|at| out.now < *at + PROFILE_AGAIN);
+        if last.is_none() {
+            out.fault(Cause::Profile);
+        }
+        self.care.no_profile = Some((why, last.unwrap_or(out.now)));
+    }
+
     /// At the end of a step: what was found wrong in it is answered, and what is well is noted.
     pub(super) fn take_care(&mut self, out: &mut Out) {
         if let Some((at, missed)) = self.care.screen_seen.filter(|(at, _)| out.now >= *at + SCREEN_SILENT) {
@@ -249,6 +266,8 @@ impl Supervisor {
         let why = cause.words();
         match rung {
             Rung::Navigate => self.content.load_again(out),
+            // Of the disk's ladder alone (disk.rs).
+            Rung::MakeRoom => {}
             // The browser loop has killed what grew too large; what runs now is another one.
             Rung::ReplaceContent if cause == Cause::Memory => {}
             Rung::ReplaceContent => out.push(Effect::KillContent { why }),
@@ -256,11 +275,16 @@ impl Supervisor {
             Rung::RestartBrowser if cause == Cause::BrowserGrown => self.swap_browser(why, out),
             Rung::RestartBrowser => out.push(Effect::RestartBrowser { why, plain: false }),
             Rung::PlainProfile => out.push(Effect::RestartBrowser { why, plain: true }),
-            Rung::RestartSession => self.care.asked = Some((out.system(Request::RestartSession), rung)),
-            Rung::Reboot => self.care.asked = Some((out.system(Request::Reboot), rung)),
+            Rung::RestartSession => self.ask_for(Request::RestartSession, rung, out),
+            Rung::Reboot => self.ask_for(Request::Reboot, rung, out),
             Rung::SaySo => return self.say_so(cause, out),
         }
         rung
+    }
+
+    /// Asks for what only root may do.
+    pub(super) fn ask_for(&mut self, request: Request, rung: Rung, out: &mut Out) {
+        self.care.asked = Some((out.system(request), rung));
     }
 
     /// All was done that may be done: a page of ours says what is wrong, and tries go on.
@@ -276,6 +300,7 @@ impl Supervisor {
                 }
             }
             Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
+            Cause::PageStays => self.content.put_aside(out),
             Cause::Memory => self.content.give_up(SiteFault::TooLarge, out),
             Cause::GlassFrozen => self.content.give_up(SiteFault::GlassFrozen, out),
             // It may be white on purpose: it stays, and is loaded again less and less often.

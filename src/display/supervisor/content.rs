@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use super::{
     early::Early,
-    load::{ADDRESS_REJECTED, LOAD_WITHIN, Load, Loaded, same_document},
+    load::{LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
     port::{Answer, Ask, AskError, AskId, Gather, Painted},
+    recovery::Cause,
     retry::retry_after,
     turns::Turns,
 };
@@ -347,9 +348,13 @@ impl Content {
                 match SiteFault::from_navigation_error(message) {
                     Some(fault) => Loaded::Failed(fault),
                     // It came and led elsewhere by itself: what it led to is painted next.
-                    None if load.came() || message.contains(ADDRESS_REJECTED) => load.navigated(None, out.now),
-                    // A download, or an answer without a page (204), is put aside each time.
-                    None if load.is_given_up() => Loaded::Failed(SiteFault::EmptyAnswer),
+                    None if load.came() => load.navigated(None, out.now),
+                    // Each time: the page before does not let go, or it is a download, or an answer without a page (204).
+                    None if load.is_given_up() => {
+                        load.rejected(message);
+                        out.fault(Cause::PageStays);
+                        Loaded::Pending
+                    }
                     // The page before went elsewhere at the same moment, and put our order aside.
                     None => {
                         load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);

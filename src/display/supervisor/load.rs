@@ -25,7 +25,7 @@ const FRAMELESS_AGAIN: Duration = Duration::from_secs(1);
 /// So often is an order given again that something else on the glass put aside, or that found no document.
 const ABORTS_MAX: u32 = 3;
 /// What Firefox answers of a page that came and at once led elsewhere.
-pub const ADDRESS_REJECTED: &str = "Address rejected";
+const ADDRESS_REJECTED: &str = "Address rejected";
 
 /// A load under way.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Load {
     /// Jumps within the document that were told before the id was known.
     jumps: Vec<String>,
     aborts: u32,
+    /// It led elsewhere before it came.
+    led_on: bool,
     /// It is to be given again at its deadline.
     put_off: bool,
     /// A jump within the document is not enough.
@@ -77,6 +79,7 @@ impl Load {
             painted: None,
             jumps: Vec::new(),
             aborts: 0,
+            led_on: false,
             put_off: false,
             afresh: false,
             item: false,
@@ -123,6 +126,17 @@ impl Load {
         self.aborts >= ABORTS_MAX
     }
 
+    /// The order was put aside for the last time, in these words.
+    pub fn rejected(&mut self, message: &str) {
+        self.led_on = message.contains(ADDRESS_REJECTED);
+    }
+
+    /// Nothing before it is there any more that could put it aside: what is painted now is taken for it, where it was a page
+    /// that led elsewhere.
+    pub fn put_aside(&mut self, now: Instant) -> Loaded {
+        if self.led_on { self.navigated(None, now) } else { Loaded::Failed(SiteFault::EmptyAnswer) }
+    }
+
     /// The order was given once more, with this question.
     pub fn again(&mut self, ask: AskId, now: Instant) {
         let (aborts, afresh, item) = (self.aborts + 1, self.afresh, self.item);
@@ -148,12 +162,10 @@ impl Load {
     }
 
     /// By its id, or by its URL: when Firefox changes the process under a navigation, it may give it another id than it
-    /// answered. Without an id the first commit since the order is taken for ours.
+    /// answered, and of one that was put aside it answers none. The page before may be leaving by itself at the same
+    /// moment: what it leads to is not ours.
     fn is_ours(&self, navigation: Option<&str>, url: &str) -> bool {
-        match self.navigation.as_deref() {
-            Some(id) => navigation == Some(id) || same_document(url, &self.url),
-            None => true,
-        }
+        self.navigation.as_deref().is_some_and(|id| navigation == Some(id)) || same_document(url, &self.url)
     }
 
     fn found(&mut self, found: Option<usize>, now: Instant) -> Loaded {
@@ -313,6 +325,24 @@ mod tests {
         assert_eq!(redirected.deadline(), now + NAMELESS_FOR);
         assert_eq!(redirected.overdue(), Loaded::Shown);
         assert_eq!(self::load(now).overdue(), Loaded::Failed(SiteFault::TimedOut));
+    }
+
+    #[test]
+    fn what_the_page_before_leads_to_at_the_same_moment_is_not_ours_in_whatever_order_it_is_told() {
+        let now = Instant::now();
+        let rejected = |load: &mut Load| load.navigated(None, now);
+        let left = |load: &mut Load| load.committed(Some("left"), "http://old/gone", now);
+        let its_404 = |load: &mut Load| load.painted(&painted("http://old/gone", Some(404)), now);
+        let orders: [[&dyn Fn(&mut Load) -> Loaded; 3]; 3] =
+            [[&rejected, &left, &its_404], [&left, &rejected, &its_404], [&left, &its_404, &rejected]];
+        for (at, order) in orders.iter().enumerate() {
+            let mut load = load(now);
+            for step in order {
+                assert_eq!(step(&mut load), Loaded::Pending, "{at}");
+            }
+            assert_eq!(load.committed(Some("n"), "http://a/", now), Loaded::Pending, "{at}");
+            assert_eq!(load.painted(&painted("http://a/", Some(200)), now), Loaded::Shown, "{at}");
+        }
     }
 
     #[test]

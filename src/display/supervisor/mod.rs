@@ -50,6 +50,7 @@ mod care;
 mod configure;
 mod content;
 mod devices;
+mod disk;
 mod early;
 mod held;
 mod home;
@@ -69,6 +70,7 @@ mod retry;
 mod scout;
 mod second;
 mod sounds;
+mod strays;
 mod swap;
 mod truth;
 mod turns;
@@ -77,8 +79,10 @@ pub use content::{Content, Show, Trouble};
 pub use devices::{PanelWanted, WallClock, Why};
 pub use leaving::Machine;
 pub use out::{Out, Outcome};
-pub use port::{Answer, Ask, AskError, AskId, Effect, Gather, Input, Looked, Overgrown, Painted, Seen};
-pub use truth::Truth;
+pub use port::{
+    Answer, Ask, AskError, AskId, DiskFault, DiskTrouble, Effect, Gather, Input, Looked, Overgrown, Painted, Seen,
+};
+pub use truth::{Truth, times};
 
 use care::Care;
 use devices::Devices;
@@ -145,7 +149,8 @@ pub struct Supervisor {
     /// The address of a drill's page that has the place of what should be there.
     held: Option<String>,
     detached_why: Option<String>,
-    journal_trouble: Option<String>,
+    /// Why what must outlive a power cut cannot be written.
+    disk: Option<DiskTrouble>,
     /// When commands of this run were first seen.
     arrived: HashMap<EventKey, Instant>,
     /// Events of the publishers' own types, for a page that is not there yet.
@@ -189,7 +194,7 @@ impl Supervisor {
             attached: false,
             held: None,
             detached_why: None,
-            journal_trouble: None,
+            disk: None,
             arrived: HashMap::new(),
             for_page: VecDeque::new(),
             hashing: Vec::new(),
@@ -268,6 +273,9 @@ impl Supervisor {
             Input::Released => self.release(&mut out),
             Input::LoopCame => self.loop_changed(true, now),
             Input::LoopGone => self.loop_changed(false, now),
+            Input::NoProfile { why } => self.no_profile(why, &mut out),
+            Input::DiskFailed(trouble) => self.disk_failed(trouble, &mut out),
+            Input::DiskWorked => self.disk_worked(),
             Input::ContentEnded => self.pulse.content_ended(now),
             Input::Overgrown(what) => self.overgrown(&what, &mut out),
             Input::Due => self.due(&mut out),
@@ -307,11 +315,6 @@ impl Supervisor {
         self.setting.display = display;
     }
 
-    /// Why the journal cannot be written, if it cannot.
-    pub fn journal_works(&mut self, trouble: Option<String>) {
-        self.journal_trouble = trouble;
-    }
-
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -331,12 +334,12 @@ impl Supervisor {
 
     /// One plain sentence: what the glass shows, or why not.
     pub fn sentence(&self, now: Instant) -> String {
-        if let Some(why) = &self.journal_trouble {
-            return format!("The journal cannot be written ({why}): a power cut would be forgotten");
-        }
         let mut sentence = self.truth(now).sentence();
         if let Some(second) = &self.second {
             sentence = format!("{sentence}; {}", second.sentence());
+        }
+        if let Some(disk) = &self.disk {
+            sentence = format!("{sentence}; {}", disk.sentence());
         }
         if self.held.is_some() { format!("A drill is under way: {sentence}") } else { sentence }
     }
@@ -384,6 +387,7 @@ impl Supervisor {
     fn attached(&mut self, out: &mut Out) {
         self.attached = true;
         self.detached_why = None;
+        self.care.no_profile = None;
         self.pulse.attached(out.now);
         self.overlays.attached(out);
         self.devices.attached(out);
@@ -423,9 +427,7 @@ impl Supervisor {
             Seen::Left { context } if self.second.is_some() => {
                 self.second.iter_mut().for_each(|second| second.left(context.clone(), out));
             }
-            Seen::Opened { context } | Seen::Left { context } => {
-                out.ask(Ask::CloseContext { context }, HASH_WITHIN);
-            }
+            Seen::Opened { context } | Seen::Left { context } => self.care.strays.opened(context, out),
             Seen::Prompted { context } => {
                 out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
             }

@@ -40,6 +40,14 @@ pub enum Input {
     LoopGone,
     /// The browser loop killed what had taken more memory than it may.
     Overgrown(Overgrown),
+    /// Firefox was not started: its profile cannot be written, and where and why not.
+    NoProfile {
+        why: String,
+    },
+    /// What must outlive a power cut could not be written.
+    DiskFailed(DiskTrouble),
+    /// It could, after it could not.
+    DiskWorked,
     /// A process that ran pages ended: the page's, or one that nothing needed any more.
     ContentEnded,
     /// A session with the browser is ready: subscribed, preloaded, its one context known.
@@ -124,6 +132,25 @@ pub enum Seen {
     },
     /// Anything else: the browser lives.
     Alive,
+}
+
+/// Why what must outlive a power cut cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// There is no room.
+    Full,
+    /// The kernel writes nothing to it any more.
+    ReadOnly,
+    /// Anything else: the card answers with errors, somebody changed whose it is.
+    Failed,
+}
+
+/// The same in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskTrouble {
+    pub fault: DiskFault,
+    /// The system's own words, or how much room there is.
+    pub why: String,
 }
 
 /// A document told that it has been painted.
@@ -337,6 +364,9 @@ pub enum Effect {
     },
     /// Take away the last good pictures of pages.
     ForgetPictures,
+    /// Take from the disk what is kept there for when the network is away, as far as others need the room; then try to
+    /// write again.
+    MakeRoom,
     /// Keep what recovery remembers on disk. What ends a session or the machine in this batch is not done without.
     Remember(String),
     /// Settings on trial are kept or, with the reason, taken back at the next start.

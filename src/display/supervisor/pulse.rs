@@ -187,6 +187,8 @@ impl Pulse {
     pub fn took(&mut self, rung: Rung, now: Instant) {
         self.frameless = None;
         match (&self.stage, rung) {
+            // The disk's: nothing that is asked here was touched.
+            (_, Rung::MakeRoom) => {}
             (Stage::Alone { .. }, _) => self.stage = Stage::Alone { since: now },
             (_, Rung::ReplaceContent) => {
                 self.stage = Stage::Killed { at: now, loaded: false };

@@ -8,8 +8,8 @@
 //!     +---------------- refused, closed, no session ------------+-----------------------+
 //! ```
 //!
-//! A window is closed by the browser loop, through X, when there is no output for it any more: in a kiosk's Firefox the
-//! last tab of a window cannot be closed, a new one takes its place.
+//! A window is closed by the browser loop, through X, when there is no output for it any more: the loop knows at once,
+//! and with no session as well.
 //!
 //! It is loaded, watched and tried again by the same machine as the first page ([`Content`]); what that asks goes to its
 //! own window, and the browser loop lays that window on the second output. Commands are for the first page.
@@ -155,7 +155,7 @@ impl Second {
         match (&self.output, self.content.trouble()) {
             (None, _) => "no second screen is connected".to_owned(),
             (Some(output), Some(trouble)) => {
-                format!("{url} is not on {output} ({}), tried {} times", trouble.fault.code(), trouble.tries)
+                format!("{url} is not on {output} ({}), tried {}", trouble.fault.code(), super::times(trouble.tries.into()))
             }
             (Some(output), None) if self.content.is_showing() => format!("{output} shows {url}"),
             (Some(output), None) => format!("{output} is loading {url}"),
@@ -182,8 +182,12 @@ impl Second {
         let (effects, faults) = (out.effects.len(), out.faults.len());
         let decided = how(&mut self.content, out);
         // It dies whenever it is loaded: it waits. Anything else that is wrong is found by the first page.
-        if out.faults.split_off(faults).contains(&Cause::PageCrashed) {
-            self.content.give_up(SiteFault::Crashed, out);
+        for cause in out.faults.split_off(faults) {
+            match cause {
+                Cause::PageCrashed => self.content.give_up(SiteFault::Crashed, out),
+                Cause::PageStays => self.content.put_aside(out),
+                _ => {}
+            }
         }
         for effect in &mut out.effects[effects..] {
             if let Effect::Ask { what, .. } = effect {

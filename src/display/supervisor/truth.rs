@@ -41,6 +41,8 @@ pub enum Truth {
     Recovering {
         what: String,
         cause: Cause,
+        /// Where the cause itself leaves that open.
+        why: Option<String>,
         rung: Rung,
     },
     /// It is painted, and there is nothing in it to see.
@@ -104,10 +106,11 @@ impl Truth {
             Truth::Away { what, fault, tries, clock } => {
                 let clock = clock.as_ref().map(|date| format!(": the clock of this display says {date}"));
                 let clock = clock.unwrap_or_default();
-                format!("{what} is not on the glass{clock} ({}), tried {tries} times", fault.code())
+                format!("{what} is not on the glass{clock} ({}), tried {}", fault.code(), times((*tries).into()))
             }
-            Truth::Recovering { what, cause, rung } => {
-                format!("{what} is not on the glass: {}; {}", cause.words(), rung.words())
+            Truth::Recovering { what, cause, why, rung } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                format!("{what} is not on the glass: {}{why}; {}", cause.words(), rung.words())
             }
             Truth::Empty { what } => format!("{what} is empty: it answers, and there is nothing in it to see"),
             Truth::Frozen { what } => format!("{what} answers, and the picture on the glass stands still"),
@@ -129,6 +132,11 @@ impl Truth {
     }
 }
 
+/// How often, in words.
+pub fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// A sentence as an error: errors are lower-case fragments.
 pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
@@ -147,7 +155,15 @@ impl Supervisor {
             return Truth::PanelOff { what, on_purpose: !self.panel_is_wanted() };
         }
         let incident = self.recovery().incident().filter(|incident| !incident.is_passing());
-        let recovering = incident.map(|it| Truth::Recovering { what: what.clone(), cause: it.cause, rung: it.rung });
+        let recovering = incident.map(|it| {
+            let why = self.care.no_profile.as_ref().filter(|_| it.cause == Cause::Profile);
+            Truth::Recovering {
+                what: what.clone(),
+                cause: it.cause,
+                why: why.map(|(why, _)| why.clone()),
+                rung: it.rung,
+            }
+        });
         if !self.attached {
             return recovering.unwrap_or_else(|| Truth::NoBrowser { why: self.detached_why.clone() });
         }
@@ -187,7 +203,7 @@ impl Supervisor {
             (truth, _, Some(incident)) if truth.is_trouble() => {
                 Some(told(incident.cause, incident.rung, incident.since))
             }
-            _ => None,
+            _ => self.disk_health(now),
         }
     }
 
@@ -209,7 +225,11 @@ impl Supervisor {
             lit,
             off_on_purpose: lit == Some(false) && !self.panel_is_wanted(),
             name: output.and_then(|output| output.screen.clone()),
-            picture: picture.map(|it| format!("{}x{} {} Hz", it.width, it.height, hertz(it.millihertz))),
+            picture: picture.map(|it| match hertz(it.millihertz) {
+                // A screen in memory has none.
+                0 => format!("{}x{}", it.width, it.height),
+                hertz => format!("{}x{} {hertz} Hz", it.width, it.height),
+            }),
             frozen: self.glass_is_frozen(now),
             one_colour: facts.frame.and_then(|frame| frame.uniform).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")),
         })

@@ -23,6 +23,7 @@ use crate::{
         health::{Health, Pressure},
         time::UtcMillis,
     },
+    io::room::Room,
 };
 
 /// Fills in what the machine itself can tell.
@@ -35,12 +36,9 @@ pub fn read_machine(health: &mut Health, state: &Path) {
         health.memory_total_kb = kilobytes(&memory, "MemTotal:");
         health.memory_available_kb = kilobytes(&memory, "MemAvailable:");
     }
-    // 32 bits on a 32-bit Pi, and the product has more.
-    let free = |disk: nix::sys::statvfs::Statvfs| disk.blocks_available() as u128 * disk.fragment_size() as u128;
-    let disk = nix::sys::statvfs::statvfs(state).ok();
-    let size = |disk: nix::sys::statvfs::Statvfs| disk.blocks() as u128 * disk.fragment_size() as u128;
-    health.disk_total_kb = disk.and_then(|disk| u64::try_from(size(disk) / 1024).ok());
-    health.disk_free_kb = disk.and_then(|disk| u64::try_from(free(disk) / 1024).ok());
+    let room = Room::of(state).ok();
+    health.disk_total_kb = room.map(|room| room.size / 1024);
+    health.disk_free_kb = room.map(|room| room.free / 1024);
     health.temperature_c = first(read("/sys/class/thermal/thermal_zone0/temp")).map(|thousandths| thousandths / 1000.0);
     let power = power::read(Path::new("/"));
     health.under_voltage = power.under_voltage;

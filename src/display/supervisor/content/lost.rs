@@ -49,6 +49,8 @@ impl Content {
             Phase::Dark => {}
             Phase::Away { .. } => self.show_offline(out),
             _ if lived => self.load(out),
+            // The page before was ended for it.
+            Phase::Loading(load) if load.is_given_up() => self.load(out),
             _ if self.turns.is_some() => self.item_crashed(out),
             _ => out.fault(Cause::PageCrashed),
         }
@@ -74,6 +76,14 @@ impl Content {
     pub fn give_up(&mut self, fault: SiteFault, out: &mut Out) {
         if self.phase != Phase::Dark {
             self.fail(fault, out);
+        }
+    }
+
+    /// What was ordered is put aside each time, and not by the page before.
+    pub fn put_aside(&mut self, out: &mut Out) {
+        if let Phase::Loading(load) = &mut self.phase {
+            let loaded = load.put_aside(out.now);
+            self.loaded(loaded, out);
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Cause {
     PageHung,
     /// The page's process died, soon after it began.
     PageCrashed,
+    /// The page before puts aside each order for the next one.
+    PageStays,
     /// The page answers, and there is nothing in it to see.
     PageEmpty,
     /// The page answers, and the glass shows another picture, or always the same.
@@ -39,10 +41,18 @@ pub enum Cause {
     BrowserGrown,
     /// Firefox's one window was closed.
     WindowClosed,
+    /// Windows that nobody asked for open faster than they are closed.
+    Strays,
+    /// Firefox is not started: its profile cannot be written.
+    Profile,
     /// Nothing is seen of the screen any more: the X server answers nothing.
     ScreenHung,
     /// Nobody is there to keep Firefox: the X session, or the X server, is gone.
     SessionLost,
+    /// What must outlive a power cut has no room on the disk. The page stays on the glass.
+    DiskFull,
+    /// The disk takes nothing more: the kernel has made it read-only, or met errors on it.
+    DiskFailed,
 }
 
 /// What can be done, from the least to the most.
@@ -51,6 +61,8 @@ pub enum Cause {
 pub enum Rung {
     /// Load the page again.
     Navigate,
+    /// Take what pikiosk itself keeps for later from the disk.
+    MakeRoom,
     /// Kill the processes that run the page, and load it again.
     ReplaceContent,
     /// Start Firefox again, with its fresh profile as ever.
@@ -68,7 +80,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Cause {
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 23] = [
         Cause::Site,
         Cause::Network,
         Cause::Clock,
@@ -76,6 +88,7 @@ impl Cause {
         Cause::Setting,
         Cause::PageHung,
         Cause::PageCrashed,
+        Cause::PageStays,
         Cause::PageEmpty,
         Cause::GlassFrozen,
         Cause::ContentLost,
@@ -85,28 +98,42 @@ impl Cause {
         Cause::Memory,
         Cause::BrowserGrown,
         Cause::WindowClosed,
+        Cause::Strays,
+        Cause::Profile,
         Cause::ScreenHung,
         Cause::SessionLost,
+        Cause::DiskFull,
+        Cause::DiskFailed,
     ];
 
     /// What may be done, lowest first. The last is where it stays when all else was done.
     pub fn ladder(self) -> &'static [Rung] {
-        use Rung::{Navigate, PlainProfile, Reboot, ReplaceContent, RestartBrowser, RestartSession, SaySo};
+        use Rung::{MakeRoom, Navigate, PlainProfile, Reboot, ReplaceContent, RestartBrowser, RestartSession, SaySo};
         match self {
             // Nothing on this machine is at fault: it says so, and tries again at its own pace.
             Cause::Site | Cause::Network | Cause::Clock | Cause::Login | Cause::Setting => &[Navigate, SaySo],
             // The page may be at fault, for ever, and a machine that reboots for a page never shows another.
             Cause::PageHung => &[ReplaceContent, RestartBrowser, SaySo],
             Cause::PageCrashed => &[Navigate, RestartBrowser, SaySo],
+            // Without its process it is gone; what is put aside then is a download, or no page.
+            Cause::PageStays => &[ReplaceContent, SaySo],
             Cause::PageEmpty => &[Navigate, ReplaceContent, SaySo],
             Cause::Memory => &[ReplaceContent, RestartBrowser, SaySo],
             Cause::GlassFrozen => &[Navigate, ReplaceContent, RestartBrowser, SaySo],
-            Cause::ContentLost | Cause::BrowserGrown | Cause::WindowClosed => &[RestartBrowser, PlainProfile, SaySo],
+            Cause::ContentLost | Cause::BrowserGrown | Cause::WindowClosed | Cause::Strays => {
+                &[RestartBrowser, PlainProfile, SaySo]
+            }
             // The local page needs no network and no site: this machine is at fault.
             Cause::BrowserHung | Cause::BrowserLost | Cause::NothingPaints => {
                 &[RestartBrowser, PlainProfile, RestartSession, Reboot, SaySo]
             }
+            // Each start empties the profile: that is the room there is to be made. The session has it anew, and a boot
+            // mounts it anew.
+            Cause::Profile => &[RestartBrowser, RestartSession, Reboot, SaySo],
             Cause::ScreenHung | Cause::SessionLost => &[RestartSession, Reboot, SaySo],
+            Cause::DiskFull => &[MakeRoom, SaySo],
+            // The next start checks the file system, and repairs it if it can.
+            Cause::DiskFailed => &[Reboot, SaySo],
         }
     }
 
@@ -125,6 +152,7 @@ impl Cause {
             Cause::Setting => "setting",
             Cause::PageHung => "page-hung",
             Cause::PageCrashed => "page-crashed",
+            Cause::PageStays => "page-stays",
             Cause::PageEmpty => "page-empty",
             Cause::GlassFrozen => "glass-frozen",
             Cause::ContentLost => "content-lost",
@@ -134,8 +162,12 @@ impl Cause {
             Cause::Memory => "memory",
             Cause::BrowserGrown => "browser-grown",
             Cause::WindowClosed => "window-closed",
+            Cause::Strays => "strays",
+            Cause::Profile => "profile",
             Cause::ScreenHung => "screen-hung",
             Cause::SessionLost => "session-lost",
+            Cause::DiskFull => "disk-full",
+            Cause::DiskFailed => "disk-failed",
         }
     }
 
@@ -149,6 +181,7 @@ impl Cause {
             Cause::Setting => "nobody can show this address",
             Cause::PageHung => "the page does not answer",
             Cause::PageCrashed => "the page's process died soon after it began",
+            Cause::PageStays => "the page before does not let go of the glass, or the site answers with no page",
             Cause::PageEmpty => "the page is empty: it answers, and there is nothing in it to see",
             Cause::GlassFrozen => "the page answers, and the picture on the glass stands still",
             Cause::ContentLost => "the page does not come back after its processes were killed",
@@ -158,8 +191,12 @@ impl Cause {
             Cause::Memory => "the page took more memory than it may",
             Cause::BrowserGrown => "Firefox took more memory than it may",
             Cause::WindowClosed => "Firefox's window was closed",
+            Cause::Strays => "windows that nobody asked for open without end",
+            Cause::Profile => "Firefox's profile cannot be written",
             Cause::ScreenHung => "nothing is seen of the screen: the X server does not answer",
             Cause::SessionLost => "nothing keeps Firefox: the X session is gone",
+            Cause::DiskFull => "the disk is full",
+            Cause::DiskFailed => "the disk takes nothing more",
         }
     }
 
@@ -170,8 +207,16 @@ impl Cause {
 
     /// Firefox or what it stands on, and not the page in it.
     pub fn is_of_the_browser(self) -> bool {
-        use Cause::{BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, WindowClosed};
-        matches!(self, ContentLost | BrowserHung | BrowserLost | NothingPaints | BrowserGrown | WindowClosed)
+        use Cause::{
+            BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, Profile, Strays, WindowClosed,
+        };
+        matches!(self, ContentLost | BrowserHung | BrowserLost | NothingPaints | BrowserGrown)
+            || matches!(self, WindowClosed | Strays | Profile)
+    }
+
+    /// Nothing is wrong with what is on the glass.
+    pub fn is_of_the_disk(self) -> bool {
+        matches!(self, Cause::DiskFull | Cause::DiskFailed)
     }
 }
 
@@ -180,6 +225,7 @@ impl Rung {
     pub fn name(self) -> &'static str {
         match self {
             Rung::Navigate => "navigate",
+            Rung::MakeRoom => "make_room",
             Rung::ReplaceContent => "replace_content",
             Rung::RestartBrowser => "restart_browser",
             Rung::PlainProfile => "plain_profile",
@@ -194,6 +240,7 @@ impl Rung {
         match self {
             // What is asked for here is paced by whoever asks (a site's retries), except a page that dies as it begins.
             Rung::Navigate => Some((20, MINUTE)),
+            Rung::MakeRoom => Some((2, 10 * MINUTE)),
             Rung::ReplaceContent => Some((10, 10 * MINUTE)),
             Rung::RestartBrowser => Some((10, 10 * MINUTE)),
             Rung::PlainProfile => Some((2, HOUR)),
@@ -209,9 +256,9 @@ impl Rung {
             Rung::Navigate if matches!(cause, Cause::PageEmpty | Cause::GlassFrozen) => 2,
             // Killed from outside again and again, it is back each time within the second.
             Rung::Navigate => 20,
-            Rung::ReplaceContent if cause == Cause::PageEmpty => 1,
+            Rung::ReplaceContent if matches!(cause, Cause::PageEmpty | Cause::PageStays) => 1,
             Rung::ReplaceContent | Rung::RestartBrowser => 2,
-            Rung::PlainProfile | Rung::RestartSession | Rung::Reboot => 1,
+            Rung::MakeRoom | Rung::PlainProfile | Rung::RestartSession | Rung::Reboot => 1,
             Rung::SaySo => u32::MAX,
         }
     }
@@ -224,6 +271,7 @@ impl Rung {
     pub fn words(self) -> &'static str {
         match self {
             Rung::Navigate => "loading the page again",
+            Rung::MakeRoom => "taking away what is kept for when the network is away",
             Rung::ReplaceContent => "replacing the page's process",
             Rung::RestartBrowser => "starting Firefox again",
             Rung::PlainProfile => "starting Firefox again without the preferences of kiosk.toml",

@@ -82,6 +82,11 @@ impl Ledger {
         self.at_start
     }
 
+    /// Of the machine, at this running time.
+    pub fn uptime(&self, now: RunningTime) -> Duration {
+        self.uptime + now.0.saturating_sub(self.at_start.0)
+    }
+
     /// How often a rung was taken within the last `window`.
     pub fn spent(&self, rung: Rung, window: Duration, now: RunningTime) -> usize {
         self.entries.iter().filter(|(taken, at)| *taken == rung && *at + window > now).count()
@@ -105,7 +110,7 @@ impl Ledger {
     pub fn to_text(&self, now: RunningTime) -> String {
         let kept = Kept {
             boot: self.boot.clone(),
-            uptime_s: (self.uptime + now.0.saturating_sub(self.at_start.0)).as_secs_f64(),
+            uptime_s: self.uptime(now).as_secs_f64(),
             running_s: now.0.as_secs_f64(),
             taken: self.entries.iter().map(|(rung, at)| Taken { rung: *rung, at_s: at.0.as_secs_f64() }).collect(),
         };

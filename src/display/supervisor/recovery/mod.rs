@@ -9,6 +9,10 @@
 //!   navigate -> replace content -> restart browser -> plain profile -> restart X session -> reboot -> say so, go on trying
 //! ```
 //!
+//! The disk is another matter: the page stays on the glass, and its incident goes beside the glass' own, with the ladder
+//! `make room -> say so` where it is full, and `reboot -> say so` where it has failed. Such a disk remembers no budget: the
+//! machine's own uptime has to do ([`RESTED`]).
+//!
 //! Each cause has a ladder of its own ([`Cause::ladder`]): what a dead site never gets is anything above navigate, and
 //! only a cause on this very machine may end in a reboot. Within one incident the rungs only go up; an incident is over
 //! when the right page has been painted and has answered for [`CALM`]. At the top nothing is given up: every
@@ -31,6 +35,8 @@ pub use ledger::{Ledger, RunningTime};
 pub const CALM: Duration = Duration::from_secs(60);
 /// At the top of its ladder an incident begins anew after so long: nothing is given up for good.
 pub const BEGIN_AGAIN: Duration = Duration::from_secs(300);
+/// A machine that has been up for so long may be started again for a disk that remembers nothing: four times a day at most.
+pub const RESTED: Duration = Duration::from_secs(6 * 3600);
 
 /// What is wrong now, and how far it was climbed for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +58,8 @@ pub struct Recovery {
     ledger: Ledger,
     started: Instant,
     incident: Option<Incident>,
+    /// The disk's own.
+    disk: Option<Incident>,
     /// Why the ledger cannot be kept: then nothing is done that may only be done so often.
     forgetful: Option<String>,
     /// There is somebody who may do what only root may.
@@ -61,13 +69,13 @@ pub struct Recovery {
 impl Recovery {
     /// `ledger` is as the disk kept it, and says what the running time is at `now`.
     pub fn new(ledger: Ledger, now: Instant) -> Self {
-        Recovery { ledger, started: now, incident: None, forgetful: None, helped: true }
+        Recovery { ledger, started: now, incident: None, disk: None, forgetful: None, helped: true }
     }
 
     /// Something is wrong, still or again: the rung to take now. It is in the ledger already.
     pub fn fault(&mut self, cause: Cause, now: Instant) -> Rung {
         let running = self.running(now);
-        let before = self.incident.take().filter(|incident| !incident.is_over(now));
+        let before = self.slot(cause).take().filter(|incident| !incident.is_over(now));
         let top = cause.top();
         let begins_again = |incident: &Incident| incident.rung == top && now >= incident.taken + BEGIN_AGAIN;
         // Another cause goes on from where this one had come to only where both lie in this machine and not in a page: a
@@ -81,13 +89,13 @@ impl Recovery {
         let taken_in_a_row = |rung: Rung| from.filter(|from| from.rung == rung).map_or(0, |from| from.in_a_row);
         let lowest = from.map_or(Rung::Navigate, |from| from.rung);
         let mut rungs = cause.ladder().iter().copied().filter(|rung| *rung >= lowest);
-        let may = |rung: &Rung| taken_in_a_row(*rung) < rung.in_a_row(cause) && self.has_budget(*rung, running);
+        let may = |rung: &Rung| taken_in_a_row(*rung) < rung.in_a_row(cause) && self.may(*rung, cause, now);
         let rung = rungs.find(may).unwrap_or(top);
         let in_a_row = taken_in_a_row(rung).saturating_add(1);
         // At the top the time runs from when it was reached.
         let taken = from.filter(|from| from.rung == rung && rung == top).map_or(now, |from| from.taken);
         let since = before.as_ref().map_or(now, |incident| incident.since);
-        self.incident = Some(Incident { cause, rung, since, in_a_row, taken, well: None });
+        *self.slot(cause) = Some(Incident { cause, rung, since, in_a_row, taken, well: None });
         self.ledger.spend(rung, running);
         rung
     }
@@ -97,6 +105,16 @@ impl Recovery {
         if let Some(incident) = &mut self.incident {
             incident.well = well.then(|| incident.well.unwrap_or(now));
         }
+    }
+
+    /// The disk can be written.
+    pub fn disk_is_well(&mut self) {
+        self.disk = None;
+    }
+
+    /// What is wrong with the disk.
+    pub fn disk(&self) -> Option<&Incident> {
+        self.disk.as_ref()
     }
 
     /// When an incident will be over, if all stays well.
@@ -130,8 +148,17 @@ impl Recovery {
         self.forgetful = trouble;
     }
 
-    fn has_budget(&self, rung: Rung, running: RunningTime) -> bool {
-        let kept = (self.forgetful.is_none() && self.helped) || !rung.needs_memory();
+    fn slot(&mut self, cause: Cause) -> &mut Option<Incident> {
+        if cause.is_of_the_disk() { &mut self.disk } else { &mut self.incident }
+    }
+
+    fn may(&self, rung: Rung, cause: Cause, now: Instant) -> bool {
+        let running = self.running(now);
+        let remembered = match cause {
+            Cause::DiskFailed => self.ledger.uptime(running) >= RESTED,
+            _ => self.forgetful.is_none(),
+        };
+        let kept = (remembered && self.helped) || !rung.needs_memory();
         kept && rung.budget().is_none_or(|(times, window)| self.ledger.spent(rung, window, running) < times)
     }
 

@@ -16,7 +16,7 @@ fn taken(cause: Cause, from: Option<(Cause, Rung)>, every: Duration, long: Durat
     let began = Instant::now();
     let mut recovery = machine(began);
     if let Some((cause, rung)) = from {
-        recovery.incident =
+        *recovery.slot(cause) =
             Some(Incident { cause, rung, since: began, in_a_row: rung.in_a_row(cause), taken: began, well: None });
     }
     let mut now = began;
@@ -58,6 +58,11 @@ fn every_path_keeps_its_budgets_and_never_ends() {
                 let tries: Vec<Duration> =
                     taken.iter().filter(|(_, rung)| *rung != Rung::SaySo).map(|(at, _)| *at).collect();
                 let ends = tries.iter().copied().chain([3 * HOUR]);
+                // But a disk that remembers nothing: what is tried for it is to write, and that is not of the ladder.
+                if cause == Cause::DiskFailed {
+                    assert!(tries.is_empty(), "{at}: the machine has not been up for so long");
+                    continue;
+                }
                 let gap = ends.scan(Duration::ZERO, |last, at| Some(at - std::mem::replace(last, at))).max().unwrap();
                 assert!(gap <= HOUR + BEGIN_AGAIN + every, "{at}: nothing is tried for {gap:?}");
             }
@@ -151,4 +156,67 @@ fn a_disk_that_keeps_nothing_gets_no_reboot() {
         let rung = recovery.fault(Cause::BrowserLost, now + n * 10 * S);
         assert!(rung < Rung::RestartSession || rung == Rung::SaySo, "{rung:?}");
     }
+}
+
+/// The machine is started again whenever that is decided; what was done is forgotten each time.
+#[test]
+fn a_disk_that_has_failed_gets_four_reboots_a_day_though_nothing_can_be_remembered_on_it() {
+    let began = Instant::now();
+    let (mut now, mut booted) = (began, began);
+    let mut recovery = machine(now);
+    let mut reboots = Vec::new();
+    while now < began + 48 * HOUR {
+        recovery.remembers(Some("read-only file system".into()));
+        match recovery.fault(Cause::DiskFailed, now) {
+            Rung::Reboot => {
+                reboots.push(now - began);
+                (recovery, booted) = (Recovery::new(Ledger::resume(None, "another", 20 * S), now + 20 * S), now);
+            }
+            rung => assert_eq!(rung, Rung::SaySo),
+        }
+        now += 60 * S;
+    }
+    assert!(reboots.iter().zip(&reboots[1..]).all(|(a, b)| *b - *a >= RESTED - 20 * S), "{reboots:?}");
+    assert!((7..=8).contains(&reboots.len()), "{reboots:?}");
+    assert!(now - booted < 7 * HOUR, "it goes on");
+}
+
+#[test]
+fn a_disk_that_has_failed_is_no_reason_to_ask_for_a_reboot_that_is_refused_all_the_time() {
+    let mut now = Instant::now();
+    let mut recovery = Recovery::new(Ledger::resume(None, "boot", 7 * HOUR), now);
+    let mut reboots = 0;
+    for _ in 0..24 * 60 {
+        reboots += usize::from(recovery.fault(Cause::DiskFailed, now) == Rung::Reboot);
+        now += 60 * S;
+    }
+    assert!((24..=3 * 24).contains(&reboots), "{reboots} in a day");
+    let mut alone = Recovery::new(Ledger::resume(None, "boot", 7 * HOUR), now);
+    alone.has_helper(false);
+    assert_eq!(alone.fault(Cause::DiskFailed, now), Rung::SaySo, "nobody is there who could");
+}
+
+#[test]
+fn a_disk_in_trouble_does_not_hold_up_what_is_done_for_the_glass_nor_the_other_way_round() {
+    let mut now = Instant::now();
+    let mut recovery = machine(now);
+    use Rung::{PlainProfile, RestartBrowser};
+    for expected in [RestartBrowser, RestartBrowser, PlainProfile] {
+        assert_eq!(recovery.fault(Cause::BrowserLost, now), expected);
+        recovery.fault(Cause::DiskFull, now);
+        now += 10 * S;
+    }
+    recovery.is_well(true, now);
+    recovery.due(now + CALM);
+    assert_eq!(recovery.incident(), None);
+    assert_eq!(recovery.disk().map(|it| (it.cause, it.rung)), Some((Cause::DiskFull, Rung::SaySo)));
+    recovery.disk_is_well();
+    assert_eq!(recovery.fault(Cause::DiskFull, now + 600 * S), Rung::MakeRoom);
+}
+
+#[test]
+fn a_profile_that_cannot_be_written_ends_in_a_new_session_and_then_in_a_boot() {
+    let rungs: Vec<Rung> = taken(Cause::Profile, None, 30 * S, 180 * S).into_iter().map(|(_, rung)| rung).collect();
+    use Rung::{Reboot, RestartBrowser, RestartSession, SaySo};
+    assert_eq!(rungs, [RestartBrowser, RestartBrowser, RestartSession, Reboot, SaySo, SaySo]);
 }

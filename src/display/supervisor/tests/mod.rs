@@ -17,7 +17,9 @@ mod allowed;
 mod any_order;
 mod configure;
 mod devices;
+mod disk;
 mod ended;
+mod forged;
 mod held;
 mod home;
 mod leaving;
@@ -173,6 +175,7 @@ impl World {
                 | Effect::KillContent { .. }
                 | Effect::Configured { .. }
                 | Effect::ForgetPictures
+                | Effect::MakeRoom
                 | Effect::Restart
                 | Effect::Remember(_) => {}
             }

@@ -93,7 +93,7 @@ fn a_second_page_that_is_away_says_so_on_its_own_screen_and_comes_back_by_itself
         world
             .machine
             .sentence(world.now)
-            .ends_with("; http://menu.example/ is not on HDMI-2 (http-503), tried 1 times")
+            .ends_with("; http://menu.example/ is not on HDMI-2 (http-503), tried once")
     );
     assert!(world.machine.is_showing(), "the first page has nothing to do with it");
     world.pass(5 * S);

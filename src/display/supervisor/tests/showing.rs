@@ -75,9 +75,15 @@ fn an_order_that_the_page_before_puts_aside_is_given_again_and_not_for_ever() {
     assert_eq!(world.status(1), Some(Status::Shown), "after the second order");
 
     world.push(2, "navigate", nav("http://a/report.zip"));
-    for _ in 0..4 {
-        assert_eq!(world.status(2), None);
+    let killed = |world: &World| world.effects.iter().filter(|it| matches!(it, Effect::KillContent { .. })).count();
+    for time in 0..8 {
+        assert_eq!((world.status(2), killed(&world)), (None, usize::from(time >= 4)), "{time}");
         world.answer(world.find(is_navigate).unwrap(), aborted());
+        if time == 3 {
+            // It was no fault of the page before, as is seen once that is gone.
+            let url = "about:tabcrashed?e=x".into();
+            world.give(Input::Seen(Seen::Committed { navigation: None, url }));
+        }
     }
     assert!(world.receipts(2)[0].error.as_deref().unwrap().contains("(empty-answer)"));
 }
@@ -94,6 +100,50 @@ fn a_page_that_leads_on_at_once_is_shown_when_what_it_led_to_paints() {
     let painted = Painted { uri: "http://a/login".into(), status: Some(200), failed: None };
     world.give(Input::Seen(Seen::Painted(painted)));
     assert_eq!(world.status(1), Some(Status::Shown));
+}
+
+#[test]
+fn a_page_that_leaves_by_itself_at_the_same_moment_does_not_fail_the_next_one() {
+    let rejected = || Err(AskError::Refused("unknown error: Error: Address rejected".into()));
+    let is_navigate = |what: &Ask| matches!(what, Ask::Navigate { .. });
+    let left = || Input::Seen(Seen::Committed { navigation: Some("x".into()), url: "http://old/gone".into() });
+    let gone = || Painted { uri: "http://old/gone".into(), status: Some(404), failed: None };
+    for told_first in [true, false] {
+        let mut world = World::up();
+        world.push(1, "navigate", nav("http://a/"));
+        let at = world.find(is_navigate).unwrap();
+        if told_first {
+            world.give(left());
+        }
+        world.answer(at, rejected());
+        if !told_first {
+            world.give(left());
+        }
+        world.give(Input::Seen(Seen::Painted(gone())));
+        assert_eq!(world.status(1), None, "the order is given again");
+        world.paint();
+        assert_eq!(world.status(1), Some(Status::Shown));
+    }
+}
+
+#[test]
+fn a_page_that_is_answered_with_another_one_which_leads_on_at_once_is_shown_in_the_end() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav("http://a/"));
+    let mut orders = 0;
+    while let Some(at) = world.find(|what| matches!(what, Ask::Navigate { .. })) {
+        world.answer(at, Err(AskError::Refused("unknown error: Error: Address rejected".into())));
+        orders += 1;
+        if orders == 4 {
+            let url = "about:tabcrashed?e=x".into();
+            world.give(Input::Seen(Seen::Committed { navigation: None, url }));
+        }
+        assert!(orders < 10, "again and again");
+    }
+    world.give(Input::Seen(Seen::Committed { navigation: Some("m".into()), url: "http://b/home".into() }));
+    world.give(Input::Seen(Seen::Painted(Painted { uri: "http://b/home".into(), status: Some(200), failed: None })));
+    world.pass(4 * S);
+    assert_eq!((world.status(1), orders), (Some(Status::Shown), 8));
 }
 
 #[test]
