@@ -46,6 +46,13 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     let config = folder.path().join("kiosk.toml");
     fs::write(&config, format!("[display]{}", pasted.replace("http://SERVER", &server.url()))).unwrap();
     assert_eq!(said(&["config", "check", "--config", config.to_str().unwrap()]), "kiosk.toml: ok\nexit 0");
+    assert_eq!(said(&["config", "check", config.to_str().unwrap()]), "kiosk.toml: ok\nexit 0", "as people type it");
+    let empty = folder.path().join("kiosk-empty.toml");
+    std::fs::write(&empty, "# nothing\n").unwrap();
+    let path = empty.to_str().unwrap();
+    assert_eq!(said(&["config", "check", path]), format!("kiosk.toml: ok, but {path} sets nothing\nexit 0"));
+    let both = said(&["config", "check", path, "--config", path]);
+    assert!(both.contains("two files are named") && both.ends_with("exit 2"), "{both}");
     assert_eq!(enroll(&server, code), json!({ "display": "lobby" }));
 
     let label = said(&["displays", "label", "lobby", "Lobby, left of the lift"]);
