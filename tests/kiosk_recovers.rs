@@ -26,8 +26,8 @@ scenarios![
     pushes_during_a_recovery_are_shown_once_it_is_over,
     a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_it,
     a_browser_that_is_asked_to_start_again_does_so_behind_the_last_picture,
-    two_browser_loops_never_run_two_firefoxes,
     a_profile_that_cannot_be_written_is_told_and_the_page_is_back_once_it_can,
+    two_browser_loops_never_run_two_firefoxes,
 ];
 
 fn a_killed_content_process_is_replaced(kiosk: &mut Kiosk) {
