@@ -5,8 +5,9 @@
 //! the main one, or below it where the X screen may not be so wide: that of a Pi 3 ends at 2048 points either way.
 //! What is not connected any more is switched off.
 //!
-//! An X screen that changes its size is black on every output for a moment. So where a second page is wanted it has room
-//! for that screen before it is plugged in, and keeps it.
+//! An X screen that changes its size is black on every output for a moment. So the room of a second page's screen is kept
+//! when that is pulled out. Rejected: making it before it is plugged in. Not every driver leaves an X screen larger than
+//! what is lit, and whoever insists makes it black three times a second.
 
 use x11rb::protocol::randr;
 
@@ -90,7 +91,8 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
     off.sort_unstable();
     off.dedup();
     let ends = on.iter().map(|(_, lit)| end(outputs, lit));
-    let size = ends.chain(wanted.apart.then(|| room(outputs, main, &lit))).fold((0, 0), covers);
+    let kept = (wanted.apart && main.lit == Some(lit)).then_some(outputs.size);
+    let size = ends.chain(kept).fold((0, 0), |one, other| (one.0.max(other.0), one.1.max(other.1)));
     let is_so = |(ids, lit): &(Vec<randr::Output>, Lit)| {
         ids.iter().all(|id| outputs.all.iter().any(|it| it.id == *id && it.lit == Some(*lit)))
     };
@@ -98,18 +100,6 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
         return Ok(Plan::default());
     }
     Ok(Plan { size, on, off })
-}
-
-/// For a second screen like the first one; and what there is, while the first picture stays as it is.
-fn room(outputs: &Outputs, main: &Connector, lit: &Lit) -> (u16, u16) {
-    let (width, height) = end(outputs, lit);
-    let twice = (width.saturating_mul(2), height.saturating_mul(2).min(outputs.most.1));
-    let room = if twice.0 <= outputs.most.0 { (twice.0, height) } else { (width, twice.1) };
-    if main.lit == Some(*lit) { covers(room, outputs.size) } else { room }
-}
-
-fn covers(one: (u16, u16), other: (u16, u16)) -> (u16, u16) {
-    (one.0.max(other.0), one.1.max(other.1))
 }
 
 /// Its lower right corner.
