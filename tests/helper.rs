@@ -20,7 +20,10 @@ use std::{
 };
 
 use nix::libc;
-use support::server::BINARY;
+use support::{
+    server::BINARY,
+    wait::{seconds, until},
+};
 use tempfile::TempDir;
 
 /// Users by number: this machine's own stay as they are.
@@ -97,6 +100,7 @@ fn the_supervisor_is_helped_and_the_browsers_user_is_not() {
         ("reboot", "--no-block reboot\n"),
         ("power_off", "--no-block poweroff\n"),
         ("restart_session", "--no-block restart getty@tty1.service\n"),
+        ("unplug", "--no-block start pikiosk-unplug.service\n"),
     ] {
         let line = format!("{{\"do\":\"{request}\"}}\n");
         let before = machine.told();
@@ -141,6 +145,32 @@ fn a_systemd_that_does_not_do_it_is_told_in_its_own_words() {
     machine.systemctl("echo 'Failed to connect to bus' >&2; exit 1");
     let (answer, _) = machine.ask(SUPERVISOR, "{\"do\":\"reboot\"}\n");
     assert_eq!(answer, "{\"failed\":\"systemctl --no-block reboot: Failed to connect to bus\"}\n");
+}
+
+/// The kernel's files as files; its graphics are no test's to switch off.
+#[test]
+fn a_screen_that_was_taken_away_is_given_back_though_whoever_took_it_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let (plug, list) = (folder.path().join("drm/card1-HDMI-A-1"), folder.path().join("taken"));
+    for (file, text) in [("status", "connected\n"), ("../card1/uevent", "")] {
+        let file = plug.join(file);
+        fs::create_dir_all(&plug).and_then(|()| fs::create_dir_all(plug.with_file_name("card1"))).expect("it is ours");
+        fs::write(file, text).expect("it is ours");
+    }
+    let status = || fs::read_to_string(plug.join("status")).expect("it is there");
+    let helper = |deed: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["helper", deed, "--drm"]).arg(folder.path().join("drm")).arg("--list").arg(&list);
+        command
+    };
+    let mut takes = helper("unplug").spawn().expect("it starts");
+    until("the screen is away", seconds(10), || status().starts_with("off").then_some(()));
+    takes.kill().expect("it still waits");
+    takes.wait().expect("it was killed");
+    let gives = helper("plug-in").output().expect("it starts");
+    assert!(gives.status.success(), "{}", String::from_utf8_lossy(&gives.stderr));
+    // A file keeps what was behind the word, and the kernel's has none.
+    assert!(status().starts_with("detect"), "{}", status());
 }
 
 #[test]

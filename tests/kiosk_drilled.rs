@@ -70,7 +70,10 @@ fn a_drill_by_push_says_its_figures_in_the_receipt(kiosk: &mut Kiosk) {
         _ => panic!("{receipt}"),
     }
     kiosk.shows(HOME, seconds(10));
-    kiosk.push_is("drill", &json!({ "fault": "no-network" }), "failed");
+    for elsewhere in ["no-network", "screen-unplugged"] {
+        let error = kiosk.push_is("drill", &json!({ "fault": elsewhere }), "failed")["error"].to_string();
+        assert!(error.contains("cannot be made here"), "{error}");
+    }
 }
 
 fn nobody_drills_a_display_that_somebody_else_drills(kiosk: &mut Kiosk) {

@@ -223,6 +223,7 @@ fn mistakes_in_a_push_are_told_before_anything_is_sent() {
         &["push", "lobby", "message", "txt=hi"],
         &["push", "lobby", "message", "text=hi", "seconds=soon"],
         &["push", "lobby", "message", "text=hi", "level=loud"],
+        &["push", "lobby", "screenshot", "--save", "/nowhere/lobby.png"],
         &["push", "lobby", "message", "text=hi", "seconds=0"],
         &["push", "lobby", "message", "hello"],
         &["push", "lobby", "playlist", "--data", "{items:[]}"],

@@ -12,6 +12,7 @@ use std::{
 
 use pikiosk::{
     commands::failure::Exit,
+    config::{KioskSettings, ServerSettings},
     event::command::{Kind, REGISTRY},
 };
 use serde_json::Value;
@@ -110,6 +111,25 @@ fn its_examples_run_as_they_are_printed() {
         assert!(said.starts_with("{'number': 41} at "), "{said}");
     }
     display.abort();
+}
+
+#[test]
+fn its_configurations_can_be_used_as_they_are_printed() {
+    let readme = readme();
+    let mut seen = 0;
+    for block in readme.split("\n```").skip(1).step_by(2) {
+        // What nobody can print for others: a password and a key.
+        let key = "AAAAC3NzaC1lZDI1NTE5AAAAIO8FSo4wtATm47Q00l5nE6cbRK0Y7F9HLYfAXXNo6+vB";
+        let text = block.split_once('\n').unwrap().1.replace("AAAA…", key).replace("\"…\"", "\"a password\"");
+        let refused = match text.split(['.', ']']).next() {
+            Some("[display" | "[schedule") => KioskSettings::from_text(&text).err(),
+            Some("[store" | "[[webhooks") => ServerSettings::from_text(&text).err(),
+            _ => continue,
+        };
+        assert!(refused.is_none(), "{text}\n{}", refused.unwrap());
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
 }
 
 #[test]

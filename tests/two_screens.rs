@@ -98,10 +98,29 @@ impl Stage {
 
     /// The dummy driver calls connected what is lit. As X does it with a screen that is new, it shows what the first does.
     fn plug_in(&self, output: &str) {
-        self.server.says("xrandr", &["--addmode", output, "1024x768"]);
-        self.server.says("xrandr", &["--output", output, "--mode", "1024x768", "--same-as", "DUMMY0"]);
+        self.server.says("xrandr", &["--addmode", output, "800x600"]);
+        self.xrandr(&["--output", output, "--mode", "800x600", "--same-as", "DUMMY0"]);
         // X looks at a plug again only when it is asked to.
         self.server.says("xrandr", &["--query"]);
+    }
+
+    /// As [`Stage::plug_in`] has it, the other way round.
+    fn unplug(&self, output: &str) {
+        self.xrandr(&["--output", output, "--off"]);
+        self.server.says("xrandr", &["--query"]);
+    }
+
+    /// A plug changes nothing of the X screen's size, and xrandr does if it is not told to leave it.
+    fn xrandr(&self, args: &[&str]) {
+        let (width, height) = self.size();
+        self.server.says("xrandr", &[&["--fb", &format!("{width}x{height}")], args].concat());
+    }
+
+    /// Of the X screen. It is black everywhere for a moment when this changes, with real graphics.
+    fn size(&self) -> (u16, u16) {
+        let root = self.glass.setup().roots[0].root;
+        let is = self.glass.get_geometry(root).expect("X is there").reply().expect("X answers");
+        (is.width, is.height)
     }
 
     /// Where this output lies on the X screen, by X's own word.
@@ -216,7 +235,17 @@ fn two_screens_show_a_page_each_whatever_is_done_to_either() {
     stage.shows("DUMMY0", GREEN, 5);
     stage.says("DUMMY1 shows http://");
     let places = [stage.place("DUMMY0"), stage.place("DUMMY1")].map(|place| place.expect("it is lit"));
-    assert_eq!(places, [(0, 0, 1280, 720), (1280, 0, 1024, 768)]);
+    assert_eq!(places, [(0, 0, 1280, 720), (1280, 0, 800, 600)]);
+
+    // It is pulled out, and plugged in again.
+    let witness = Witness::of_the_first(&stage.server.display);
+    stage.unplug("DUMMY1");
+    stage.says("no second screen is connected");
+    stage.has_windows(1);
+    stage.plug_in("DUMMY1");
+    stage.shows("DUMMY1", BLUE, 30);
+    assert_eq!(witness.ends(), 0, "looks at the first screen that saw anything but its page");
+    assert_eq!(stage.size(), (2560, 720), "room for two, from the start");
 
     // Keys are the first page's, and the second's while the pointer is there.
     stage.server.says("xdotool", &["key", "a"]);

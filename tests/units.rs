@@ -16,8 +16,12 @@ use std::{
 use tempfile::TempDir;
 
 /// The most that `systemd-analyze security` may find, in tenths: 10 is fully exposed, 0 fully closed.
-const EXPOSURE: [(&str, u8); 3] =
-    [("pikiosk.service", 15), ("pikiosk-server.service", 13), ("pikiosk-helper@.service", 15)];
+const EXPOSURE: [(&str, u8); 4] = [
+    ("pikiosk.service", 15),
+    ("pikiosk-server.service", 13),
+    ("pikiosk-helper@.service", 15),
+    ("pikiosk-unplug.service", 15),
+];
 
 const NOBODY: u32 = 65534;
 
@@ -133,7 +137,7 @@ fn the_services_are_as_closed_as_they_were() {
 
 #[test]
 fn nothing_ever_gives_up() {
-    let asked = ["pikiosk-helper.socket", "pikiosk-helper@.service"];
+    let asked = ["pikiosk-helper.socket", "pikiosk-helper@.service", "pikiosk-unplug.service"];
     for name in ["pikiosk.service", "pikiosk-server.service", "getty@tty1.service.d/pikiosk.conf"].iter().chain(&asked)
     {
         assert!(text(name).lines().any(|line| line == "StartLimitIntervalSec=0"), "{name}: five tries, and no more");

@@ -236,3 +236,18 @@ fn key(server: &Server) -> Result<String, ClientError> {
         Err(source) => Err(ClientError::KeyFile { path, source }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_address_is_a_whole_one() {
+        for whole in ["http://192.168.1.20:8400", "https://push.example.org"] {
+            assert_eq!(bare(&server_address(whole).unwrap()), whole);
+        }
+        for part in ["127.0.0.1:8400", "push.example.org", "ftp://push.example.org", "http://"] {
+            assert!(server_address(part).unwrap_err().contains("such as http://"), "{part}");
+        }
+    }
+}

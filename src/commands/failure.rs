@@ -18,7 +18,7 @@ use crate::config::ConfigError;
 #[cfg(feature = "display")]
 use crate::display::{
     browser::{LoopError, ProfileError},
-    helper::ServeError,
+    helper::{ServeError, plugs::PlugsError},
     shell::RunError,
     status::StatusError,
 };
@@ -113,6 +113,9 @@ pub enum Failure {
     #[error("help the supervisor")]
     Helper { source: ServeError },
     #[cfg(feature = "display")]
+    #[error("take the screens away for a drill, or give them back")]
+    Plugs { source: PlugsError },
+    #[cfg(feature = "display")]
     #[error("keep Firefox running")]
     Browser { source: LoopError },
     #[cfg(feature = "display")]
@@ -193,6 +196,8 @@ impl Failure {
             Self::Helper { source: ServeError::Stranger { .. } } => Exit::CredentialsRefused,
             #[cfg(feature = "display")]
             Self::Helper { .. } => Exit::Usage,
+            #[cfg(feature = "display")]
+            Self::Plugs { .. } => Exit::Bug,
             #[cfg(feature = "display")]
             Self::Drill { source } => source.exit(),
             #[cfg(feature = "tools")]

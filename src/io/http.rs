@@ -81,7 +81,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let answering = thread::spawn(move || {
             let (mut socket, mut asked) = (listener.accept().unwrap().0, [0; 4096]);
-            socket.read(&mut asked).unwrap();
+            assert!(socket.read(&mut asked).unwrap() > 0, "it begins to speak TLS");
             socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
             // Closed only once the other side is through, or what it has not read is lost.
             while socket.read(&mut asked).is_ok_and(|len| len > 0) {}

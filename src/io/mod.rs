@@ -3,7 +3,7 @@
 //! ```text
 //!  files      store (whole or not at all)  append_log (readable after any crash)  digest  system/ (of whichever machine)
 //!  cards      direct, aligned (past the page cache)  block (bytes at offsets; overlay)  partitions
-//!  machine    process  notify (systemd)  cec  heap  random  log_ring
+//!  machine    process  notify (systemd)  room (of a disk)  cec  heap  random  log_ring
 //!  others     http  picture (what a stranger calls a PNG)
 //! ```
 //!

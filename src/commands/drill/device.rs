@@ -11,6 +11,7 @@ use super::DrillFailure;
 use crate::{
     display::{
         drill::{Around, Client, NotHere},
+        helper::{self, plugs},
         status::StatusFile,
     },
     io::process::Identity,
@@ -78,6 +79,18 @@ impl Around for Device {
 
     fn give_clock(&mut self) -> Result<bool, NotHere> {
         Ok(false)
+    }
+
+    fn screens(&self) -> Result<Vec<String>, NotHere> {
+        match plugs::connected(Path::new(plugs::DRM)) {
+            Ok(screens) if !screens.is_empty() => Ok(screens),
+            Ok(_) => Err(NotHere("no screen is plugged into this machine's own graphics".into())),
+            Err(_) => Err(NotHere(format!("this machine's kernel has no plugs for screens ({})", plugs::DRM))),
+        }
+    }
+
+    async fn unplug(&mut self) -> Result<(), NotHere> {
+        helper::ask(&self.runtime, &helper::Request::Unplug).await.map_err(|error| NotHere(error.to_string()))
     }
 
     fn site_address(&self) -> Ipv4Addr {

@@ -165,6 +165,7 @@ async fn drill(args: &Args) -> Result<Exit, Failure> {
     let faults = if args.all { Fault::ALL.to_vec() } else { args.faults.clone() };
     let mut table = Table::new(args.json.json);
     if args.headless {
+        table.waits("Xvfb, matchbox, the supervisor and Firefox are being started");
         let stage = Stage::set(args.own_network).await?;
         let runtime = stage.runtime();
         let eyes = Some(Eyes::open(Some(stage.display())));

@@ -276,6 +276,14 @@ impl Around for Stage {
         Ok(was)
     }
 
+    fn screens(&self) -> Result<Vec<String>, NotHere> {
+        Err(NotHere("a display in memory has no plug; on a display: sudo pikiosk drill screen-unplugged".into()))
+    }
+
+    async fn unplug(&mut self) -> Result<(), NotHere> {
+        self.screens().map(drop)
+    }
+
     fn site_address(&self) -> Ipv4Addr {
         if self.own_network { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
     }

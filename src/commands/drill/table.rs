@@ -31,19 +31,30 @@ impl Table {
         if self.is_json {
             return Ok(());
         }
-        output::line(what)?;
+        self.line(what)?;
         output::line("")?;
         output::line(&format!("{:<18} {:<12} {:>6}", "fault", "right after", "limit"))
     }
 
     /// A person who waits sees what for.
     pub fn begins(&self, fault: Fault) {
+        self.waits(&format!("{:<18} {}", fault.name(), fault.words()));
+    }
+
+    /// Taken back by the next line; where it cannot be written, nobody waits.
+    pub fn waits(&self, what: &str) {
         let mut stderr = std::io::stderr();
         if !self.is_json && stderr.is_terminal() {
-            // Taken back by the row itself; where it cannot be written, nobody waits.
-            let _ = write!(stderr, "{:<18} {} ...\r", fault.name(), fault.words());
+            let _ = write!(stderr, "{what} ...\r");
             let _ = stderr.flush();
         }
+    }
+
+    fn line(&self, text: &str) -> Result<(), Failure> {
+        if std::io::stderr().is_terminal() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+        output::line(text)
     }
 
     pub fn row(&mut self, outcome: Outcome) -> Result<(), Failure> {
@@ -52,10 +63,7 @@ impl Table {
         if self.is_json {
             return Ok(());
         }
-        if std::io::stderr().is_terminal() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-        output::line(&text)
+        self.line(&text)
     }
 
     /// The verdict.

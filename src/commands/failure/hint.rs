@@ -68,6 +68,10 @@ impl Failure {
             #[cfg(feature = "display")]
             Self::Helper { .. } => "nobody starts this by hand: the supervisor asks for it".to_owned(),
             #[cfg(feature = "display")]
+            Self::Plugs { .. } => {
+                "nobody starts this by hand: sudo pikiosk drill screen-unplugged asks for it".to_owned()
+            }
+            #[cfg(feature = "display")]
             Self::Run { source } => run_hint(source),
             #[cfg(feature = "display")]
             Self::Drill { source } => source.hint(),

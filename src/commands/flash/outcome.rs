@@ -64,7 +64,7 @@ fn in_words(args: &Args, outcome: &CardOutcome, kept: Option<&Path>) -> String {
                 }
                 Mode::VerifyOnly => "as written".to_owned(),
                 Mode::Write | Mode::Again => format!(
-                    "{}; {} MB written at {:.1} MiB/s, read back at {:.1} MiB/s",
+                    "{}; {} MB written at {:.1} MB/s, read back at {:.1} MB/s",
                     outcome.holds.words(),
                     receipt.written.bytes / 1_000_000,
                     receipt.written.speed(),

@@ -13,7 +13,7 @@ mod data;
 pub(super) mod result;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap_complete::ArgValueCompleter;
@@ -64,6 +64,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let event = event(&args, now())?;
+    // Before anything is asked of a display: what it sends back is there once.
+    let folder = args.save.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let says = format!("there is no folder {} to save it in", folder.display());
+        return Err(Failure::Usage { doing: "push", says, hint: "make it first, or give another --save".to_owned() });
+    }
     let client = Client::new(&args.server).map_err(unpushed)?;
     super::block_on(push(&client, &event, &args))?
 }

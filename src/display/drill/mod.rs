@@ -7,6 +7,7 @@
 //!   | run.rs     makes one, measures, ends| -------------> |  lets in, hands on| -----> | its own Firefox  |
 //!   | site.rs    a page that can misbehave|  harm, release |  releases a drill |        +------------------+
 //!   | eyes.rs    the colour on the X root |                |  that went away   |
+//!   | unplugged.rs  one of its faults     |                |                   |
 //!   | client.rs  asks, and keeps the lease|                |                   |
 //!   +-------------------------------------+                +-------------------+
 //! ```
@@ -23,6 +24,7 @@ mod client;
 mod eyes;
 mod run;
 mod site;
+mod unplugged;
 pub mod wire;
 
 pub use client::{Client, ControlError};

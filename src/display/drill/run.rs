@@ -17,7 +17,7 @@ use super::{
 use crate::event::command::Fault;
 
 /// How often glass and supervisor are asked: the measure's own error.
-const EVERY: Duration = Duration::from_millis(50);
+pub(super) const EVERY: Duration = Duration::from_millis(50);
 /// Before a fault the display must be well; a first start of Firefox on a Pi 3 takes most of this.
 const CALM_WITHIN: Duration = Duration::from_secs(120);
 /// A page that dies as soon as it is painted is another fault than one that dies while people look at it.
@@ -101,6 +101,10 @@ pub trait Around {
     fn take_clock(&mut self) -> Result<(), NotHere>;
     /// Starts it again with the right clock, if it has a wrong one, and says whether it had.
     fn give_clock(&mut self) -> Result<bool, NotHere>;
+    /// The plugs that have a screen now; or why no screen of this display has one that can be taken away.
+    fn screens(&self) -> Result<Vec<String>, NotHere>;
+    /// Takes the screens away at their plugs; they come back by themselves some seconds later.
+    fn unplug(&mut self) -> impl Future<Output = Result<(), NotHere>>;
     /// The address that the site is to listen on.
     fn site_address(&self) -> Ipv4Addr;
 }
@@ -109,11 +113,11 @@ pub trait Around {
 #[derive(Debug)]
 pub struct Drill<A> {
     runtime: PathBuf,
-    client: Client,
+    pub(super) client: Client,
     /// Our own, where we may look ourselves; else the browser loop's.
     eyes: Option<Eyes>,
     site: Site,
-    around: A,
+    pub(super) around: A,
     round: u32,
     rng: fastrand::Rng,
 }
@@ -158,6 +162,9 @@ impl<A: Around> Drill<A> {
                 Err(NotHere(why)) => return Ok(Ended::NotHere(why)),
             }
         }
+        if let (Fault::ScreenUnplugged, Err(NotHere(why))) = (fault, self.around.screens()) {
+            return Ok(Ended::NotHere(why));
+        }
         self.calm(host).await?;
         self.keep_for(REST).await?;
         let before = self.site.turns();
@@ -200,6 +207,7 @@ impl<A: Around> Drill<A> {
                 Ok(()) => self.harm(Harm::KillBrowser).await?,
                 error => error,
             },
+            Fault::ScreenUnplugged => return self.unplugged(before).await,
         };
         if let Err(NotHere(why)) = made {
             return Ok(Ended::NotHere(why));
@@ -300,7 +308,7 @@ impl<A: Around> Drill<A> {
         Ok(())
     }
 
-    async fn until(
+    pub(super) async fn until(
         &mut self,
         fault: Fault,
         began: Instant,
@@ -326,7 +334,7 @@ impl<A: Around> Drill<A> {
     }
 
     /// The supervisor says that the page is painted, and the glass has the colour of a load after `before`.
-    fn is_right(&self, glass: &Glass, look: &Look, before: u32) -> bool {
+    pub(super) fn is_right(&self, glass: &Glass, look: &Look, before: u32) -> bool {
         let turns = self.site.turns();
         // Whoever only asks whether the site is there counts as a load: the last one need not be the one that is shown.
         let mut later = (before + 1).max(turns.saturating_sub(32))..=turns;

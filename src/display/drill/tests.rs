@@ -42,6 +42,14 @@ enum Way {
     Refuses,
     /// The page never comes at all.
     Dark,
+    /// The screen cannot be taken away.
+    Fixed,
+    /// The screen is taken away for good.
+    Lost,
+    /// The supervisor does not miss a screen that is away.
+    Blind,
+    /// The screen comes back with another picture.
+    Blurred,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +60,10 @@ struct State {
     /// Somebody else has the glass.
     pushed: bool,
     living: Option<JoinHandle<()>>,
+    /// The kernel has no screen, and the supervisor knows.
+    unplugged: bool,
+    missed: bool,
+    blurred: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +119,8 @@ impl Display {
                 held: !state.pushed,
                 sentence: "Doing its best".into(),
                 display: String::new(),
+                truth: if state.missed { "unplugged" } else { "showing" }.into(),
+                picture: Some(if state.blurred { "1024x768" } else { "1920x1080" }.into()),
             }),
             Request::Look {} => Answer::Look(state.look.clone().unwrap_or(Look { colour: [0; 3], share: 1.0 })),
             Request::Harm(_) if self.way == Way::Refuses => Answer::Refused("Firefox does not run".into()),
@@ -152,6 +166,21 @@ impl Display {
                 }
             }
         }
+    }
+
+    /// Somebody pulls the plug out, and puts it back.
+    async fn unplugged(self) {
+        let is = |way| self.way == way;
+        self.state.lock().unwrap().unplugged = !is(Way::Fixed);
+        sleep(NOTICES).await;
+        self.state.lock().unwrap().missed = !is(Way::Blind) && !is(Way::Fixed);
+        sleep(NOTICES).await;
+        {
+            let mut state = self.state.lock().unwrap();
+            (state.unplugged, state.blurred) = (is(Way::Lost), is(Way::Blurred));
+        }
+        sleep(HEALS).await;
+        self.state.lock().unwrap().missed = false;
     }
 
     /// The site is away: that is seen after a while, and then tried again and again.
@@ -225,6 +254,16 @@ impl Around for Surroundings {
     fn give_clock(&mut self) -> Result<bool, NotHere> {
         self.note("clock given").map(|()| false)
     }
+    fn screens(&self) -> Result<Vec<String>, NotHere> {
+        match (self.display.way, self.display.state.lock().unwrap().unplugged) {
+            (Way::Refuses, _) => Err(NotHere("it has no plug".into())),
+            (_, unplugged) => Ok(if unplugged { Vec::new() } else { vec!["card0-HDMI-A-1".into()] }),
+        }
+    }
+    async fn unplug(&mut self) -> Result<(), NotHere> {
+        tokio::spawn(self.display.clone().unplugged());
+        self.note("unplugged")
+    }
     fn site_address(&self) -> Ipv4Addr {
         Ipv4Addr::LOCALHOST
     }
@@ -288,6 +327,24 @@ async fn both_witnesses_must_say_that_the_page_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_screen_that_was_unplugged_is_measured_from_when_it_is_plugged_in_again() {
+    let (outcome, _) = made(Way::Well, Fault::ScreenUnplugged).await;
+    took(&outcome, HEALS - SLACK, HEALS + SLACK);
+    for (way, why) in [
+        (Way::Fixed, "was not taken away"),
+        (Way::Lost, "did not come back"),
+        (Way::Blind, "never said that no screen"),
+        (Way::Blurred, "Doing its best (the picture was 1920x1080 and is 1024x768)"),
+    ] {
+        let (outcome, _) = made(way, Fault::ScreenUnplugged).await;
+        match &outcome.ended {
+            Ended::Broken(says) | Ended::Never { says, .. } if says.contains(why) => assert!(!outcome.is_ok()),
+            ended => panic!("{way:?}: {ended:?}, and not {why}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_site_that_is_away_is_right_once_the_offline_page_is_there() {
     let (outcome, _) = made(Way::Well, Fault::SiteAway).await;
     took(&outcome, NOTICES, NOTICES + SLACK);
@@ -313,6 +370,7 @@ async fn what_cannot_be_made_here_says_why_and_is_never_ok() {
     for (way, fault, why) in [
         (Way::Refuses, Fault::BrowserKilled, "Firefox does not run"),
         (Way::Well, Fault::NoNetwork, "there is none of its own"),
+        (Way::Refuses, Fault::ScreenUnplugged, "it has no plug"),
     ] {
         let (outcome, _) = made(way, fault).await;
         assert_eq!(outcome.ended, Ended::NotHere(why.into()));

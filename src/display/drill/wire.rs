@@ -51,6 +51,10 @@ pub struct Glass {
     /// This connection's hold still stands: nothing was pushed meanwhile.
     pub held: bool,
     pub sentence: String,
+    /// What is on the glass, as one word: [`Truth::name`](crate::display::supervisor::Truth::name).
+    pub truth: String,
+    /// Such as `1920x1080 60 Hz`; none where no screen is lit, or nothing is known of it.
+    pub picture: Option<String>,
     /// The X display of the browser loop, such as `:0`; empty without one.
     pub display: String,
 }

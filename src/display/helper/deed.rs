@@ -22,6 +22,8 @@ pub fn of(request: &Request, clock: impl FnOnce() -> Clock) -> Result<Deed, Stri
         Request::PowerOff => Ok(Deed::Run("systemctl", &["--no-block", "poweroff"])),
         // The login on tty1 is gone with it, and with the login its whole session (logind, KillUserProcesses).
         Request::RestartSession => Ok(Deed::Run("systemctl", &["--no-block", "restart", "getty@tty1.service"])),
+        // Of the next seconds systemd takes care, whatever becomes of whoever asked.
+        Request::Unplug => Ok(Deed::Run("systemctl", &["--no-block", "start", "pikiosk-unplug.service"])),
         Request::SetClock { unix_ms } => clock().judge(*unix_ms),
     }
 }
@@ -37,6 +39,7 @@ mod tests {
             (Request::Reboot, "reboot"),
             (Request::PowerOff, "poweroff"),
             (Request::RestartSession, "getty@tty1.service"),
+            (Request::Unplug, "pikiosk-unplug.service"),
         ] {
             let deed = of(&request, never).unwrap();
             assert!(matches!(deed, Deed::Run("systemctl", all) if all.last() == Some(&arguments)), "{deed:?}");

@@ -6,6 +6,8 @@
 //!                                                                            serve: who asks? what, exactly?
 //!                                                                            deed:  the request as what is done: pure
 //!                                                                            clock: may the clock be set so: pure
+//!   the drill ------Unplug, by the same way--------------------------------> starts pikiosk-unplug.service
+//!                                                                            plugs: the screens' plugs, away and back
 //! ```
 //!
 //! The service does what a request says and nothing that a request could say otherwise: no paths, no commands, no
@@ -17,6 +19,7 @@
 mod client;
 mod clock;
 mod deed;
+pub mod plugs;
 mod request;
 mod serve;
 

@@ -17,6 +17,8 @@ pub enum Request {
     RestartSession,
     /// Set the wall clock, in ms since 1970: only where no time service has set it since the machine started.
     SetClock { unix_ms: u64 },
+    /// Take the screens away at their plugs for some seconds, as if they had been pulled out.
+    Unplug,
 }
 
 /// What became of it.

@@ -153,6 +153,8 @@ pub fn to_answer(ask: &Ask, result: &Value) -> Result<Answer, AskError> {
     // A document that is just being replaced lets no script look: its process answers all the same.
     if result["type"] == "exception" && *ask != Ask::Pulse {
         let text = result["exceptionDetails"]["text"].as_str().unwrap_or("a script failed");
+        // What our own scripts throw is a sentence for people.
+        let text = text.strip_prefix("Error: ").unwrap_or(text);
         return Err(AskError::Refused(text.chars().take(300).collect()));
     }
     Ok(match ask {
@@ -293,6 +295,8 @@ mod tests {
     fn a_script_that_threw_is_a_refusal_in_its_own_words() {
         let thrown = json!({ "type": "exception", "exceptionDetails": { "text": "TypeError: x" } });
         assert_eq!(to_answer(&Ask::ClearStorage, &thrown), Err(AskError::Refused("TypeError: x".into())));
+        let of_ours = json!({ "type": "exception", "exceptionDetails": { "text": "Error: there is no such sound" } });
+        assert_eq!(to_answer(&Ask::ClearStorage, &of_ours), Err(AskError::Refused("there is no such sound".into())));
         assert_eq!(to_answer(&Ask::Pulse, &thrown), Ok(Answer::Looked(Looked::default())), "its process answers");
         assert_eq!(
             to_answer(&Ask::Navigate { url: "x".into() }, &json!({ "navigation": "n", "url": "x" })),

@@ -130,12 +130,15 @@ impl Shell {
 
     fn glass_now(&self, holds: bool) -> Glass {
         let content = self.supervisor.content();
-        let truth = self.supervisor.truth(tokio::time::Instant::now());
+        let now = tokio::time::Instant::now();
+        let truth = self.supervisor.truth(now);
         Glass {
             showing: self.supervisor.is_showing() && !matches!(truth, Truth::Empty { .. } | Truth::Frozen { .. }),
             offline: self.supervisor.is_attached() && content.is_settled() && content.trouble().is_some(),
             held: holds && self.supervisor.is_held(),
             sentence: truth.sentence(),
+            truth: truth.name().to_owned(),
+            picture: self.supervisor.screen_health(now).and_then(|screen| screen.picture),
             display: self.glass.x11().to_owned(),
         }
     }

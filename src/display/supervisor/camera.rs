@@ -30,12 +30,12 @@ impl Camera {
         self.next
     }
 
-    /// When a picture of this page is to be taken that came onto the glass then, and stands for so long.
-    fn at(&self, page: Option<&str>, came: Instant, stands: Option<Duration>) -> Option<Instant> {
+    /// When a picture of this page is to be taken that came onto the glass then, and stands for so long; it may have gone by
+    /// then.
+    fn at(&self, page: Option<&str>, came: Instant, stands: Option<Duration>) -> Instant {
         let wait = stands.map_or(AFTER, |stands| (stands * AFTER_PART / 100).clamp(AFTER_MIN, AFTER));
         let last = self.taken.iter().find(|(of, _)| of.as_deref() == page);
-        let at = last.map_or(came + wait, |(_, last)| (came + wait).max(*last + EVERY));
-        stands.is_none_or(|stands| at < came + stands).then_some(at)
+        last.map_or(came + wait, |(_, last)| (came + wait).max(*last + EVERY))
     }
 
     fn took(&mut self, page: Option<String>, now: Instant) {
@@ -66,7 +66,7 @@ impl Supervisor {
         let of = self.picture_of(now).map(str::to_owned);
         let stands = self.content.page().and_then(|(_, stands)| stands);
         let came = self.content.shown_for(now).filter(|_| self.attached).and_then(|shown| now.checked_sub(shown));
-        self.camera.next = came.and_then(|came| self.camera.at(of.as_deref(), came, stands));
+        self.camera.next = came.map(|came| self.camera.at(of.as_deref(), came, stands));
         if self.camera.next.is_none_or(|at| now < at) {
             return;
         }

@@ -20,7 +20,7 @@ use super::{
     early::Early,
     load::{LOAD_WITHIN, Load, Loaded, same_document},
     out::{Out, Outcome, earlier},
-    port::{Answer, Ask, AskError, AskId, Gather, Painted},
+    port::{Answer, Ask, AskError, AskId, Painted},
     recovery::Cause,
     retry::retry_after,
     turns::Turns,
@@ -107,6 +107,8 @@ pub struct Content {
     /// The document with which what is wanted came, and whether it is still the one on the glass.
     landed: String,
     is_there: bool,
+    /// Firefox told of another document since what is wanted was ordered last. Until then the one before is seen.
+    moved: bool,
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
@@ -133,6 +135,7 @@ impl Content {
             painted: None,
             landed: String::new(),
             is_there: false,
+            moved: false,
             own_lost: 0,
             paints: 0,
             is_alone: false,
@@ -167,37 +170,6 @@ impl Content {
     /// True while a receipt waits for a paint.
     pub fn is_owed(&self) -> bool {
         !self.due.is_empty()
-    }
-
-    /// Loads what is wanted again, with or without the cache.
-    pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
-        // What Firefox would load again is the card's copy: that is made anew first.
-        let media = self.turns.as_ref().and_then(Turns::media).filter(|_| ignore_cache).map(str::to_owned);
-        if let (Phase::Shown, Some(url)) = (&self.phase, media) {
-            let ask = out.gather(Gather::Media { url: url.clone() });
-            return self.renewing.push((ask, url, key));
-        }
-        self.due.push(key);
-        if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
-            self.reload_document(ignore_cache, out);
-        } else if self.phase != Phase::Dark {
-            self.load(out);
-        }
-    }
-
-    /// The copy on the card is what the site has now, or it is not known why not.
-    fn renewed(&mut self, url: &str, key: EventKey, result: &Result<Value, String>, out: &mut Out) {
-        if let Err(why) = result {
-            return out.end(key, Outcome::failed(format!("{url} could not be fetched anew: {why}")));
-        }
-        self.due.push(key);
-        let is_there = self.turns.as_ref().and_then(Turns::media) == Some(url);
-        match self.phase {
-            Phase::Shown if is_there => self.reload_document(true, out),
-            Phase::Shown => self.load(out),
-            // The next paint is of what is there now.
-            Phase::Dark | Phase::Loading(_) | Phase::Away { .. } => {}
-        }
     }
 
     /// For how long what is wanted has been on the glass; none while it is not.
@@ -252,7 +224,7 @@ impl Content {
         if fault == Some(SiteFault::Crashed) {
             return self.crashed(out);
         }
-        self.has_crashed = false;
+        (self.has_crashed, self.moved) = (false, true);
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.committed(navigation, url, out.now);
@@ -267,6 +239,8 @@ impl Content {
                 let loaded = load.committed(navigation, url, out.now);
                 self.offline_loaded(loaded, out);
             }
+            // The error of an item that was passed over meanwhile.
+            Phase::Away { page: None, .. } if fault.is_some() => self.show_offline(out),
             Phase::Dark | Phase::Away { page: None, .. } => {}
         }
     }
@@ -291,6 +265,7 @@ impl Content {
     }
 
     pub fn painted(&mut self, painted: &Painted, out: &mut Out) {
+        self.moved = true;
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.painted(painted, out.now);

@@ -4,7 +4,7 @@
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
-//!                            content     the page: load.rs is one load of it, turns.rs a playlist's; allow, retry
+//!                            content     the page: load.rs is one load of it; turns, scout: a playlist; allow, retry
 //!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
@@ -12,11 +12,13 @@
 //!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
 //!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            strays, disk  windows that nobody opened; a card that is full or failed
 //!                            home        back to what should be there, once people have gone
-//!                            camera      when a picture is taken; recycle: when a page that has grown is loaded anew
+//!                            camera      when a picture is taken
+//!                            swap        the last picture, held while what is behind it changes; recycle: when a page
+//!                                        that has grown is loaded anew
 //!                            care        what is wrong (recovery/), and what is done about it
 //!                            configure, leaving  settings on trial; reboot and shutdown
-//!                            swap        the last picture, held while what is behind it changes
 //!                            truth       what is on the glass, in one word
 //! ```
 //!

@@ -24,6 +24,7 @@ pub enum Fault {
     NetworkBack,
     DiskFull,
     BadClock,
+    ScreenUnplugged,
 }
 
 /// There is no such fault.
@@ -40,7 +41,7 @@ fn every_name() -> String {
 
 impl Fault {
     /// In the order in which `--all` makes them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BrowserKilled,
         Self::BrowserStopped,
         Self::ContentKilled,
@@ -56,6 +57,7 @@ impl Fault {
         Self::NetworkBack,
         Self::DiskFull,
         Self::BadClock,
+        Self::ScreenUnplugged,
     ];
 
     /// As it is typed and told.
@@ -76,6 +78,7 @@ impl Fault {
             Self::NetworkBack => "network-back",
             Self::DiskFull => "disk-full",
             Self::BadClock => "bad-clock",
+            Self::ScreenUnplugged => "screen-unplugged",
         }
     }
 
@@ -97,6 +100,7 @@ impl Fault {
             Self::NetworkBack => "the network is there again",
             Self::DiskFull => "the disk is full, and Firefox is killed",
             Self::BadClock => "the supervisor starts again, in 1970",
+            Self::ScreenUnplugged => "the screen is unplugged, and plugged in again",
         }
     }
 
@@ -107,6 +111,8 @@ impl Fault {
             Self::ContentKilled => 1,
             Self::SiteAway | Self::SiteBack | Self::NoNetwork | Self::NetworkBack => 5,
             Self::BrowserKilled | Self::SupervisorKilled | Self::DiskFull | Self::BadClock => 8,
+            // From when it is plugged in again.
+            Self::ScreenUnplugged => 10,
             Self::PageHung | Self::ContentStopped => 12,
             Self::PageWhite | Self::SessionKilled => 15,
             // Ten seconds of silence, then a start of Firefox.

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Units exactly as they are in systemd/.
-const UNITS: [(&str, &str, &str); 6] = [
+const UNITS: [(&str, &str, &str); 7] = [
     ("pikiosk.service", include_str!("../../../systemd/pikiosk.service"), "keeps the right page on the display"),
     (
         "pikiosk-helper.socket",
@@ -18,6 +18,11 @@ const UNITS: [(&str, &str, &str); 6] = [
         "pikiosk-helper@.service",
         include_str!("../../../systemd/pikiosk-helper@.service"),
         "starts the machine or the session again, and sets the clock, when the supervisor asks",
+    ),
+    (
+        "pikiosk-unplug.service",
+        include_str!("../../../systemd/pikiosk-unplug.service"),
+        "takes the screens away at their plugs for a drill, and always gives them back",
     ),
     (
         "run-pikiosk-profile.mount",

@@ -150,7 +150,7 @@ impl Hands {
         let arranged = match arrange::arrange(x11, wanted) {
             // What the driver cannot turn has at least its picture.
             Err(XError::Lacking(why)) => {
-                tracing::warn!(why, "the picture cannot be turned as it is to be");
+                tracing::warn!(why, "the picture cannot be as it is to be");
                 let upright = Wanted { degrees: Some(0), ..wanted };
                 match arrange::arrange(x11, upright) {
                     Err(XError::Lacking(_)) => return Ok(false),

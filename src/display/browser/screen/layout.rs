@@ -4,6 +4,9 @@
 //! with it; one that lies elsewhere is left as it is. Where a second page is wanted, the first of the others lies beside
 //! the main one, or below it where the X screen may not be so wide: that of a Pi 3 ends at 2048 points either way.
 //! What is not connected any more is switched off.
+//!
+//! An X screen that changes its size is black on every output for a moment. So where a second page is wanted it has room
+//! for that screen before it is plugged in, and keeps it.
 
 use x11rb::protocol::randr;
 
@@ -86,10 +89,8 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
     let mut off: Vec<randr::Crtc> = off.collect();
     off.sort_unstable();
     off.dedup();
-    let size = on.iter().fold((0, 0), |(width, height): (u16, u16), (_, lit)| {
-        let (w, h) = turned(outputs, lit);
-        (width.max(edge(lit.x, w)), height.max(edge(lit.y, h)))
-    });
+    let ends = on.iter().map(|(_, lit)| end(outputs, lit));
+    let size = ends.chain(wanted.apart.then(|| room(outputs, main, &lit))).fold((0, 0), covers);
     let is_so = |(ids, lit): &(Vec<randr::Output>, Lit)| {
         ids.iter().all(|id| outputs.all.iter().any(|it| it.id == *id && it.lit == Some(*lit)))
     };
@@ -99,13 +100,30 @@ pub fn plan(outputs: &Outputs, wanted: Wanted) -> Result<Plan, NoPlan> {
     Ok(Plan { size, on, off })
 }
 
+/// For a second screen like the first one; and what there is, while the first picture stays as it is.
+fn room(outputs: &Outputs, main: &Connector, lit: &Lit) -> (u16, u16) {
+    let (width, height) = end(outputs, lit);
+    let twice = (width.saturating_mul(2), height.saturating_mul(2).min(outputs.most.1));
+    let room = if twice.0 <= outputs.most.0 { (twice.0, height) } else { (width, twice.1) };
+    if main.lit == Some(*lit) { covers(room, outputs.size) } else { room }
+}
+
+fn covers(one: (u16, u16), other: (u16, u16)) -> (u16, u16) {
+    (one.0.max(other.0), one.1.max(other.1))
+}
+
+/// Its lower right corner.
+fn end(outputs: &Outputs, lit: &Lit) -> (u16, u16) {
+    let (width, height) = turned(outputs, lit);
+    (edge(lit.x, width), edge(lit.y, height))
+}
+
 /// At the right of the main picture, or below it; none where neither has room.
 fn beside(outputs: &Outputs, main: &Lit, other: &Connector, taken: &[randr::Crtc]) -> Option<Lit> {
     let upright = Wanted { picture: Choice::Best(None), degrees: Some(0), apart: false };
     let lit = light(outputs, other, upright, taken).ok()?;
-    let ((main_width, main_height), (width, height)) = (turned(outputs, main), turned(outputs, &lit));
-    let right = (edge(main.x, main_width), 0);
-    let below = (0, edge(main.y, main_height));
+    let (main_end, (width, height)) = (end(outputs, main), turned(outputs, &lit));
+    let (right, below) = ((main_end.0, 0), (0, main_end.1));
     let fits =
         |(x, y): &(u16, u16)| x.saturating_add(width) <= outputs.most.0 && y.saturating_add(height) <= outputs.most.1;
     let (x, y) = [right, below].into_iter().find(fits)?;

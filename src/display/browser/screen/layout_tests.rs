@@ -127,10 +127,10 @@ fn a_second_page_has_the_second_screen_beside_the_first_or_below_it_where_that_i
     let apart = Wanted { apart: true, ..BEST };
     let below = Lit { y: 1080, ..lit(12, 0, XGA, 0) };
     let planned = plan(&now, apart).expect("there is room below");
-    assert_eq!((planned.size, planned.on[1].clone()), ((1920, 1848), (vec![2], below)));
+    assert_eq!((planned.size, planned.on[1].clone()), ((1920, 2048), (vec![2], below)));
     now.most = (4096, 4096);
     let planned = plan(&now, apart).expect("there is room");
-    assert_eq!((planned.size, planned.on[1].clone()), ((2944, 1080), (vec![2], lit(12, 1920, XGA, 0))));
+    assert_eq!((planned.size, planned.on[1].clone()), ((3840, 1080), (vec![2], lit(12, 1920, XGA, 0))));
 
     let shared = Connector { lit: Some(lit(11, 0, FULL_HD, 0)), ..small.clone() };
     now.all[1] = shared;
@@ -139,4 +139,28 @@ fn a_second_page_has_the_second_screen_beside_the_first_or_below_it_where_that_i
 
     (now.all[1], now.most) = (small, (1920, 1080));
     assert_eq!(plan(&now, apart), Ok(Plan::default()), "where there is no room both show the same");
+}
+
+#[test]
+fn a_second_screen_that_comes_and_goes_never_changes_the_size_of_the_x_screen() {
+    let apart = Wanted { apart: true, ..BEST };
+    let mut now = outputs((1920, 1080), vec![connector(1, Some(lit(11, 0, FULL_HD, 0))), connector(2, None)]);
+    now.most = (8192, 8192);
+    now.all[1].connected = false;
+    let room = (3840, 1080);
+    assert_eq!(plan(&now, apart).expect("there is a screen").size, room, "before it is plugged in");
+    assert_eq!(plan(&now, BEST), Ok(Plan::default()), "nobody wants a second page");
+
+    (now.size, now.all[1].connected) = (room, true);
+    let planned = plan(&now, apart).expect("there are two");
+    assert_eq!((planned.size, planned.on[1].1), (room, Lit { can: 0, ..lit(11 + 1, 1920, FULL_HD, 0) }));
+    now.all[1] = Connector { connected: false, lit: Some(planned.on[1].1), ..connector(2, None) };
+    let planned = plan(&now, apart).expect("the first is there");
+    assert_eq!((planned.size, planned.off), (room, vec![12]));
+
+    // One that was larger leaves its room behind, until the first picture is another one.
+    (now.size, now.all[1].lit) = ((5760, 2160), None);
+    assert_eq!(plan(&now, apart), Ok(Plan::default()));
+    let turned = plan(&now, Wanted { degrees: Some(90), ..apart }).expect("it turns");
+    assert_eq!(turned.size, (2160, 1920));
 }

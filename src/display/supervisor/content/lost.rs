@@ -31,6 +31,7 @@ impl Content {
     /// A document came that may not be on this glass: somebody followed a link, or the page led elsewhere by itself.
     pub fn strayed(&mut self, url: &str, out: &mut Out) {
         tracing::warn!(site = host(url), "a page that is not allowed on this display is sent away");
+        self.moved = true;
         let too_often = self.is_too_often(out.now);
         match self.phase {
             // What was there comes again; a page that leads away again and again is given up for a while.
@@ -43,7 +44,7 @@ impl Content {
 
     /// The process of the page was killed, or is to be taken for dead.
     pub fn crashed(&mut self, out: &mut Out) {
-        self.has_crashed = true;
+        (self.has_crashed, self.moved) = (true, true);
         let lived = self.painted.take().is_some_and(|at| out.now >= at + LIVED);
         match &self.phase {
             Phase::Dark => {}
@@ -129,7 +130,8 @@ impl Content {
 
     /// Says what is wrong, on the glass and in the receipts.
     pub(super) fn away(&mut self, fault: SiteFault, retry_at: Instant, again: Again, out: &mut Out) {
-        let url = self.url();
+        // Of a picture or film the site is meant, and not our own player.
+        let url = self.turns.as_ref().and_then(Turns::source).map_or_else(|| self.url(), str::to_owned);
         let reason = words::of_fault(&fault, &host(&url)).title;
         for key in std::mem::take(&mut self.due) {
             out.end(key, Outcome::failed(format!("{} ({})", lower_first(&reason), fault.code())));
@@ -164,12 +166,12 @@ impl Content {
         if let (Some((item, url)), Some(fault)) = (self.item(), self.turns.as_ref().and_then(Turns::fault)) {
             tracing::warn!(item = item + 1, url, fault = fault.code(), "an item of the playlist is passed over");
         }
-        // The browser's own error page goes from the glass at once.
+        // The browser's own error page goes from the glass at once; the item before may stay.
         self.phase = Phase::Away { page: None, again: Again::InTurn };
         if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
             self.turn(playlist::Input::ItemFailed(item), out);
         }
-        if let Phase::Away { page: None, .. } = self.phase {
+        if let (Phase::Away { page: None, .. }, true) = (&self.phase, self.moved) {
             self.show_offline(out);
         }
     }
@@ -180,6 +182,8 @@ impl Content {
         let trouble =
             Trouble { url: url.to_owned(), fault, since: lost.since, tries: lost.tries, retry_at: None, in_turn: true };
         self.trouble = Some(trouble);
+        // The item before is still to be seen.
+        out.changes_item |= !self.moved;
         self.phase = Phase::Away { page: None, again: Again::InTurn };
         self.show_offline(out);
     }

@@ -1,14 +1,17 @@
 //! What is wanted, from the order to load it until it is on the glass; of a playlist, item by item.
 
+use serde_json::Value;
+
 use super::{Again, Content, Phase};
 use crate::{
     display::{
+        journal::EventKey,
         page::SiteFault,
         playlist,
         supervisor::{
             load::{LOAD_WITHIN, Load, Loaded},
             out::{Out, Outcome},
-            port::Ask,
+            port::{Ask, Gather},
             turns::Turns,
         },
     },
@@ -27,6 +30,7 @@ impl Content {
     pub(super) fn load(&mut self, out: &mut Out) {
         let url = self.url();
         let ask = out.ask(Ask::Navigate { url: url.clone() }, LOAD_WITHIN);
+        self.moved = false;
         // The item that is on the glass already is not begun again by its own address: that is a jump like any other.
         let is_there = self.phase == Phase::Shown && self.landed == url;
         let is_item = self.urls.is_media(&url) && !is_there;
@@ -65,6 +69,37 @@ impl Content {
     fn order_again(&mut self, out: &mut Out) {
         if let Phase::Loading(load) = &mut self.phase {
             load.again(out.ask(Ask::Navigate { url: load.url.clone() }, LOAD_WITHIN), out.now);
+        }
+    }
+
+    /// Loads what is wanted again, with or without the cache.
+    pub fn reload(&mut self, key: EventKey, ignore_cache: bool, out: &mut Out) {
+        // What Firefox would load again is the card's copy: that is made anew first.
+        let media = self.turns.as_ref().and_then(Turns::media).filter(|_| ignore_cache).map(str::to_owned);
+        if let (Phase::Shown, Some(url)) = (&self.phase, media) {
+            let ask = out.gather(Gather::Media { url: url.clone() });
+            return self.renewing.push((ask, url, key));
+        }
+        self.due.push(key);
+        if let (Phase::Shown, true) = (&self.phase, ignore_cache) {
+            self.reload_document(ignore_cache, out);
+        } else if self.phase != Phase::Dark {
+            self.load(out);
+        }
+    }
+
+    /// The copy on the card is what the site has now, or it is not known why not.
+    pub(super) fn renewed(&mut self, url: &str, key: EventKey, result: &Result<Value, String>, out: &mut Out) {
+        if let Err(why) = result {
+            return out.end(key, Outcome::failed(format!("{url} could not be fetched anew: {why}")));
+        }
+        self.due.push(key);
+        let is_there = self.turns.as_ref().and_then(Turns::media) == Some(url);
+        match self.phase {
+            Phase::Shown if is_there => self.reload_document(true, out),
+            Phase::Shown => self.load(out),
+            // The next paint is of what is there now.
+            Phase::Dark | Phase::Loading(_) | Phase::Away { .. } => {}
         }
     }
 

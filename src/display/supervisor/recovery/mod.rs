@@ -1,7 +1,7 @@
 //! Recovery: from a cause to the least that may help, and no more often than its budget allows. Pure.
 //!
 //! ```text
-//!   pulse, content, looks, memory --Cause--> Recovery::fault --Rung--> supervisor/rungs.rs: what is done
+//!   pulse, content, looks, memory --Cause--> Recovery::fault --Rung--> supervisor/care.rs: what is done
 //!                                               |       ^
 //!                                               v       | what was done in the last hours of running
 //!                                             ledger.rs (STATE/recovery.json, on disk before the rung is climbed)

@@ -266,6 +266,11 @@ fn a_browser_that_is_started_again_in_good_order_is_replaced_behind_its_last_pic
     assert!(world.orders.iter().any(|(_, order)| *order == Order::Release));
     assert_eq!(world.status(2), Some(Status::Done));
 
+    // So is one that has grown too large.
+    let mut grown = World::up();
+    grown.give(Input::Overgrown(Overgrown { content: false, killed: false, megabytes: 900, limit: 800 }));
+    assert_eq!(grown.orders.pop().unwrap().1, Order::Hold { seconds: 15 });
+
     // One that does not come back is not hidden for long.
     let mut lost = World::up();
     lost.push(2, "restart_browser", json!({}));
@@ -317,4 +322,89 @@ fn a_picture_whose_copy_is_to_be_made_anew_is_loaded_again_once_it_is_there_and_
     world.push(4, "reload", json!({ "ignore_cache": true }));
     world.push(5, "navigate", nav(A));
     assert_eq!(world.status(4), Some(Status::Superseded));
+}
+
+#[test]
+fn a_page_of_ours_that_is_there_already_is_taken_for_painted_however_long_a_site_is_away() {
+    let mut world = World::up();
+    world.push(1, "navigate", nav(A));
+    world.effects.clear();
+    let mut on_glass = String::new();
+    for _ in 0..3000 {
+        world.live(1, Looked::default());
+        for ask in std::mem::take(&mut world.probes) {
+            world.give(Input::Probed { ask, result: Err(SiteFault::TimedOut) });
+        }
+        while let Some(at) = world.find(|what| matches!(what, Ask::Navigate { .. })) {
+            let (ask, what) = world.asks[at].clone();
+            let Ask::Navigate { url } = what else { return };
+            // Nothing comes of the site, and Firefox stays where it is.
+            if url == A {
+                world.answer(at, Err(AskError::TimedOut));
+            } else if on_glass == url {
+                let navigation = Some(format!("n{ask}"));
+                world.answer(at, Ok(Answer::Navigated { navigation: navigation.clone() }));
+                world.give(Input::Seen(Seen::Jumped { navigation, url }));
+            } else {
+                on_glass = url;
+                world.paint();
+            }
+        }
+    }
+    assert!(world.navigated().iter().filter(|url| *url == A).count() > 5, "Firefox itself tried");
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::RestartBrowser { .. })));
+}
+
+#[test]
+fn a_list_of_pictures_that_cannot_be_had_names_their_site_and_not_our_own_player() {
+    let mut world = World::up();
+    world.push(1, "playlist", json!({ "items": [{ "image": "http://pictures.example/1.png" }] }));
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    let url = world.machine.content().url();
+    world.answer(at, Ok(Answer::Navigated { navigation: Some("n".into()) }));
+    world.give(Input::Seen(Seen::Committed { navigation: Some("n".into()), url: url.clone() }));
+    let failed = Some("it did not load".to_owned());
+    world.give(Input::Seen(Seen::Painted(Painted { uri: url, status: Some(200), failed })));
+    assert_eq!(world.machine.content().trouble().unwrap().url, "http://pictures.example/1.png");
+}
+
+#[test]
+fn an_item_that_nothing_comes_of_leaves_the_one_before_on_the_glass_until_the_next_is_there() {
+    let list = pages(&[(A, 10), (B, 10), (C, 10)]);
+    let mut world = World::up();
+    world.push(1, "playlist", list);
+    world.answer_all();
+    let to = |world: &mut World, url: &str| {
+        world.effects.clear();
+        for _ in 0..60 {
+            if world.find(|what| *what == (Ask::Navigate { url: url.to_owned() })).is_some() {
+                return world.navigated();
+            }
+            world.live(1, Looked::default());
+            for ask in std::mem::take(&mut world.probes) {
+                world.give(Input::Probed { ask, result: Ok(()) });
+            }
+            for ask in std::mem::take(&mut world.gathers) {
+                world.give(Input::Gathered { ask, result: Ok(json!(false)) });
+            }
+        }
+        panic!("{:?}", world.navigated());
+    };
+    to(&mut world, B);
+    world.asks.retain(|(_, what)| !matches!(what, Ask::Navigate { .. }));
+    assert_eq!(to(&mut world, C), [C], "nothing dark in between");
+    world.paint();
+
+    // The same, and Firefox's own error comes a moment after its answer.
+    to(&mut world, A);
+    let at = world.find(|what| matches!(what, Ask::Navigate { .. })).unwrap();
+    world.answer(at, Err(AskError::Refused("Error: NS_ERROR_CONNECTION_REFUSED".into())));
+    for ask in std::mem::take(&mut world.gathers) {
+        world.give(Input::Gathered { ask, result: Ok(json!(false)) });
+    }
+    world.give(Input::Seen(Seen::Committed {
+        navigation: None,
+        url: "about:neterror?e=connectionFailure&u=http%3A//a/".into(),
+    }));
+    assert_eq!(world.navigated().last(), Some(&urls().blank()));
 }
