@@ -193,14 +193,22 @@ fn a_page_that_has_grown_large_is_loaded_anew_at_a_quiet_moment_and_nobody_sees_
 }
 
 fn a_profile_that_cannot_be_written_is_told_and_the_page_is_back_once_it_can(kiosk: &mut Kiosk) {
-    for (tag, read_only, why) in
-        [("read-only", true, "Read-only file system"), ("full", false, "No space left on device")]
-    {
+    for (tag, read_only, why) in [
+        ("read-only", true, "Read-only file system"),
+        ("full", false, "No space left on device"),
+        ("from-the-start", true, "Read-only file system"),
+    ] {
         kiosk.recovers(tag, seconds(45), |kiosk| {
-            let Some(disk) = Disk::over(&kiosk.runtime().join("profile"), 16, read_only) else {
-                return send(kiosk.firefox(), Signal::SIGKILL);
-            };
-            send(kiosk.firefox(), Signal::SIGKILL);
+            let disk = Disk::over(&kiosk.runtime().join("profile"), 16, read_only);
+            match tag {
+                // A loop that never had one waits for it as well, and ends no session for it.
+                "from-the-start" => {
+                    kiosk.browser().kill();
+                    kiosk.start_browser();
+                }
+                _ => send(kiosk.firefox(), Signal::SIGKILL),
+            }
+            let Some(disk) = disk else { return };
             let status = kiosk.runtime().join("status.json");
             until("the supervisor says where and why", seconds(20), || {
                 let status: serde_json::Value = serde_json::from_slice(&std::fs::read(&status).ok()?).ok()?;

@@ -112,6 +112,8 @@ pub struct Content {
     /// How often in a row our own page, which needs no network, was not painted in time.
     own_lost: u32,
     paints: u64,
+    /// The page before was ended for what is wanted now.
+    is_alone: bool,
 }
 
 impl Content {
@@ -136,6 +138,7 @@ impl Content {
             moved: false,
             own_lost: 0,
             paints: 0,
+            is_alone: false,
         }
     }
 
@@ -149,6 +152,7 @@ impl Content {
         self.turns = Turns::of(&show, self.rng.u32(..));
         self.show = show;
         self.trouble = None;
+        self.is_alone = false;
         self.crashes.clear();
         if self.phase == Phase::Dark {
             let site = self.site().map(str::to_owned);
@@ -327,8 +331,12 @@ impl Content {
                     // Each time: the page before does not let go, or it is a download, or an answer without a page (204).
                     None if load.is_given_up() => {
                         load.rejected(message);
-                        out.fault(Cause::PageStays);
-                        Loaded::Pending
+                        if std::mem::replace(&mut self.is_alone, true) {
+                            load.put_aside(out.now)
+                        } else {
+                            out.fault(Cause::PageStays);
+                            Loaded::Pending
+                        }
                     }
                     // The page before went elsewhere at the same moment, and put our order aside.
                     None => {

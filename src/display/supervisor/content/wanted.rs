@@ -49,6 +49,7 @@ impl Content {
                 self.phase = Phase::Shown;
                 self.painted = Some(out.now);
                 self.own_lost = 0;
+                self.is_alone = false;
                 self.trouble = None;
                 self.paints += 1;
                 for key in std::mem::take(&mut self.due) {

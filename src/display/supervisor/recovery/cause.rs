@@ -256,7 +256,9 @@ impl Rung {
             Rung::Navigate if matches!(cause, Cause::PageEmpty | Cause::GlassFrozen) => 2,
             // Killed from outside again and again, it is back each time within the second.
             Rung::Navigate => 20,
-            Rung::ReplaceContent if matches!(cause, Cause::PageEmpty | Cause::PageStays) => 1,
+            Rung::ReplaceContent if cause == Cause::PageEmpty => 1,
+            // Once for each page that is ordered, and for no more of them than this.
+            Rung::ReplaceContent if cause == Cause::PageStays => 3,
             Rung::ReplaceContent | Rung::RestartBrowser => 2,
             Rung::MakeRoom | Rung::PlainProfile | Rung::RestartSession | Rung::Reboot => 1,
             Rung::SaySo => u32::MAX,
