@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::io::room::Room;
 
 /// A site that gives this answer to everybody, and what it was asked.
 async fn site(answer: impl Into<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -40,7 +41,7 @@ fn answer(headers: &str, body: &str) -> String {
 
 fn shelf(limit: u64) -> (tempfile::TempDir, Arc<Shelf>) {
     let state = tempfile::tempdir().unwrap();
-    let shelf = Arc::new(Shelf::open(state.path().join("media"), limit));
+    let shelf = Arc::new(Shelf::open_on(state.path().join("media"), limit, Room::plenty));
     (state, shelf)
 }
 
@@ -68,7 +69,7 @@ async fn a_file_that_was_corrupted_on_the_card_is_fetched_again() {
     fetch(&first, &url).await.unwrap();
     let path = state.path().join("media").join(first.find(&url).unwrap().file());
     std::fs::write(&path, "the picturE").unwrap();
-    let again = Arc::new(Shelf::open(state.path().join("media"), 1000));
+    let again = Arc::new(Shelf::open_on(state.path().join("media"), 1000, Room::plenty));
     fetch(&again, &url).await.unwrap();
     assert!(!asked.lock().unwrap()[1].contains("if-none-match"), "it has none to compare with");
     assert_eq!(std::fs::read(&path).unwrap(), b"the picture");

@@ -59,6 +59,8 @@ pub struct Full {
 pub struct Shelf {
     folder: PathBuf,
     limit: u64,
+    /// What room there is on a folder's disk.
+    room: fn(&Path) -> io::Result<Room>,
     held: Mutex<Held>,
 }
 
@@ -77,7 +79,12 @@ struct Held {
 impl Shelf {
     /// What is in this folder, as far as its labels tell; the rest is swept away. `limit`: bytes; 0 empties it.
     pub fn open(folder: PathBuf, limit: u64) -> Self {
-        let shelf = Shelf { folder, limit, held: Mutex::default() };
+        Self::open_on(folder, limit, Room::of)
+    }
+
+    /// [`open`](Self::open), on a disk of which `room` tells how much is free.
+    pub(super) fn open_on(folder: PathBuf, limit: u64, room: fn(&Path) -> io::Result<Room>) -> Self {
+        let shelf = Shelf { folder, limit, room, held: Mutex::default() };
         if let Err(error) = shelf.sweep() {
             tracing::error!(%error, path = %shelf.folder.display(), "the cache of playlists cannot be read");
         }
@@ -209,7 +216,7 @@ impl Shelf {
 
     /// As configured, or less on a disk that has little room left. `kept`: what can be taken away counts as room.
     fn limit(&self, kept: u64) -> u64 {
-        let Ok(disk) = Room::of(&self.folder) else { return self.limit };
+        let Ok(disk) = (self.room)(&self.folder) else { return self.limit };
         let room = disk.free.saturating_add(kept).saturating_sub((disk.size / 20).max(LEAVE));
         self.limit.min(room)
     }

@@ -9,7 +9,7 @@ fn at(n: u64) -> SystemTime {
 }
 
 fn shelf(state: &Path) -> Shelf {
-    Shelf::open(state.join("media"), LIMIT)
+    Shelf::open_on(state.join("media"), LIMIT, Room::plenty)
 }
 
 fn label(url: &str, bytes: &[u8]) -> Label {
@@ -133,4 +133,16 @@ fn a_cache_that_is_switched_off_is_emptied() {
     let closed = Shelf::open(state.path().join("media"), 0);
     assert!(closed.is_closed() && closed.find("http://a/").is_none());
     assert_eq!(files(state.path()), 0);
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_left_to_everything_else() {
+    let state = tempfile::tempdir().unwrap();
+    put(&shelf(state.path()), "http://a/", &[1; 600], 1);
+    // A twentieth is more than LEAVE here, and 700 bytes are above it with what lies there already.
+    let nearly = |_: &Path| Ok(Room { free: (5 << 30) + 100, size: 100 << 30, read_only: false });
+    let nearly = Shelf::open_on(state.path().join("media"), LIMIT, nearly);
+    assert_eq!(nearly.make_room("http://b/", 701), Err(Full { needed: 701 }));
+    put(&nearly, "http://b/", &[2; 650], 2);
+    assert_eq!(nearly.bytes(), 650, "and the older one went for it");
 }
