@@ -74,7 +74,7 @@ step 'Debian packages'
 tree=$("$here/tree.sh" "$out/cache" "$work" "$fresh")
 
 step 'The kiosk'
-rm -rf "$root"
+rm -rf --one-file-system "$root"
 mkdir "$root"
 tar --extract --zstd --file="$tree" --directory="$root" --numeric-owner --xattrs --xattrs-include='*'
 "$here/finish.sh" "$root" "$binary" "$pikiosk" "$config" "$(basename "$tree" .tar.zst)"
@@ -94,7 +94,7 @@ if [[ -n $xz ]]; then
   mv "$out/$name.img.xz.part" "$out/$name.img.xz"
   (cd "$out" && sha256sum "$name.img.xz" >>"$name.img.sha256")
 fi
-rm -rf "$work"
+rm -rf --one-file-system "$work"
 [[ -z ${SUDO_UID:-} ]] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$out"
 done_in
 ls -lsh "$out/$name".* >&2

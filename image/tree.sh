@@ -22,13 +22,15 @@ if [[ -z $fresh && -f $archive ]]; then
 fi
 
 tree=$work/tree log=$work/packages.log
-rm -rf "$tree"
+rm -rf --one-file-system "$tree"
 say "         fetching and installing $(names_in "$here/packages" | wc -l) packages and what they need; about 7 minutes, in $log"
 
 # Each package's scripts run emulated: whatever is dear there and can be done once, is done once. update-initramfs is put
 # aside and run by finish.sh. dpkg need not sync each file: the tree is an archive in the end.
+# In mounts of its own: those of a build that is killed would stay, and /dev/shm is among them, which the next one would
+# empty with its tree.
 made=yes
-mmdebstrap --mode=root --architectures=arm64 --variant=apt --format=directory --verbose \
+unshare --mount mmdebstrap --mode=root --architectures=arm64 --variant=apt --format=directory --verbose \
   --components=main,non-free-firmware --include="$(names_in "$here/packages" | paste -sd ,)" \
   --aptopt='Acquire::Retries "3"' --dpkgopt="$here/excludes" --dpkgopt=force-unsafe-io \
   --essential-hook='mkdir -p "$1/boot/firmware"' \
@@ -39,7 +41,7 @@ mmdebstrap --mode=root --architectures=arm64 --variant=apt --format=directory --
   trixie "$tree" ${sources:+"$sources"} 2>&1 </dev/null | tee "$log" | sed --unbuffered -n 's/^I: /         /p' >&2 || made=''
 
 if [[ -z $made ]]; then
-  rm -rf "$tree"
+  rm -rf --one-file-system "$tree"
   older=$(ls -t "$cache/tree-$lists"-*.tar.zst 2>/dev/null | head -n 1)
   if [[ -n $older && -z $fresh ]]; then
     say "         the packages could not be fetched (see $log): using ${older##*/}"
@@ -55,7 +57,7 @@ say '         keeping it for the next build'
 tar --create --directory="$tree" --sort=name --numeric-owner --xattrs --xattrs-include='*' \
   --exclude=./proc/* --exclude=./sys/* . | zstd --quiet -3 --threads=0 -o "$archive.part" --force
 mv "$archive.part" "$archive"
-rm -rf "$tree"
+rm -rf --one-file-system "$tree"
 # One tree per list is enough: the others are of days gone by, 300 MB each.
 find "$cache" -name 'tree-*.tar.zst' ! -path "$archive" -delete
 printf '%s\n' "$archive"
