@@ -16,6 +16,7 @@ use crate::event::{
     health::{Screen, Trouble, troubles},
     time::UtcMillis,
 };
+use crate::io::uptime::uptime;
 
 /// Tells what this display shows and how it is, in words.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let status = StatusFile::read(&args.runtime).map_err(|source| Failure::Status { source })?;
     let now = UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default());
-    let age = Duration::from_millis(now.0.saturating_sub(status.written.0));
+    let age = status.age(now, uptime());
     let alive = age < STALE && runs(status.pid);
     if args.json.json {
         let told = json!({ "alive": alive, "age_s": age.as_secs(), "display": status.display, "pid": status.pid,

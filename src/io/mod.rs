@@ -3,7 +3,7 @@
 //! ```text
 //!  files      store (whole or not at all)  append_log (readable after any crash)  digest  system/ (of whichever machine)
 //!  cards      direct, aligned (past the page cache)  block (bytes at offsets; overlay)  partitions
-//!  machine    process  notify (systemd)  room (of a disk)  cec  heap  random  log_ring
+//!  machine    process  notify (systemd)  room (of a disk)  uptime  cec  heap  random  log_ring
 //!  others     http  picture (what a stranger calls a PNG)
 //! ```
 //!
@@ -41,3 +41,5 @@ pub mod room;
 pub mod store;
 #[cfg(any(feature = "display", feature = "tools"))]
 pub mod system;
+#[cfg(feature = "display")]
+pub mod uptime;

@@ -3,14 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::{
     display::supervisor::{Supervisor, recovery::Ledger},
-    io::store,
+    io::{store, uptime::uptime},
 };
 
 const FILE: &str = "recovery.json";
@@ -34,7 +33,7 @@ impl Memory {
                 Some(String::new())
             }
         };
-        supervisor.recall(Ledger::resume(text.as_deref(), &boot_id(), uptime()), now);
+        supervisor.recall(Ledger::resume(text.as_deref(), &boot_id(), uptime().unwrap_or_default()), now);
         Memory { path }
     }
 
@@ -59,11 +58,4 @@ impl Memory {
 /// Another one after every boot (proc(5)); empty where the kernel has none, and then uptime alone has to do.
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
-/// Of the machine. It does not follow the wall clock.
-fn uptime() -> Duration {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
 }

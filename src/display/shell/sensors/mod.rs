@@ -23,14 +23,14 @@ use crate::{
         health::{Health, Pressure},
         time::UtcMillis,
     },
-    io::room::Room,
+    io::{room::Room, uptime::uptime},
 };
 
 /// Fills in what the machine itself can tell.
 pub fn read_machine(health: &mut Health, state: &Path) {
     let read = |path: &str| fs::read_to_string(path).ok();
     let first = |text: Option<String>| text?.split_whitespace().next()?.parse::<f64>().ok();
-    health.machine_uptime_s = uptime_s();
+    health.machine_uptime_s = uptime().map(|uptime| uptime.as_secs());
     health.load_1m = first(read("/proc/loadavg"));
     if let Some(memory) = read("/proc/meminfo") {
         health.memory_total_kb = kilobytes(&memory, "MemTotal:");
@@ -86,7 +86,7 @@ pub fn of_this_start(at: UtcMillis) -> blackbox::Now {
     blackbox::Now {
         at,
         boot: boot_id(),
-        machine_uptime_s: uptime_s(),
+        machine_uptime_s: uptime().map(|uptime| uptime.as_secs()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         watchdog: number("/sys/class/watchdog/watchdog0/bootstatus"),
         kernel_crashed: kernel_crashed(Path::new("/var/lib/systemd/pstore")),
@@ -95,17 +95,10 @@ pub fn of_this_start(at: UtcMillis) -> blackbox::Now {
 
 /// systemd moves what a failing kernel left behind into a folder here, in the first seconds of the next start.
 fn kernel_crashed(folder: &Path) -> bool {
-    let Some(uptime) = uptime_s() else { return false };
+    let Some(uptime) = uptime() else { return false };
     let age = |entry: &fs::DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-    let of_this_boot = |entry: &fs::DirEntry| age(entry).is_some_and(|age| age.as_secs() <= uptime);
+    let of_this_boot = |entry: &fs::DirEntry| age(entry).is_some_and(|age| age <= uptime);
     fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| of_this_boot(&entry)))
-}
-
-/// Seconds since the machine started.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of an uptime")]
-fn uptime_s() -> Option<u64> {
-    let text = fs::read_to_string("/proc/uptime").ok()?;
-    text.split_whitespace().next()?.parse::<f64>().ok().map(|seconds| seconds as u64)
 }
 
 /// Whether the wall clock was set since boot, as far as this machine tells.
