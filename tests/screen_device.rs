@@ -293,6 +293,12 @@ fn a_picture_is_held_while_everything_below_it_changes_and_ends_by_itself() {
     x11rb::connection::Connection::flush(&x11).expect("it goes");
     assert!(shows([0xff, 0, 0]), "it is held");
     until("nobody released it, and it is over", seconds(10), || (!shows([0xff, 0, 0])).then_some(()));
+
+    assert_eq!(device.order(&json!({ "hold": { "seconds": 60 } }))["Ok"], json!({ "held": true }));
+    cover(&x11);
+    until("the picture above a new window", seconds(5), || shows(GREEN).then_some(()));
+    let _loop = device.without_supervisor();
+    until("whoever had it held is gone, and it with them", seconds(10), || shows([0xff, 0, 0]).then_some(()));
 }
 
 /// A red window over the whole screen.

@@ -176,6 +176,13 @@ impl Device {
         Device { supervisor: Supervisor::meets(&listener), process, _listener: listener, _folder: folder, asks: 0 }
     }
 
+    /// The supervisor goes; the loop lives as long as what is returned.
+    pub fn without_supervisor(self) -> (Process, UnixListener, TempDir) {
+        let Device { supervisor, process, _listener, _folder, .. } = self;
+        drop(supervisor);
+        (process, _listener, _folder)
+    }
+
     /// Orders something of the screen, and returns what came of it: `Ok` or `Err` as JSON has them.
     #[track_caller]
     pub fn order(&mut self, order: &Value) -> Value {

@@ -217,6 +217,7 @@ impl Loop {
             }
             Fact::SupervisorGone => {
                 self.supervisor = None;
+                self.screen.unveil();
                 Some(Input::SupervisorGone)
             }
             Fact::Ordered(order) => self.obey(order),

@@ -75,6 +75,11 @@ impl Curtain {
         self.within <= MOMENT
     }
 
+    /// It is a picture of what was there, and no bars.
+    pub fn is_held(&self) -> bool {
+        self.bars.is_none()
+    }
+
     /// When there is something to do.
     pub fn due(&self) -> Instant {
         self.bars.as_ref().map_or(self.until, |bars| bars.next.min(self.until))

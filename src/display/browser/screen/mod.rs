@@ -62,6 +62,8 @@ enum Request {
     },
     /// A new supervisor knows nothing yet.
     TellAgain,
+    /// There is no supervisor any more that would take a held picture away.
+    Unveil,
 }
 
 /// What the thread tells.
@@ -99,6 +101,12 @@ impl Screen {
     pub fn tell_again(&mut self) {
         // One that is full of orders tells soon anyway.
         let _ = self.request(Request::TellAgain);
+    }
+
+    /// What is below a held picture is to be seen: whoever had it held is gone.
+    pub fn unveil(&mut self) {
+        // One that cannot be asked now ends it by itself, in time.
+        let _ = self.request(Request::Unveil);
     }
 
     fn request(&mut self, request: Request) -> Result<(), Refusal> {

@@ -93,6 +93,7 @@ impl<T: Fn(Told) -> bool> Life<T> {
             wait(None, &self.wake, until)?;
             self.requests(|request| match request {
                 Request::TellAgain => teller.forget(),
+                Request::Unveil => {}
                 Request::Order { ask, .. } => {
                     let _ = (self.tell)(Told::Answered { ask, result: Err(why.clone()) });
                 }
@@ -178,6 +179,8 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             for request in requests {
                 match request {
                     Request::TellAgain => self.teller.forget(),
+                    Request::Unveil if self.curtain.as_ref().is_some_and(Curtain::is_held) => self.draw(None)?,
+                    Request::Unveil => {}
                     Request::Order { ask, order } => {
                         let was_moment = self.is_for_a_moment();
                         let result = self.obey(&order);
