@@ -155,7 +155,11 @@ impl Second {
         match (&self.output, self.content.trouble()) {
             (None, _) => "no second screen is connected".to_owned(),
             (Some(output), Some(trouble)) => {
-                format!("{url} is not on {output} ({}), tried {}", trouble.fault.code(), super::times(trouble.tries.into()))
+                format!(
+                    "{url} is not on {output} ({}), tried {}",
+                    trouble.fault.code(),
+                    super::times(trouble.tries.into())
+                )
             }
             (Some(output), None) if self.content.is_showing() => format!("{output} shows {url}"),
             (Some(output), None) => format!("{output} is loading {url}"),

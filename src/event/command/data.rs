@@ -43,7 +43,8 @@ pub fn check_url(text: &str) -> Result<(), String> {
         return Err(format!("a URL has at most {URL_MAX} bytes"));
     }
     let short: String = text.chars().take(100).collect();
-    let url = url::Url::parse(text).map_err(|_| format!("`{short}` is no whole address: write https://… or http://…"))?;
+    let url =
+        url::Url::parse(text).map_err(|_| format!("`{short}` is no whole address: write https://… or http://…"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(format!("`{short}` cannot be shown: only http:// and https:// addresses can"));
     }

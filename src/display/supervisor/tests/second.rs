@@ -90,10 +90,7 @@ fn a_second_page_that_is_away_says_so_on_its_own_screen_and_comes_back_by_itself
     paint(&mut world, "two", 503);
     assert_eq!(paint(&mut world, "two", 200), urls().of_second().offline());
     assert!(
-        world
-            .machine
-            .sentence(world.now)
-            .ends_with("; http://menu.example/ is not on HDMI-2 (http-503), tried once")
+        world.machine.sentence(world.now).ends_with("; http://menu.example/ is not on HDMI-2 (http-503), tried once")
     );
     assert!(world.machine.is_showing(), "the first page has nothing to do with it");
     world.pass(5 * S);
