@@ -301,6 +301,22 @@ fn a_server_in_memory_whose_clock_jumps_lets_commands_expire_in_time() {
 }
 
 #[test]
+fn a_server_whose_clock_is_set_back_by_an_hour_refuses_nobody_for_it() {
+    if library().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path(), "server", HOUR);
+    let server = Server::start_with(folder.path(), "[limits]\nkey_publishes_per_second = 5\n", &clock.environment());
+    let publish = || server.post("/v1/events", &event("user/anna", "greeting", &json!({})));
+    assert_eq!(publish().status, 202);
+    clock.set(0);
+    until("the server goes by its new clock", seconds(30), || server.log().contains("the clock was set").then_some(()));
+    let reply = publish();
+    assert_eq!(reply.status, 202, "{}", reply.text());
+}
+
+#[test]
 fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
     if library().is_none() {
         return;
