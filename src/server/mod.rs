@@ -173,6 +173,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
+        unread_wait: app.settings.unread,
     };
     let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let leaving = async {

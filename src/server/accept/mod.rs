@@ -48,6 +48,8 @@ pub struct Caps {
     /// A request's head, and with it a WebSocket's handshake, arrives within this, and so does the next on a kept
     /// connection.
     pub head_wait: Duration,
+    /// A client that takes nothing of what was written to it for so long is gone.
+    pub unread_wait: Duration,
 }
 
 /// Accepts until `stop`. Returns once no new connection is taken; those open are in `tasks`.
@@ -56,6 +58,9 @@ pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, cap
     let open = Arc::new(Open::default());
     // Every connection inherits it. Best effort: without it a slow reader costs the kernel more memory.
     let _ = setsockopt(&listener, sockopt::SndBuf, &SEND_BUFFER);
+    // Likewise: without it whoever asks and never reads keeps its place for ever. hyper waits for it without end.
+    let unread_ms = u32::try_from(caps.unread_wait.as_millis()).unwrap_or(u32::MAX);
+    let _ = setsockopt(&listener, sockopt::TcpUserTimeout, &unread_ms);
     loop {
         let accepted = tokio::select! {
             () = host.stop.cancelled() => return,
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn an_address_and_the_whole_server_have_their_caps_and_loopback_only_the_latter() {
         let open = Arc::new(Open::default());
-        let caps = Caps { connections: 4, per_ip: 2, head_wait: Duration::ZERO };
+        let caps = Caps { connections: 4, per_ip: 2, head_wait: Duration::ZERO, unread_wait: Duration::ZERO };
         let (other, loopback): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
         let first = Seat::take(&open, other, caps).unwrap();
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
