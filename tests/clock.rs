@@ -337,6 +337,24 @@ fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
 }
 
 #[test]
+fn a_server_whose_clock_is_ahead_of_its_redis_locks_a_display_out_at_once() {
+    if library().is_none() {
+        return;
+    }
+    let redis = Redis::start();
+    let store = format!("[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url());
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path(), "server", HOUR);
+    let server = Server::start_with(folder.path(), &store, &clock.environment());
+    let _display = Display::start(folder.path(), &section(&server), &[]);
+    answers(&server);
+    let reply = server.post("/v1/revocations", &json!({"display": DISPLAY, "seconds": 600}));
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sockets = || server.get("/v1/presence").json()["sockets"].as_array().map(Vec::len);
+    until("its socket ends", seconds(10), || (sockets() == Some(0)).then_some(()));
+}
+
+#[test]
 fn commands_of_two_servers_expire_in_time_though_the_clock_of_their_redis_jumps() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let clock = Clock::new(one.path(), "redis", 0);
