@@ -61,6 +61,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, cap
     // Likewise: without it whoever asks and never reads keeps its place for ever. hyper waits for it without end.
     let unread_ms = u32::try_from(caps.unread_wait.as_millis()).unwrap_or(u32::MAX);
     let _ = setsockopt(&listener, sockopt::TcpUserTimeout, &unread_ms);
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             () = host.stop.cancelled() => return,
@@ -69,11 +70,15 @@ pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, cap
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Said once: it may fail ten times a second for hours.
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(%error, "connections cannot be accepted: tried again ten times a second");
+                }
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             }
         };
+        is_failing = false;
         // Over a cap the connection is dropped unanswered: an answer would cost what the cap saves.
         let Some(seat) = Seat::take(&open, peer.ip(), caps) else {
             tracing::info!(%peer, "too many connections");
