@@ -40,7 +40,7 @@ impl World {
 
 fn most_an_hour(climbs: &[(Duration, &str)], what: &str) -> usize {
     let times: Vec<Duration> = climbs.iter().filter(|(_, it)| *it == what).map(|(at, _)| *at).collect();
-    times.iter().map(|from| times.iter().filter(|at| (*from..*from + HOUR).contains(at)).count()).max().unwrap_or(0)
+    forged::most_within(&times, HOUR)
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Forged {
     }
 }
 
-fn most_within(times: &[Duration], window: Duration) -> usize {
+pub(super) fn most_within(times: &[Duration], window: Duration) -> usize {
     let within = |(n, at): (usize, &Duration)| times[n..].iter().take_while(|later| **later < *at + window).count();
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
