@@ -4,7 +4,7 @@
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
-//!                            content     the page: load.rs is one load of it; turns, scout: a playlist; allow, retry
+//!                            content     the page: load.rs is one load of it; turns, scout, lookout: a playlist; allow, retry
 //!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
@@ -61,6 +61,7 @@ mod intake;
 mod jobs;
 mod leaving;
 mod load;
+mod lookout;
 mod look;
 mod out;
 mod overlay;
@@ -338,6 +339,9 @@ impl Supervisor {
     /// One plain sentence: what the glass shows, or why not.
     pub fn sentence(&self, now: Instant) -> String {
         let mut sentence = self.truth(now).sentence();
+        if let Some(passed_over) = self.content.passed_over() {
+            sentence = format!("{sentence}; {passed_over}");
+        }
         if let Some(second) = &self.second {
             sentence = format!("{sentence}; {}", second.sentence());
         }
