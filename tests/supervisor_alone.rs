@@ -32,19 +32,24 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
+        Self::start_in(tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap(), "")
+    }
+
+    /// `more`: lines at the end of its kiosk.toml.
+    fn start_in(folder: tempfile::TempDir, more: &str) -> Self {
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_nonblocking(true).unwrap();
         let port = free_port();
-        let mut command = Self::command(folder.path(), port);
+        let mut command = Self::command(folder.path(), port, more);
         command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "200000");
         let run = Process::start("run", folder.path(), &mut command);
         Alone { run, notify, heard: Vec::new(), port, folder }
     }
 
-    fn command(folder: &Path, port: u16) -> Command {
+    fn command(folder: &Path, port: u16, more: &str) -> Command {
         let config = folder.join("kiosk.toml");
-        fs::write(&config, format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+        let text = format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n{more}");
+        fs::write(&config, text).unwrap();
         let mut command = pikiosk(&["run", "--config"]);
         command.arg(config).arg("--runtime").arg(folder.join("run")).arg("--state").arg(folder.join("state"));
         command
@@ -189,11 +194,23 @@ fn status_tells_in_words_what_the_supervisor_shows() {
 }
 
 #[test]
+fn a_display_whose_key_is_damaged_has_no_link_and_shows_its_page_all_the_same() {
+    let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(folder.path().join("state/display.key"), "torn").unwrap();
+    let mut alone = Alone::start_in(folder, "[server]\nurl = \"http://127.0.0.1:9/\"\n");
+    let _browser = alone.browser(true);
+    alone.until_told("READY=1");
+    alone.until_told("STATUS=Showing the start page; this display has no link: the key in ");
+    alone.until_told("is damaged: remove the file and enroll this display again.");
+}
+
+#[test]
 fn a_second_supervisor_says_why_it_cannot_run() {
     let alone = Alone::start();
     until("the first one runs", seconds(10), || alone.folder.path().join("run/browser.sock").exists().then_some(()));
     let other = tempfile::tempdir().unwrap();
-    let output = Alone::command(other.path(), alone.port).output().unwrap();
+    let output = Alone::command(other.path(), alone.port, "").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("the page could not listen") && said.contains("hint: is another supervisor running?"),

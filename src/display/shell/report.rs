@@ -204,7 +204,7 @@ fn phase(link: Option<&link::State>) -> Phase {
         Some(link::State::BackingOff { why, .. }) => match why {
             link::LinkError::NoCode => Phase::WaitingForEnrollment,
             link::LinkError::Closed { code, .. } if *code == CloseCode::DisplayRemoved.code() => Phase::Removed,
-            link::LinkError::Refused(why) => Phase::Refused { why: why.clone() },
+            link::LinkError::Refused(why) | link::LinkError::NoKey(why) => Phase::Refused { why: why.clone() },
             why => Phase::ServerUnreachable { why: why.to_string() },
         },
     }
