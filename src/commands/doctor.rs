@@ -78,7 +78,8 @@ async fn findings() -> Vec<Finding> {
     for wanted in wanted(settings.and_then(|settings| settings.browser.command.as_deref())) {
         findings.push(program(&wanted, &std::env::split_paths(&path).collect::<Vec<_>>()).await);
     }
-    if cfg!(feature = "display") {
+    #[cfg(feature = "display")]
+    {
         findings.push(fonts(&["/usr/share/fonts".into(), "/usr/local/share/fonts".into()]));
         findings.push(config("kiosk.toml", kiosk.as_ref().err()));
         let written = [("disk", "/var/lib/pikiosk"), ("profile", "/run/pikiosk/profile")];
@@ -151,6 +152,7 @@ async fn version(program: &Path) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
+#[cfg(feature = "display")]
 fn fonts(folders: &[PathBuf]) -> Finding {
     let what = "fonts".to_owned();
     match folders.iter().find_map(|folder| a_font(folder, 6)) {
@@ -163,6 +165,7 @@ fn fonts(folders: &[PathBuf]) -> Finding {
 }
 
 /// A font file in the folder, at most so deep.
+#[cfg(feature = "display")]
 fn a_font(folder: &Path, depth: usize) -> Option<PathBuf> {
     let mut entries: Vec<_> =
         std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).collect();
@@ -242,7 +245,7 @@ fn told(findings: &[Finding]) -> String {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "display"))]
 mod tests {
     use super::*;
 
@@ -260,7 +263,7 @@ mod tests {
         findings.push(fonts(&folders));
         let error = KioskSettings::from_text("[display]\nulr = 1\n").unwrap_err();
         findings.push(config("kiosk.toml", Some(&error)));
-        if cfg!(all(feature = "display", feature = "server")) {
+        if cfg!(feature = "server") {
             let text = told(&findings).replace(&bin.path().display().to_string(), "/bin");
             insta::assert_snapshot!(text, @"
     missing   firefox-esr              shows the pages
@@ -279,7 +282,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "display")]
     #[test]
     fn a_disk_tells_how_much_room_it_has_and_a_folder_that_is_not_there_tells_nothing() {
         let found = room("disk", Path::new("/")).unwrap();

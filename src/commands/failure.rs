@@ -33,6 +33,7 @@ mod hint;
 mod source;
 
 pub use exit::Exit;
+#[cfg(any(feature = "tools", feature = "display"))]
 pub(super) use hint::io_hint;
 
 /// Why a command failed. `Display` fits after `failed to `; causes are sources, never repeated.

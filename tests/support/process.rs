@@ -72,8 +72,18 @@ impl Process {
     }
 }
 
+/// How much of a log is told of a process whose test failed.
+const LINES_TOLD: usize = 60;
+
+#[expect(clippy::print_stderr, reason = "a test that fails on another machine leaves nothing else behind")]
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(LINES_TOLD);
+            eprintln!("--- {}, the end of its log:\n{}", self.name, lines[last..].join("\n"));
+        }
         if self.ended().is_none() {
             self.signal(Signal::SIGTERM);
             let begun = Instant::now();
