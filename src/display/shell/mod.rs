@@ -161,7 +161,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
         if shell.disk_again.is_some_and(|at| at <= Instant::now()) {
             shell.mend_disk().await;
         }
-        shell.tick(Instant::now(), watchdog);
+        shell.tick(Instant::now(), watchdog).await;
     }
 }
 
@@ -245,7 +245,7 @@ impl Shell {
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
             home_after: kiosk.browser.home_after,
-            identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+            identify_lines: Vec::new(),
             machine: Machine {
                 boot: sensors::boot_id(),
                 helper: runtime.join(helper::SOCKET).exists(),
@@ -305,6 +305,8 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
+        let lines = self.report.addresses().iter().map(|(name, ip)| format!("{ip}  {name}"));
+        self.supervisor.is_reached_at(lines.collect());
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
@@ -319,7 +321,7 @@ impl Shell {
     }
 
     /// What is due by the shell's own clock.
-    fn tick(&mut self, now: Instant, watchdog: Option<Duration>) {
+    async fn tick(&mut self, now: Instant, watchdog: Option<Duration>) {
         if watchdog.is_some_and(|every| now >= self.watchdog_at + every) && self.supervisor.is_on_time(now, LATE) {
             notify::watchdog();
             if !self.report.is_ready() {
@@ -329,7 +331,7 @@ impl Shell {
         if now >= self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD) {
             self.watchdog_at = now;
         }
-        self.sync(now);
+        self.sync(now).await;
         if self.report.disk_failed() {
             self.disk_again = self.disk_again.or(Some(now));
         }
