@@ -16,6 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
+    faketime,
     process::Process,
     server::{free_port, pikiosk},
     wait::{seconds, until},
@@ -32,19 +33,29 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
+        Self::start_in(Self::folder(), "", |_, _| {})
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap()
+    }
+
+    /// `lines` end its kiosk.toml; `more` is done to the command, which runs in this folder.
+    fn start_in(folder: tempfile::TempDir, lines: &str, more: impl FnOnce(&mut Command, &Path)) -> Self {
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_nonblocking(true).unwrap();
         let port = free_port();
-        let mut command = Self::command(folder.path(), port);
+        let mut command = Self::command(folder.path(), port, lines);
         command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "200000");
+        more(&mut command, folder.path());
         let run = Process::start("run", folder.path(), &mut command);
         Alone { run, notify, heard: Vec::new(), port, folder }
     }
 
-    fn command(folder: &Path, port: u16) -> Command {
+    fn command(folder: &Path, port: u16, lines: &str) -> Command {
         let config = folder.join("kiosk.toml");
-        fs::write(&config, format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+        let text = format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n{lines}");
+        fs::write(&config, text).unwrap();
         let mut command = pikiosk(&["run", "--config"]);
         command.arg(config).arg("--runtime").arg(folder.join("run")).arg("--state").arg(folder.join("state"));
         command
@@ -189,15 +200,56 @@ fn status_tells_in_words_what_the_supervisor_shows() {
 }
 
 #[test]
+fn a_display_whose_key_is_damaged_has_no_link_and_shows_its_page_all_the_same() {
+    let folder = Alone::folder();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(folder.path().join("state/display.key"), "torn").unwrap();
+    let mut alone = Alone::start_in(folder, "[server]\nurl = \"http://127.0.0.1:9/\"\n", |_, _| {});
+    let _browser = alone.browser(true);
+    alone.until_told("READY=1");
+    alone.until_told("STATUS=Showing the start page; this display has no link: the key in ");
+    alone.until_told("is damaged: remove the file and enroll this display again.");
+}
+
+#[test]
 fn a_second_supervisor_says_why_it_cannot_run() {
     let alone = Alone::start();
     until("the first one runs", seconds(10), || alone.folder.path().join("run/browser.sock").exists().then_some(()));
     let other = tempfile::tempdir().unwrap();
-    let output = Alone::command(other.path(), alone.port).output().unwrap();
+    let output = Alone::command(other.path(), alone.port, "").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("the page could not listen") && said.contains("hint: is another supervisor running?"),
         "{said}"
     );
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The supervisor's own clock is put on by half a minute each time: nothing in it is alone, or waits, for minutes.
+#[test]
+fn browser_loops_that_end_one_after_the_other_before_they_show_anything_are_told_within_minutes() {
+    let Some(library) = faketime::library() else { return };
+    let ahead = |clock: &Path, seconds: u32| {
+        pikiosk::io::store::write_atomically(clock, format!("+{seconds}").as_bytes(), 0o644).unwrap();
+    };
+    let mut alone = Alone::start_in(Alone::folder(), "", |command, folder| {
+        let clock = folder.join("clock");
+        ahead(&clock, 0);
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock).env("FAKETIME_NO_CACHE", "1");
+    });
+    let folder = alone.folder.path().to_owned();
+    let runtime = folder.join("run");
+    until("the supervisor listens", seconds(10), || runtime.join("browser.sock").exists().then_some(()));
+    for round in 1..=8 {
+        let mut command = pikiosk(&["browser", "--firefox", "/bin/true", "--runtime"]);
+        let mut browser = Process::start("browser", &folder, command.arg(&runtime).env("HOME", &folder));
+        let came = |log: &str| log.matches("the browser loop is there").count();
+        until("the loop is there", seconds(10), || {
+            alone.told();
+            (came(&alone.run.log()) == round).then_some(())
+        });
+        browser.kill();
+        ahead(&folder.join("clock"), 30 * u32::try_from(round).unwrap());
+    }
+    alone.until_told("the X session ends again and again before it has shown anything");
 }
