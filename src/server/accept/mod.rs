@@ -26,7 +26,7 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Host, serve};
@@ -56,11 +56,6 @@ pub struct Caps {
 pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, caps: Caps, stop: CancellationToken) {
     let host = Host { app, router, head_wait: caps.head_wait, stop };
     let open = Arc::new(Open::default());
-    // Every connection inherits it. Best effort: without it a slow reader costs the kernel more memory.
-    let _ = setsockopt(&listener, sockopt::SndBuf, &SEND_BUFFER);
-    // Likewise: without it whoever asks and never reads keeps its place for ever. hyper waits for it without end.
-    let unread_ms = u32::try_from(caps.unread_wait.as_millis()).unwrap_or(u32::MAX);
-    let _ = setsockopt(&listener, sockopt::TcpUserTimeout, &unread_ms);
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
@@ -84,10 +79,20 @@ pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, cap
             tracing::info!(%peer, "too many connections");
             continue;
         };
-        let _ = stream.set_nodelay(true);
+        bound(&stream, caps.unread_wait);
         let peer = Peer { address: peer, _seat: Arc::new(seat) };
         host.app.tasks.spawn(serve(host.clone(), stream, peer));
     }
+}
+
+/// Of each connection, and not of the listening socket that it would have them from: whoever came before the server did (it
+/// starts anew, and systemd holds the socket) would have none. Best effort: without them it works, and costs more.
+fn bound(stream: &TcpStream, unread_wait: Duration) {
+    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(stream, sockopt::SndBuf, &SEND_BUFFER);
+    // Whoever asks and never reads would keep its place for ever: hyper waits for it without end.
+    let unread_ms = u32::try_from(unread_wait.as_millis()).unwrap_or(u32::MAX);
+    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &unread_ms);
 }
 
 /// The peer of a request.
