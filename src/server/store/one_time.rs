@@ -10,9 +10,9 @@ use std::{
 
 use super::StoreError;
 
-/// Nothing here lives longer, in ms. What ends later is of a clock that was set back since: neither its tickets nor its nonces
-/// count any more, and it would fill the place of others until that clock's time comes.
-const LONGEST_MS: u64 = 10 * 60_000;
+/// Nothing here lives so long, in ms (small.lua has the same). What ends later is of a clock that was set back since: neither
+/// its tickets nor its nonces count any more, and it would fill the place of others until that clock's time comes.
+const LONGEST_MS: u64 = 11 * 60_000;
 
 #[derive(Debug)]
 pub struct OneTime {

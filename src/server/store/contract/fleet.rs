@@ -74,6 +74,17 @@ pub async fn tickets_and_nonces_work_once(bed: Bed) {
     assert!(store.use_once("a nonce", T0 + 120_000, T0 + 60_000).await.unwrap(), "it is over");
 }
 
+pub async fn a_clock_that_is_set_back_leaves_room_for_tickets_and_nonces(bed: Bed) {
+    let (store, _feed) = bed.with_limits(Limits { one_time: 2, ..Limits::default() }).await;
+    let grant = Grant { user: "anna".parse().unwrap(), display: None };
+    for (round, now_ms) in [T0 + DAY, T0, T0 + 30_000].into_iter().enumerate() {
+        for n in 0..2 {
+            store.mint_ticket(&grant, now_ms).await.unwrap();
+            assert!(store.use_once(&format!("nonce {round} {n}"), now_ms + 20_000, now_ms).await.unwrap());
+        }
+    }
+}
+
 pub async fn records_are_kept_in_the_order_of_their_keys_and_replaced(bed: Bed) {
     let (store, _feed) = bed.open().await;
     let record = |key: &str, value: &str| Record { key: key.into(), value: value.into() };

@@ -88,6 +88,7 @@ contract! {
         enrollment_gives_a_display_its_key_once,
         a_display_that_is_removed_leaves_nothing_behind,
         tickets_and_nonces_work_once,
+        a_clock_that_is_set_back_leaves_room_for_tickets_and_nonces,
         records_are_kept_in_the_order_of_their_keys_and_replaced,
         a_display_is_taken_in_under_another_id_with_its_key_and_groups,
         what_a_node_announces_comes_in_the_feed_after_what_was_committed_before,

@@ -7,9 +7,16 @@ if what == 'announce' then
   return { 'ok' }
 end
 
+-- What is over, of things that are good once; and what ends later than any of them lives, with a little more: it is of a clock
+-- that was set back since, counts no more, and would fill the place of others until that clock's time comes.
+local function forget_ended(kind)
+  call('ZREMRANGEBYSCORE', P .. kind, '-inf', int(NOW))
+  call('ZREMRANGEBYSCORE', P .. kind, '(' .. int(NOW + 660000), '+inf')
+end
+
 -- A ticket: key, value, end, most. Taken ones count until their end: their number is what is bounded.
 if what == 'ticket' then
-  call('ZREMRANGEBYSCORE', P .. 'tickets', '-inf', int(NOW))
+  forget_ended('tickets')
   if call('ZCARD', P .. 'tickets') >= tonumber(d) then return { 'full' } end
   call('ZADD', P .. 'tickets', c, a)
   call('SET', P .. 'ticket:' .. a, b, 'PX', int(math.max(1, tonumber(c) - NOW)))
@@ -18,7 +25,7 @@ end
 
 -- A text that is used once: text, end, most.
 if what == 'once' then
-  call('ZREMRANGEBYSCORE', P .. 'used', '-inf', int(NOW))
+  forget_ended('used')
   if call('ZSCORE', P .. 'used', a) then return { 'used' } end
   if call('ZCARD', P .. 'used') >= tonumber(c) then return { 'full' } end
   call('ZADD', P .. 'used', b, a)
