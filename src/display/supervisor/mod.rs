@@ -4,14 +4,14 @@
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
-//!                            content     the page: load.rs is one load of it; turns, scout: a playlist; allow, retry
+//!                            content     the page: load.rs is one load of it; turns, scout, lookout: a playlist; allow, retry
 //!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
 //!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
-//!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            pulse, look do page and browser answer, and is there anything in the page; ends: do they last
 //!                            strays, disk  windows that nobody opened; a card that is full or failed
 //!                            home        back to what should be there, once people have gone
 //!                            camera      when a picture is taken
@@ -54,12 +54,14 @@ mod content;
 mod devices;
 mod disk;
 mod early;
+mod ends;
 mod held;
 mod home;
 mod intake;
 mod jobs;
 mod leaving;
 mod load;
+mod lookout;
 mod look;
 mod out;
 mod overlay;
@@ -337,6 +339,9 @@ impl Supervisor {
     /// One plain sentence: what the glass shows, or why not.
     pub fn sentence(&self, now: Instant) -> String {
         let mut sentence = self.truth(now).sentence();
+        if let Some(passed_over) = self.content.passed_over() {
+            sentence = format!("{sentence}; {passed_over}");
+        }
         if let Some(second) = &self.second {
             sentence = format!("{sentence}; {}", second.sentence());
         }

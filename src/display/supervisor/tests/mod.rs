@@ -15,6 +15,7 @@ use crate::{
 
 mod allowed;
 mod any_order;
+mod come_and_go;
 mod configure;
 mod devices;
 mod disk;
@@ -23,6 +24,7 @@ mod forged;
 mod held;
 mod home;
 mod leaving;
+mod passed_over;
 mod pictures;
 mod playing;
 mod recovering;

@@ -187,8 +187,6 @@ fn a_film_that_breaks_off_is_passed_over_and_an_item_is_shown_when_the_player_sa
     let film = world.machine.content().url();
     let broken = Painted { uri: film.clone(), status: Some(200), failed: Some("it is damaged".into()) };
     world.give(Input::Seen(Seen::Painted(broken)));
-    world.answer_all();
-    world.pass(3 * S);
     let picture = world.machine.content().url();
     assert!(
         film.contains("kind=video") && picture.contains("kind=image") && world.navigated().last() == Some(&picture)
