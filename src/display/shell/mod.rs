@@ -234,6 +234,7 @@ impl Shell {
             let kept = identity::load_enrollment(&state);
             // People call it what kiosk.toml does, also while the server has still to agree.
             display = identity::known_as(kept, configured.as_ref(), link.code.as_deref()).or(configured.clone());
+            link_state = Some(link::State::Connecting { deadline: now });
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
             server = Some(known);
         }
