@@ -1,7 +1,7 @@
 //! `pikiosk enroll`: a one-time code with which a new display makes itself known.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::cli::Json;
@@ -71,6 +71,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     output::text(&told(&made, args.display.as_ref(), &args.server.server))?;
+    if let Some(display) = &args.display {
+        let there: Result<Value, _> = super::block_on(client.get(&["displays", display.as_str()]))?;
+        if there.is_ok() {
+            output::remark(&format!("\nnote: there is a {display} already; whoever uses this code takes its place"));
+        }
+    }
     remark_on(&args.server.server);
     Ok(Exit::Done)
 }
