@@ -358,7 +358,7 @@ fn a_restart_says_interrupted_for_what_was_cut_and_done_for_itself() {
     world.answer_all();
     assert_eq!(world.status(2), Some(Status::Shown), "state is painted again, and its receipt sent");
     world.push(3, "restart", json!({}));
-    assert_eq!(world.effects.last(), Some(&Effect::Restart));
+    assert_eq!(world.effects.last(), Some(&Effect::Restart { by: "restart" }));
     world.die(true);
     world.link();
     assert_eq!(world.status(3), Some(Status::Done));
