@@ -306,7 +306,7 @@ impl Glass {
                 self.set_up(0);
             }
             FromLoop::Exited { status, uptime_ms, next_start_ms, .. } => {
-                let status = said::name(&status);
+                let status = clipped(&status, WORDS_MAX);
                 let why =
                     format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
