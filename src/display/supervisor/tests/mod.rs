@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    config::Allowed,
     display::{
         configured::Configured,
-        page::{Secret, SiteFault},
+        page::{Secret, SiteFault, Urls},
     },
-    event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
+    event::{Address, Position, command::Slot, receipt::INTERRUPTED, time::UtcMillis},
 };
 
 mod allowed;
