@@ -24,6 +24,7 @@ scenarios![
     a_picture_that_its_site_has_changed_is_on_the_glass_once_its_copy_is_asked_to_be_made_anew,
     one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
     a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_next_one_is_there,
+    a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status_says_which_and_why,
 ];
 
 const RED: Colour = [0xb0, 0x22, 0x1e];
@@ -316,4 +317,41 @@ fn a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_ne
     let looks = watch(kiosk, seconds(45), "between-never.png");
     println!("    {looks:?}, asked for {} times", kiosk.site.hits("/never").len());
     assert!(looks.red > 100 && looks.green > 100 && (looks.past, looks.gaps()) == (0, 0), "{looks:?}");
+}
+
+#[expect(clippy::print_stdout, reason = "how it looked is what this test is for")]
+fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status_says_which_and_why(kiosk: &mut Kiosk) {
+    // No picture, though it says so; and a film without a track.
+    kiosk.site.put("/torn.svg", "", "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\"");
+    kiosk.site.put("/broken.webm", "", [&[0x1a, 0x45, 0xdf, 0xa3][..], &[7; 500]].concat());
+    let (missing, torn, film) =
+        (kiosk.site.url("/nothing.png"), kiosk.site.url("/torn.svg"), kiosk.site.url("/broken.webm"));
+    let item = |kind: &str, url: &str| json!({ kind: url, "seconds": 3 });
+    let lists = |kind: &str, red: &str, green: &str| {
+        json!({"items": [
+            item(kind, red), item("image", &missing), item("image", &torn), item(kind, green), item("video", &film),
+        ]})
+    };
+    let pictures = lists("image", &kiosk.site.url("/picture/b0221e"), &kiosk.site.url("/picture/2a9a3c"));
+    let pages = lists("url", &kiosk.site.colour(RED, "near"), &kiosk.site.colour(GREEN, "far"));
+    let mut seen = Vec::new();
+    for (kind, list) in [("pictures", pictures), ("pages", pages)] {
+        kiosk.push_is("playlist", &list, "shown");
+        kiosk.screen.until("the first item", seconds(10), |frame| is(frame, RED));
+        let first = watch(kiosk, seconds(20), &format!("first-round-{kind}.png"));
+        let later = watch(kiosk, seconds(40), &format!("later-rounds-{kind}.png"));
+        println!("    between {kind}: the first round {first:?}, later ones {later:?}");
+        let health = kiosk.push_is("health", &json!({}), "done");
+        let status = health["result"]["status"].as_str().unwrap_or_default().to_owned();
+        println!("    {status}");
+        for told in ["item 2 is passed over (http-404)", "item 3 is passed over (", "item 5 is passed over ("] {
+            assert!(status.contains(told), "{told}: {status}");
+        }
+        seen.push((first, later));
+    }
+    // Before the items were looked at in advance, two looks of three were dark.
+    let is_dark = |looks: &Looks| looks.other > (looks.red + looks.green) / 10;
+    for (first, later) in seen {
+        assert!(!is_dark(&first) && !is_dark(&later) && later.gaps() == 0, "{first:?} {later:?}");
+    }
 }

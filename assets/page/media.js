@@ -1,6 +1,7 @@
 // The player: playlist items, whole screen, one after the other: #k=SECRET&kind=image|video&n=TURN&fade=MS&src=URL. The next
 // one comes as another fragment, while the one before is still to be seen. What became of each is told by
-// documentElement.dataset.paint: "wait", then "shown" or "failed" (dataset.why), with the event "pikiosk-paint".
+// documentElement.dataset.paint: "wait", then "shown" or "failed" (dataset.why), with the event "pikiosk-paint". What was
+// there before one that failed stays: the supervisor knows what comes next.
 "use strict";
 
 const root = document.documentElement;
@@ -41,7 +42,7 @@ function film(src, mine) {
     video.addEventListener("playing", () => play(video), { once: true });
     video.addEventListener("error", () => {
       fail(new Error(why()));
-      if (video.isConnected && mine === turn) broken("film", why());
+      if (video.isConnected && mine === turn) tell("failed", why());
     }, { once: true });
     // Sound may be forbidden until someone touches the screen; the picture is worth more than the sound.
     video.play().catch(() => { video.muted = true; video.play().catch(() => {}); });
@@ -55,14 +56,6 @@ function drop(item) {
 
 function clear(except) {
   for (const old of [...stage.children]) if (old !== except) drop(old);
-}
-
-function broken(what, why) {
-  const note = document.createElement("p");
-  note.textContent = `This ${what} could not be shown: ${why}.`;
-  stage.append(note);
-  clear(note);
-  tell("failed", why);
 }
 
 // The copy on the card first; the site itself where there is none, or it cannot be read.
@@ -86,13 +79,7 @@ async function show(mine) {
   const known = await fetch(`/kept?src=${encodeURIComponent(src)}`, { headers: { "x-pikiosk-page": asked.get("k") ?? "" }, cache: "no-store" });
   if (!known.ok || !/^https?:/i.test(src)) throw new Error("this page was not opened by the supervisor");
   const { path } = await known.json();
-  let item;
-  try {
-    item = await load(kind, path === null ? [src] : [path, src], mine);
-  } catch (error) {
-    if (mine === turn) broken(kind === "video" ? "film" : "picture", error.message);
-    return;
-  }
+  const item = await load(kind, path === null ? [src] : [path, src], mine);
   if (mine !== turn) return drop(item);
   stage.append(item);
   const fade = Number(asked.get("fade"));

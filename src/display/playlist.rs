@@ -11,13 +11,14 @@
 //!
 //! An item whose site is away may stand as its last picture, for its own seconds.
 //!
-//! An item that fails is passed over, after a short dwell. When every item has failed in a row the playlist is away:
-//! it says so once, and goes on trying with a growing pause, so that a list of dead links never spins.
+//! An item that fails is passed over, after a short dwell (a single picture or film at once). When every item has failed in a row the playlist is away:
+//! it says so once, and goes on trying with a growing pause, so that a list of dead links never spins. The first whose site
+//! answers again meanwhile is shown at once.
 //!
 //! Rejected: loading the next item behind the one on the glass. It needs a second browsing context, which a Pi with
 //! 1 GB has no room for.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use tokio::time::Instant;
 
@@ -70,6 +71,8 @@ pub enum Input {
     /// The last picture of the item's page is on the glass in its place.
     ItemPictured(usize),
     ItemFailed(usize),
+    /// The site of one of [`Playlist::awaited`] answers again.
+    Back(usize),
     /// The time that [`Playlist::deadline`] named is here.
     Due,
 }
@@ -97,7 +100,7 @@ enum State {
         until: Instant,
     },
     Failed {
-        item: usize,
+        next: usize,
         until: Instant,
     },
     /// All failed: this item is tried next.
@@ -116,7 +119,7 @@ pub struct Playlist {
     items: Vec<(Source, Duration)>,
     repeat: bool,
     state: State,
-    /// Who comes when the item on the glass has had its time; the next one, if nobody was named.
+    /// Who comes when the item on the glass has had its time, or has failed; the next one, if nobody was named.
     named: Option<usize>,
     /// How many items have failed since one was last on the glass.
     failed_in_a_row: u32,
@@ -154,9 +157,20 @@ impl Playlist {
         if let State::On { item, until } = self.state { Some((item, until)) } else { None }
     }
 
-    /// Who comes when the item on the glass has had its time.
+    /// Who comes when the item on the glass has had its time, or has failed.
     pub fn goes_on_with(&mut self, item: usize) {
         self.named = Some(item);
+    }
+
+    /// While nothing can be shown and nothing is being tried: those of which any is shown as soon as it is back.
+    pub fn awaited(&self) -> Range<usize> {
+        match self.state {
+            State::Paused { item, .. } if self.is_last(item) => item..item + 1,
+            State::Failed { .. } | State::Paused { .. } if self.failed_in_a_row as usize >= self.items.len() => {
+                0..self.items.len()
+            }
+            _ => 0..0,
+        }
     }
 
     /// How long an item stands.
@@ -196,7 +210,10 @@ impl Playlist {
             }
             (Input::Due, State::Asked { item, give_up }) if give_up <= now => self.failed(item, now),
             (Input::Due, State::On { item, until }) if until <= now => self.after(item, now),
-            (Input::Due, State::Failed { item, until }) if until <= now => self.show(self.next(item), now),
+            (Input::Back(item), State::Failed { .. } | State::Paused { .. }) if self.awaited().contains(&item) => {
+                self.show(item, now)
+            }
+            (Input::Due, State::Failed { next, until }) if until <= now => self.show(next, now),
             (Input::Due, State::Paused { item, until }) if until <= now => self.show(item, now),
             _ => Vec::new(),
         }
@@ -250,14 +267,18 @@ impl Playlist {
         let round = u32::try_from(self.items.len()).unwrap_or(u32::MAX).max(1);
         // A list without `loop` ends at its last item, and that one is tried until it shows; the ones before had
         // their turn.
-        let next = if self.is_last(item) { item } else { self.next(item) };
+        let next = if self.is_last(item) { item } else { self.named.unwrap_or_else(|| self.next(item)) };
         if self.failed_in_a_row.is_multiple_of(round) || self.is_last(item) {
             let rounds = (self.failed_in_a_row / round).max(1);
             let pause = ROUND_PAUSE_FIRST.saturating_mul(1 << (rounds - 1).min(8)).min(ROUND_PAUSE_MAX);
             self.state = State::Paused { item: next, until: now + pause };
             return vec![Effect::Away { retry_at: now + pause }];
         }
-        self.state = State::Failed { item, until: now + FAILED_DWELL };
+        // The first picture or film of a row that fails leaves the item before on the glass, and no error to hide.
+        if self.failed_in_a_row == 1 && !matches!(self.source(item), Some(Source::Url(_))) {
+            return self.show(next, now);
+        }
+        self.state = State::Failed { next, until: now + FAILED_DWELL };
         Vec::new()
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         blackbox,
         helper::{self, AskHelperError},
         link::Server,
-        offline::Pictures,
+        offline::{Label, Pictures, Shelf},
         page::SiteFault,
         supervisor::{Answer, AskError, AskId, Input},
     },
@@ -144,6 +144,13 @@ fn hashed(base64: &str, of: Option<&str>, album: &Album) -> Result<Answer, Strin
 pub async fn has_picture(ask: AskId, url: String, pictures: Pictures) -> Input {
     let found = tokio::task::spawn_blocking(move || pictures.find(&url).is_some()).await;
     Input::Gathered { ask, result: found.map(Value::Bool).map_err(|error| error.to_string()) }
+}
+
+/// Which version of a picture or film is on the card.
+pub async fn copy(ask: AskId, url: String, media: Arc<Shelf>) -> Input {
+    let found = tokio::task::spawn_blocking(move || media.find(&url)).await;
+    let name = |label: Option<Label>| label.map_or(Value::Null, |label| Value::String(label.file()));
+    Input::Gathered { ask, result: found.map(name).map_err(|error| error.to_string()) }
 }
 
 /// The last log lines: of this process, or of a systemd unit.

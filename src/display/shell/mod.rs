@@ -373,6 +373,9 @@ impl Shell {
                 Effect::Gather { ask, what: Gather::Picture { url } } => {
                     self.chores.spawn(chores::has_picture(ask, url, self.offline.pictures.clone()));
                 }
+                Effect::Gather { ask, what: Gather::Copy { url } } => {
+                    self.chores.spawn(chores::copy(ask, url, self.offline.media.clone()));
+                }
                 Effect::Gather { ask, what: Gather::Media { url } } => self.fetch_at_once(ask, url),
                 Effect::Gather { ask, what: Gather::Configure { key, text } } => {
                     let result = self.try_settings(key, text);

@@ -265,7 +265,8 @@ impl Content {
     }
 
     pub fn painted(&mut self, painted: &Painted, out: &mut Out) {
-        self.moved = true;
+        // The player leaves what was there before on the glass.
+        self.moved |= painted.failed.is_none();
         match &mut self.phase {
             Phase::Loading(load) => {
                 let loaded = load.painted(painted, out.now);
@@ -356,6 +357,9 @@ impl Content {
     /// True if the question was this machine's.
     pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
         let for_turns = self.turns.as_mut().is_some_and(|turns| turns.probed(ask, &result, out));
+        if let Some(item) = self.turns.as_mut().and_then(Turns::came_back) {
+            self.turn(playlist::Input::Back(item), out);
+        }
         if for_turns || self.early.probed(ask, result.is_ok(), out.now) {
             return true;
         }
@@ -387,10 +391,11 @@ impl Content {
             self.renewed(&url, key, result, out);
             return true;
         }
-        let is_there = *result == Ok(Value::Bool(true));
-        if self.turns.as_mut().is_some_and(|turns| turns.looked(ask, is_there, out)) {
+        let found = result.as_ref().unwrap_or(&Value::Null);
+        if self.turns.as_mut().is_some_and(|turns| turns.looked(ask, found, out)) {
             return true;
         }
+        let is_there = *found == Value::Bool(true);
         match &self.phase {
             Phase::Away { again: Again::Looking(asked, fault), .. } if *asked == ask => {
                 let fault = fault.clone();

@@ -6,7 +6,7 @@
 //!                            heard       what the browser told, given to whom it is for
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
-//!                            content     the page: load.rs is one load of it; turns, scout: a playlist; allow, retry
+//!                            content     the page: load.rs is one load of it; turns, scout, lookout: a playlist; allow, retry
 //!                            early, held while there is no session with the browser; while a drill has the glass
 //!                            overlays    message, identify, zoom
 //!                            jobs        screenshot, health, logs, clear_data, ...
@@ -60,6 +60,7 @@ mod intake;
 mod jobs;
 mod leaving;
 mod load;
+mod lookout;
 mod look;
 mod out;
 mod overlay;
@@ -256,6 +257,9 @@ impl Supervisor {
     /// One plain sentence: what the glass shows, or why not.
     pub fn sentence(&self, now: Instant) -> String {
         let mut sentence = self.truth(now).sentence();
+        if let Some(passed_over) = self.content.passed_over() {
+            sentence = format!("{sentence}; {passed_over}");
+        }
         if let Some(second) = &self.second {
             sentence = format!("{sentence}; {}", second.sentence());
         }

@@ -294,6 +294,10 @@ pub enum Gather {
     Picture {
         url: String,
     },
+    /// Which version of this picture or film is on the card, whole. The answer is its file's name, or null.
+    Copy {
+        url: String,
+    },
     /// What the site of a playlist's picture or film has now, onto the card. The answer is null.
     Media {
         url: String,

@@ -125,6 +125,11 @@ impl Pulse {
         }
     }
 
+    /// There is somebody who can start Firefox again.
+    pub fn has_loop(&self) -> bool {
+        !matches!(self.stage, Stage::Alone { .. })
+    }
+
     pub fn attached(&mut self, now: Instant) {
         self.stage = Stage::Calm;
         self.page = Ear { asked: None, heard: now };

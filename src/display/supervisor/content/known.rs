@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Content, Phase, Show, Trouble};
+use super::{Content, Phase, Show, Trouble, Turns};
 
 /// Pages of one playlist of which pictures are kept: 32 MiB at most.
 const PAGES_MAX: usize = 16;
@@ -83,6 +83,11 @@ impl Content {
     pub fn item(&self) -> Option<(usize, &str)> {
         let turns = self.turns.as_ref()?;
         turns.item().zip(turns.source())
+    }
+
+    /// Which items of the playlist are passed over and why, in words; none while all can be shown.
+    pub fn passed_over(&self) -> Option<String> {
+        self.turns.as_ref().and_then(Turns::passed_over)
     }
 
     pub fn trouble(&self) -> Option<&Trouble> {

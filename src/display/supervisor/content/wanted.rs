@@ -52,8 +52,9 @@ impl Content {
                 self.is_alone = false;
                 self.trouble = None;
                 self.paints += 1;
+                let result = self.turns.as_ref().and_then(Turns::passed_over_json);
                 for key in std::mem::take(&mut self.due) {
-                    out.end(key, Outcome::of(Status::Shown));
+                    out.end(key, Outcome { result: result.clone(), ..Outcome::of(Status::Shown) });
                 }
                 if let Some(item) = self.turns.as_ref().and_then(Turns::item) {
                     self.turn(playlist::Input::ItemPainted(item), out);
@@ -126,9 +127,10 @@ impl Content {
         }
     }
 
-    /// One picture or film follows another: the player changes them itself.
+    /// One picture or film follows another, also past one that failed: the player changes them itself.
     fn is_in_the_player(&self) -> bool {
-        self.phase == Phase::Shown && self.urls.is_media(&self.landed) && self.urls.is_media(&self.url())
+        let is_there = self.phase == Phase::Shown || (matches!(self.phase, Phase::Away { .. }) && !self.moved);
+        is_there && self.urls.is_media(&self.landed) && self.urls.is_media(&self.url())
     }
 
     /// The playlist's turn to decide.

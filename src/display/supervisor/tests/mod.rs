@@ -25,6 +25,7 @@ mod forged;
 mod held;
 mod home;
 mod leaving;
+mod passed_over;
 mod pictures;
 mod playing;
 mod recovering;

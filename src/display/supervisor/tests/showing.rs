@@ -187,8 +187,6 @@ fn a_film_that_breaks_off_is_passed_over_and_an_item_is_shown_when_the_player_sa
     let film = world.machine.content().url();
     let broken = Painted { uri: film.clone(), status: Some(200), failed: Some("it is damaged".into()) };
     world.give(Input::Seen(Seen::Painted(broken)));
-    world.answer_all();
-    world.pass(3 * S);
     let picture = world.machine.content().url();
     assert!(
         film.contains("kind=video") && picture.contains("kind=image") && world.navigated().last() == Some(&picture)
@@ -424,6 +422,23 @@ fn a_new_browser_is_done_when_it_shows_the_page_again() {
     assert_eq!(world.status(1), None);
     world.give(Input::Attached);
     world.answer_all();
+    assert_eq!(world.status(1), Some(Status::Done));
+}
+
+/// Found by hand: `restart`, and a second later `restart_browser`. The order went to a loop that was not there yet, and its
+/// sender heard after 151 s that the browser did not end in time.
+#[test]
+fn a_new_browser_that_is_asked_for_before_there_is_a_browser_loop_is_started_when_there_is_one() {
+    let restarts = |world: &World| world.effects.iter().any(|it| matches!(it, Effect::RestartBrowser { .. }));
+    let mut world = World::new();
+    world.link();
+    world.push(1, "restart_browser", json!({}));
+    assert!(!restarts(&world), "nobody is there to do it");
+    world.give(Input::LoopCame);
+    assert!(restarts(&world));
+    world.give(Input::Attached);
+    world.answer_all();
+    world.paint();
     assert_eq!(world.status(1), Some(Status::Done));
 }
 
