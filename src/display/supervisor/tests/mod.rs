@@ -176,6 +176,7 @@ impl World {
                 Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
                 Effect::RestartBrowser { .. }
                 | Effect::KillContent { .. }
+                | Effect::ReplaceTab { .. }
                 | Effect::Configured { .. }
                 | Effect::ForgetPictures
                 | Effect::MakeRoom
