@@ -402,6 +402,7 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
+                Effect::ReplaceTab { why } => self.glass.replace_tab(why),
                 Effect::RestartBrowser { why, plain } => {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
