@@ -25,6 +25,7 @@ scenarios![
     one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
     a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_next_one_is_there,
     a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status_says_which_and_why,
+    a_playlist_of_which_nothing_can_be_had_says_so_and_shows_the_first_that_is_back_within_five_seconds,
 ];
 
 const RED: Colour = [0xb0, 0x22, 0x1e];
@@ -353,5 +354,35 @@ fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status
     let is_dark = |looks: &Looks| looks.other > (looks.red + looks.green) / 10;
     for (first, later) in seen {
         assert!(!is_dark(&first) && !is_dark(&later) && later.gaps() == 0, "{first:?} {later:?}");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "how long it took is what this test is for")]
+fn a_playlist_of_which_nothing_can_be_had_says_so_and_shows_the_first_that_is_back_within_five_seconds(
+    kiosk: &mut Kiosk,
+) {
+    let mut other = Site::start();
+    let (page, picture) = (other.colour(GREEN, "nowhere"), kiosk.site.url("/picture/b0221e?nowhere"));
+    other.go_away();
+    kiosk.site.go_away();
+    let list = json!({"items": [{"url": page, "seconds": 5}, {"image": picture, "seconds": 5}]});
+    let receipt = kiosk.push_is("playlist", &list, "failed");
+    println!("    {}", receipt["error"]);
+    kiosk.screen.until("the offline page's words", seconds(10), |frame| frame.share(RED) < 0.1 && has_words(frame));
+    // Until its own pauses are longer than what is asked of it.
+    let paused = Instant::now();
+    kiosk.screen.until("half a minute of it", seconds(60), |frame| {
+        assert!(frame.share(RED) < 0.1 && frame.share(GREEN) < 0.1);
+        paused.elapsed() > seconds(30)
+    });
+    keep_a_look(&kiosk.frame(), "nothing-to-show.png");
+    let health = kiosk.push_is("health", &json!({}), "done");
+    println!("    {}", health["result"]["status"]);
+    assert_eq!((&health["result"]["showing"], &health["result"]["glass"]), (&json!(false), &json!("away")));
+    for (site, colour) in [(&mut kiosk.site, RED), (&mut other, GREEN)] {
+        let back = Instant::now();
+        site.come_back();
+        kiosk.screen.until("what is back", seconds(if colour == RED { 5 } else { 30 }), |frame| is(frame, colour));
+        println!("    #{colour:02x?} was back on the glass after {:.1} s", back.elapsed().as_secs_f64());
     }
 }

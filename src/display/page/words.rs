@@ -141,6 +141,11 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
             format!("The page of {site} was there, and the picture on the screen no longer changed. The display is mending itself."),
             &[NOTHING, CALL_OPERATOR],
         ),
+        SiteFault::Media(why) => (
+            "The picture or film could not be shown",
+            format!("The browser could not show a file from {site}: {why}."),
+            &[CABLE, CALL_OPERATOR],
+        ),
         SiteFault::Other(_) => (
             "The site could not be shown",
             format!("The browser could not open {site}, for a reason that has only a technical name. It stands below."),
@@ -269,6 +274,7 @@ mod tests {
             SiteFault::Login,
             SiteFault::TooLarge,
             SiteFault::GlassFrozen,
+            SiteFault::Media("it is damaged".into()),
             SiteFault::Other("NS_ERROR_NEW".into()),
         ];
         faults.extend([400, 401, 403, 404, 418, 429, 500, 502, 503, 599].map(SiteFault::Status));

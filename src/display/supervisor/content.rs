@@ -276,7 +276,7 @@ impl Content {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
                 // A film that breaks off.
-                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Other));
+                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Media));
                 match fault {
                     Some(fault) => self.fail(fault, out),
                     // The page led elsewhere by itself: what lies over it is to be laid again.
