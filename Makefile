@@ -3,7 +3,10 @@
 ARGS ?=
 PIKIOSK := target/debug/pikiosk
 
-.PHONY: help demo drill proof-kills test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
+# Whoever is root, or gives a DESTDIR of his own, needs no sudo.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -n "$(DESTDIR)" ] || echo sudo)
+
+.PHONY: help demo install drill proof-kills test check aarch64 image deb boot-test boot-compare bench bench-server bench-flash \
 	bench-provision provision-roots proof-kill-display proof-kill-flash proof-history proof-history-mutants \
 	proof-autobahn fuzz proof-bad-cards proof-power-cut needs python proof-tickets
 
@@ -36,6 +39,12 @@ provision-roots: needs ## Makes whole Debian systems kiosks, bookworm and trixie
 bench-provision: needs ## Measures: provision twice, beside ansible doing the same on the same root (5 minutes)
 	cargo build --release --bin pikiosk
 	@benches/provision.sh
+
+install: ## Puts pikiosk, its manual pages and the server's units on this machine (10 minutes)
+	cargo build --release --bin pikiosk
+	$(SUDO) install -D -m 755 target/release/pikiosk $(DESTDIR)/usr/bin/pikiosk
+	$(SUDO) install -D -m 644 -t $(DESTDIR)/etc/systemd/system systemd/pikiosk-server.service systemd/pikiosk-server.socket
+	$(SUDO) $(DESTDIR)/usr/bin/pikiosk man --to $(DESTDIR)/usr/local/share/man/man1
 
 drill: needs ## Makes every fault on a display in memory and measures how long it takes to be right again (5 minutes)
 	cargo build --bin pikiosk

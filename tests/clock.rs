@@ -21,6 +21,7 @@ use std::{
 use redis::Redis;
 use serde_json::{Value, json};
 use support::{
+    faketime::library,
     process::Process,
     server::{Server, event, free_port, pikiosk, receipt_of},
     wait::{Patience, seconds, timed, until},
@@ -108,18 +109,6 @@ fn all_at_once(clocks: &[(&'static str, i64)], with: impl Fn(&str, i64) + Sync) 
             one.join().unwrap_or_else(|broke| std::panic::resume_unwind(broke));
         }
     });
-}
-
-fn library() -> Option<&'static str> {
-    let places = [
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    ];
-    let found = places.into_iter().find(|path| Path::new(path).exists());
-    if found.is_none() {
-        println!("SKIPPED: faketime is not installed (apt install faketime)");
-    }
-    found
 }
 
 /// A supervisor that nobody has given a browser: what needs the glass waits.

@@ -279,13 +279,11 @@ fn displays_are_a_table_for_people_and_json_for_programs() {
     exit 0
     ");
     insta::assert_snapshot!(told(&server.pikiosk(&["displays", "group", "lobby", "a", "b"])), @"
-    connected                  true
-    groups                     a, b
-    health.load_1m             0.5
-    id                         lobby
-    label                      Lobby
+    lobby (Lobby) is in a, b
     exit 0
     ");
+    let shown = told(&server.pikiosk(&["displays", "show", "lobby"]));
+    assert!(shown.contains("health.load_1m             0.5\n"), "{shown}");
     insta::assert_snapshot!(told(&server.pikiosk(&["displays", "remove", "lobby"])), @"
     lobby is removed
     exit 0
@@ -304,7 +302,7 @@ fn a_ticket_is_alone_on_stdout_and_an_enrollment_can_be_pasted() {
     code     ABCD-EFGH
     expires  2026-05-04T12:15:00.000Z
 
-    Write this into /etc/pikiosk/kiosk.toml of the display; the code works once:
+    Write this into the display's kiosk.toml (pikiosk flash and provision take it as --config); the code works once:
 
     [display]
     id = "lobby"
@@ -341,4 +339,27 @@ fn bash_offers_commands_then_their_keys_then_the_choices_of_a_key() {
     let keys = bash_offers(&["push", "lobby", "message", ""]);
     assert!(keys.starts_with(&["text=", "level=", "position=", "seconds="].map(str::to_owned)), "{keys:?}");
     assert_eq!(bash_offers(&["push", "lobby", "message", "level", "=", "al"]), ["alert"], "split as bash splits");
+}
+
+#[test]
+fn what_was_left_out_is_asked_for_with_every_choice_there_is() {
+    let key = told(&pikiosk(&["keys", "create", "anna"], &[]));
+    assert!(key.contains("--operator") && key.contains("--to ADDRESS") && key.ends_with("exit 2"), "{key}");
+    let drill = told(&pikiosk(&["drill"], &[]));
+    assert!(drill.contains("browser-killed") && drill.contains("--all") && drill.ends_with("exit 2"), "{drill}");
+}
+
+#[test]
+fn whoever_waits_for_a_display_is_told_so_and_longer_where_the_command_takes_longer() {
+    let server = FakeServer::start(vec![json!({ "receipts": [], "pending": ["lobby"] })]);
+    let push = told(&server.pikiosk(&["push", "lobby", "drill", "fault=browser-killed", "--wait", "2500ms"]));
+    assert!(push.starts_with("waiting for lobby, up to 2 s …\n"), "{push}");
+    let mut waits = Command::new(env!("CARGO_BIN_EXE_pikiosk"));
+    waits.args(["push", "lobby", "configure", "toml=", "--server", &server.address]).env("PIKIOSK_KEY", "key");
+    let mut waits = waits.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(waits.stderr.take().unwrap()), &mut line).unwrap();
+    waits.kill().unwrap();
+    waits.wait().unwrap();
+    assert_eq!(line, "waiting for lobby, up to 60 s …\n");
 }

@@ -184,6 +184,28 @@ fn a_file_that_was_changed_by_hand_is_named_with_its_cure_and_repaired_when_aske
     ends(&root.provision(&["--undo", "--yes"]), 0);
 }
 
+/// Found on a card for a Pi, provisioned again from a PC whose own pikiosk does not run there: it was taken away.
+#[test]
+fn a_card_keeps_its_program_where_none_for_its_processor_is_at_hand() {
+    let Some(root) = Root::new() else { return };
+    ends(&root.provision(&["--yes"]), 0);
+    let program = root.path().join("usr/bin/pikiosk");
+    let ours = fs::read(&program).unwrap();
+    let status = root.path().join("var/lib/dpkg/status");
+    let packages = fs::read_to_string(&status).unwrap();
+    // No processor that anybody builds pikiosk for.
+    fs::write(&status, packages.replace("amd64", "armhf").replace("arm64", "armhf")).unwrap();
+    let again = |flag: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pikiosk"));
+        command.args(["provision", flag, "--root"]).arg(root.path()).arg("--config").arg(root.config());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let check = again("--check");
+    assert!(!told(&check).contains("/usr/bin/pikiosk"), "{}", told(&check));
+    ends(&again("--yes"), 0);
+    assert!(fs::read(&program).is_ok_and(|bytes| bytes == ours), "the program is gone");
+}
+
 #[test]
 fn killed_at_any_moment_another_run_finishes_it_and_undo_still_restores_all() {
     const KILLS: u32 = 40;

@@ -16,6 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
+    faketime,
     process::Process,
     server::{free_port, pikiosk},
     wait::{seconds, until},
@@ -32,12 +33,18 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
+        Self::start_with(|_, _| {})
+    }
+
+    /// `more` is done to the command, which runs in this folder.
+    fn start_with(more: impl FnOnce(&mut Command, &Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_nonblocking(true).unwrap();
         let port = free_port();
         let mut command = Self::command(folder.path(), port);
         command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "200000");
+        more(&mut command, folder.path());
         let run = Process::start("run", folder.path(), &mut command);
         Alone { run, notify, heard: Vec::new(), port, folder }
     }
@@ -200,4 +207,33 @@ fn a_second_supervisor_says_why_it_cannot_run() {
         "{said}"
     );
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The supervisor's own clock is put on by half a minute each time: nothing in it is alone, or waits, for minutes.
+#[test]
+fn browser_loops_that_end_one_after_the_other_before_they_show_anything_are_told_within_minutes() {
+    let Some(library) = faketime::library() else { return };
+    let ahead = |clock: &Path, seconds: u32| {
+        pikiosk::io::store::write_atomically(clock, format!("+{seconds}").as_bytes(), 0o644).unwrap();
+    };
+    let mut alone = Alone::start_with(|command, folder| {
+        let clock = folder.join("clock");
+        ahead(&clock, 0);
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock).env("FAKETIME_NO_CACHE", "1");
+    });
+    let folder = alone.folder.path().to_owned();
+    let runtime = folder.join("run");
+    until("the supervisor listens", seconds(10), || runtime.join("browser.sock").exists().then_some(()));
+    for round in 1..=8 {
+        let mut command = pikiosk(&["browser", "--firefox", "/bin/true", "--runtime"]);
+        let mut browser = Process::start("browser", &folder, command.arg(&runtime).env("HOME", &folder));
+        let came = |log: &str| log.matches("the browser loop is there").count();
+        until("the loop is there", seconds(10), || {
+            alone.told();
+            (came(&alone.run.log()) == round).then_some(())
+        });
+        browser.kill();
+        ahead(&folder.join("clock"), 30 * u32::try_from(round).unwrap());
+    }
+    alone.until_told("the X session ends again and again before it has shown anything");
 }

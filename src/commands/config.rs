@@ -12,6 +12,10 @@ use crate::config::{self, ConfigError, Document, KioskSettings, Origin, ServerSe
 
 /// Writes an example kiosk.toml or server.toml, checks it, and shows what is in force.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pikiosk config init kiosk --to kiosk.toml
+  pikiosk config check kiosk.toml
+  pikiosk config show")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -57,6 +61,8 @@ Order, the last one counts:
         json: Json,
     },
     /// Prints the JSON schema, for editors that complete and check.
+    #[command(after_help = "Example:
+  pikiosk config schema kiosk > kiosk.schema.json")]
     Schema {
         /// kiosk (of a display) or server.
         #[arg(default_value = "kiosk", hide_possible_values = true, value_name = "kiosk|server")]
@@ -115,7 +121,8 @@ fn init(document: DocumentName, to: Option<PathBuf>) -> Result<Exit, Failure> {
     let Some(path) = to else { return print(&text) };
     match create_new(&path, &text) {
         Ok(()) => {
-            output::remark(&format!("wrote {}", path.display()));
+            let path = path.display();
+            output::remark(&format!("wrote {path}; change what you need in it, then: pikiosk config check {path}"));
             Ok(Exit::Done)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Failure::FileThere { path }),

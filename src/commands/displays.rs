@@ -32,43 +32,64 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Tells everything about one display.
+    #[command(after_help = "Example:
+  pikiosk displays show lobby")]
     Show {
+        /// The display's id.
         id: DisplayId,
         #[command(flatten)]
         common: Common,
     },
     /// Puts a display into these groups, and out of all others.
+    #[command(after_help = "Example:
+  pikiosk displays group lobby shops ground-floor")]
     Group {
+        /// The display's id.
         id: DisplayId,
-        /// None: it is in no group.
+        /// The groups. None: it is in no group.
         groups: Vec<GroupName>,
         #[command(flatten)]
         common: Common,
     },
     /// Takes a display out of these groups.
+    #[command(after_help = "Example:
+  pikiosk displays ungroup lobby shops")]
     Ungroup {
+        /// The display's id.
         id: DisplayId,
+        /// The groups.
         #[arg(required = true)]
         groups: Vec<GroupName>,
         #[command(flatten)]
         common: Common,
     },
     /// Gives a display another id. It keeps its key, label, groups and state, and learns its new name.
+    #[command(after_help = "Example:
+  pikiosk displays rename lobby foyer")]
     Rename {
+        /// The id that it has.
         id: DisplayId,
+        /// The id that it gets.
         to: DisplayId,
         #[command(flatten)]
         common: Common,
     },
     /// Says in words where a display is.
+    #[command(after_help = "Example:
+  pikiosk displays label lobby 'Lobby, left of the lift'")]
     Label {
+        /// The display's id.
         id: DisplayId,
+        /// The words.
         text: String,
         #[command(flatten)]
         common: Common,
     },
     /// Forgets a display: its key no longer opens anything, until it is enrolled again.
+    #[command(after_help = "Example:
+  pikiosk displays remove lobby")]
     Remove {
+        /// The display's id.
         id: DisplayId,
         #[command(flatten)]
         common: Common,
@@ -87,7 +108,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                 let groups: BTreeSet<_> = groups.into_iter().collect();
                 let patch = json!({ "groups": groups });
                 let answer = common.client()?.patch(&["displays", id.as_str()], &patch).await;
-                one(answer.map_err(failed("change the display"))?, &common)
+                changed(&answer.map_err(failed("change the display"))?, &common)
             }
             Some(What::Ungroup { id, groups, common }) => {
                 let client = common.client()?;
@@ -97,16 +118,16 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                     .filter(|name| !groups.iter().any(|group| group.as_str() == *name))
                     .collect();
                 let answer = client.patch(&["displays", id.as_str()], &json!({ "groups": left })).await;
-                one(answer.map_err(failed)?, &common)
+                changed(&answer.map_err(failed)?, &common)
             }
             Some(What::Rename { id, to, common }) => {
                 let answer = common.client()?.post(&["displays", id.as_str(), "rename"], &json!({ "to": to })).await;
-                one(answer.map_err(failed("rename the display"))?, &common)
+                changed(&answer.map_err(failed("rename the display"))?, &common)
             }
             Some(What::Label { id, text, common }) => {
                 let patch = json!({ "label": text });
                 let answer = common.client()?.patch(&["displays", id.as_str()], &patch).await;
-                one(answer.map_err(failed("change the display"))?, &common)
+                changed(&answer.map_err(failed("change the display"))?, &common)
             }
             Some(What::Remove { id, common }) => {
                 common.client()?.delete(&["displays", id.as_str()]).await.map_err(failed("remove the display"))?;
@@ -172,6 +193,20 @@ fn one(display: Value, common: &Common) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     tell("", &display)?;
+    Ok(Exit::Done)
+}
+
+/// What can be changed of it, in a sentence.
+fn changed(display: &Value, common: &Common) -> Result<Exit, Failure> {
+    if common.json.json {
+        output::json(display)?;
+        return Ok(Exit::Done);
+    }
+    let label = display["label"].as_str().filter(|label| !label.is_empty());
+    let label = label.map(|label| format!(" ({label})")).unwrap_or_default();
+    let groups: Vec<_> = display["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let groups = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
+    output::line(&format!("{}{label} is in {groups}", display["id"].as_str().unwrap_or_default()))?;
     Ok(Exit::Done)
 }
 

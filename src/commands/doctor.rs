@@ -14,7 +14,11 @@ use crate::io::room::Room;
 
 /// Tells what is missing on this machine, and how to get it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0: all that is needed is there; 3: something is missing.")]
+#[command(after_help = "Examples:
+  pikiosk doctor
+  pikiosk doctor --json
+
+Exit code 0: all that is needed is there; 3: something is missing.")]
 pub struct Args {
     #[command(flatten)]
     json: Json,
@@ -111,7 +115,7 @@ fn wanted(browser: Option<&str>) -> Vec<Wanted> {
             None => add(&["firefox-esr", "firefox"], "firefox-esr", "shows the pages", true),
         }
         add(&["matchbox-window-manager"], "matchbox-window-manager", "gives Firefox the whole screen", true);
-        add(&["Xvfb"], "xvfb", "a screen in memory, for demo --headless and the tests", true);
+        add(&["Xvfb"], "xvfb", "a screen in memory, only for demo, drill --headless and the tests", false);
     }
     if cfg!(feature = "server") {
         add(&["redis-server"], "redis-server", "only where a web application mints tickets in it", false);
@@ -182,7 +186,10 @@ fn a_font(folder: &Path, depth: usize) -> Option<PathBuf> {
 
 fn config(name: &str, error: Option<&ConfigError>) -> Finding {
     let (state, says) = match error {
-        None => (State::Ok, "can be used; config show tells what is in force".to_owned()),
+        None => (
+            State::Ok,
+            format!("can be used; pikiosk config show {} tells what is in force", name.trim_end_matches(".toml")),
+        ),
         Some(ConfigError::Refused { problems }) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
@@ -250,11 +257,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_missing_is_told_with_one_command_that_gets_it() {
+    async fn what_is_missing_is_told_with_one_command_that_gets_it_and_a_display_needs_no_screen_in_memory() {
         let bin = tempfile::tempdir().unwrap();
-        let xvfb = bin.path().join("Xvfb");
-        std::fs::write(&xvfb, "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(&xvfb, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let redis = bin.path().join("redis-server");
+        std::fs::write(&redis, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&redis, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let folders = [bin.path().to_owned()];
         let mut findings = Vec::new();
         for wanted in wanted(None) {
@@ -268,8 +275,8 @@ mod tests {
             insta::assert_snapshot!(text, @"
     missing   firefox-esr              shows the pages
     missing   matchbox-window-manager  gives Firefox the whole screen
-    ok        Xvfb                     /bin/Xvfb
-    optional  redis-server             only where a web application mints tickets in it
+    optional  Xvfb                     a screen in memory, only for demo, drill --headless and the tests
+    ok        redis-server             /bin/redis-server
     missing   fonts                    without one, pages show boxes in the place of letters
     wrong     kiosk.toml               kiosk.toml:2: display.ulr: there is no such key; did you mean url? (here may stand: id, url)
 
@@ -277,7 +284,7 @@ mod tests {
       sudo apt-get install -y firefox-esr matchbox-window-manager fonts-dejavu-core
 
     If you need it:
-      sudo apt-get install -y redis-server
+      sudo apt-get install -y xvfb
     ");
         }
     }

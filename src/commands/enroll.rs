@@ -22,13 +22,13 @@ pub struct Args {
     /// The id that the display gets. Without it, the display's own wish, or one that the server makes.
     #[arg(long, value_name = "ID")]
     display: Option<DisplayId>,
-    /// Makes so many codes, 1 to 1000.
+    /// Make so many codes, 1 to 1000.
     #[arg(long, value_name = "N", conflicts_with = "display", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: Option<u32>,
     /// With --count: they are for displays called PREFIX01, PREFIX02, ...
     #[arg(long, requires = "count")]
     prefix: Option<String>,
-    /// With --count: prints a list with the columns id, server and code, as pikiosk flash takes it.
+    /// With --count: print a list with the columns id, server and code, as pikiosk flash takes it.
     #[arg(long, requires = "count", conflicts_with = "json")]
     csv: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ fn told(made: &Enrollment, display: Option<&DisplayId>, server: &Url) -> String 
     let server = bare(server);
     format!(
         "code     {code}\nexpires  {expires}\n\n\
-         Write this into /etc/pikiosk/kiosk.toml of the display; the code works once:\n\n\
+         Write this into the display's kiosk.toml (pikiosk flash and provision take it as --config); the code works once:\n\n\
          {id}[server]\nurl = \"{server}\"\nenrollment = \"{code}\"\n",
         code = made.code,
         expires = made.expires,
@@ -160,7 +160,7 @@ mod tests {
     code     ABCD-EFGH
     expires  2026-05-04T12:15:00.000Z
 
-    Write this into /etc/pikiosk/kiosk.toml of the display; the code works once:
+    Write this into the display's kiosk.toml (pikiosk flash and provision take it as --config); the code works once:
 
     [display]
     id = "lobby"

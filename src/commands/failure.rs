@@ -228,17 +228,23 @@ impl Failure {
 }
 
 fn not_shown(bad: usize, pending: &[String]) -> String {
-    const NAMED: usize = 5;
     let could_not = if bad == 1 { "1 display could not".to_owned() } else { format!("{bad} displays could not") };
-    let mut waiting = pending.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if pending.len() > NAMED {
-        waiting.push_str(&format!(" and {} more", pending.len() - NAMED));
-    }
+    let waiting = first_few(pending);
     match (bad, pending.is_empty()) {
         (_, true) => could_not,
         (0, false) => format!("no word yet from {waiting}"),
         (_, false) => format!("{could_not}, and no word yet from {waiting}"),
     }
+}
+
+/// The first few names, and how many more there are.
+pub(super) fn first_few(displays: &[String]) -> String {
+    const NAMED: usize = 5;
+    let mut names = displays.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if displays.len() > NAMED {
+        names.push_str(&format!(" and {} more", displays.len() - NAMED));
+    }
+    names
 }
 
 #[cfg(test)]

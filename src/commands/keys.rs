@@ -29,11 +29,14 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Makes a key and prints it; the server keeps only its hash, so it is told once.
+    #[command(after_help = "Examples:
+  pikiosk keys create 'Anna at the desk' --operator
+  pikiosk keys create 'cash desk' --to group/shops --command message --command navigate")]
     Create {
         /// Whose it is, or what for.
         name: String,
         /// It may do everything.
-        #[arg(long, required_unless_present = "to", conflicts_with_all = ["to", "commands"])]
+        #[arg(long, conflicts_with_all = ["to", "commands"])]
         operator: bool,
         /// It may publish to this address (display/ID, group/NAME, user/NAME, all); may be repeated.
         #[arg(long, value_name = "ADDRESS")]
@@ -45,7 +48,10 @@ enum What {
         common: Common,
     },
     /// Revokes a key, by its id: from then on it opens nothing.
+    #[command(after_help = "Example:
+  pikiosk keys revoke 3f2a9c01b7de")]
     Revoke {
+        /// The key's id, as pikiosk keys lists it.
         id: String,
         #[command(flatten)]
         common: Common,
@@ -56,6 +62,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     super::block_on(async {
         match args.what {
             None => list(&args.common).await,
+            Some(What::Create { operator: false, to, .. }) if to.is_empty() => Err(Failure::Usage {
+                doing: "make a key",
+                says: "it is not said what it may do".to_owned(),
+                hint: "give --operator (everything), or --to ADDRESS, mostly with --command COMMAND".to_owned(),
+            }),
             Some(What::Create { name, operator, to, commands, common }) => {
                 let wanted = wanted(&name, operator, to, commands);
                 let answer: Result<Value, _> = common.client()?.post(&["keys"], &wanted).await;

@@ -13,8 +13,14 @@ use crate::io::{heap, log_ring::LogRing};
 ///
 /// It serves the local page, holds the link to the server, and tells Firefox what to show.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pikiosk run
+  pikiosk run --config kiosk.toml --runtime /tmp/kiosk --state /tmp/state --listen 127.0.0.1:8080
+
+The second one is a display without systemd; pikiosk browser --runtime /tmp/kiosk beside it starts
+Firefox. Commands that start the supervisor again end it: systemd starts it, a shell does not.")]
 pub struct Args {
-    /// Read this file instead of the layers of kiosk.toml.
+    /// Read this kiosk.toml, and none of the folders.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keep what is of this boot only here: the browser's socket, the status.

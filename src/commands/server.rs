@@ -34,16 +34,16 @@ sockets are told to come back, over up to [limits] goodbye_seconds, and what was
 disk. A socket that systemd holds (pikiosk-server.socket) goes before --listen. Port 0 takes a free
 port and prints it.")]
 pub struct Args {
-    /// Address and port to listen on.
+    /// Address and port to listen on; without it, listen of server.toml, else 127.0.0.1:8400.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// The folder of the store and of operator.key.
+    /// The folder of the store and of operator.key; without it, data of server.toml, else /var/lib/pikiosk-server.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// A Redis in which your web application mints tickets.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Read this file, and none of the folders.
+    /// Read this server.toml, and none of the folders.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]

@@ -391,7 +391,7 @@ impl Planner<'_> {
                     found: now.clone(),
                     put: entry.before.clone(),
                     content: None,
-                    why: format!("puts back what was there before: nothing {} any more", entry.why),
+                    why: format!("puts back what was there before; not needed any more: {}", entry.why),
                     secret: entry.secret,
                     drifted: false,
                     undoes: true,

@@ -9,6 +9,7 @@
 //!                  token          hearer  a user that keeps its positions
 //!  hands       keys and buttons through XTEST
 //!  browser     `pikiosk browser` alone: the test plays the supervisor
+//!  faketime    another clock for one process
 //!  film        a film of one colour
 //!  device      the same without Firefox, on X servers that have more than Xvfb
 //!  disk        one that is full, or read-only
@@ -23,6 +24,7 @@ pub mod celery;
 pub mod device;
 #[cfg(feature = "display")]
 pub mod disk;
+pub mod faketime;
 pub mod film;
 #[cfg(feature = "display")]
 pub mod hands;

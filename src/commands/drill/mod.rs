@@ -35,8 +35,8 @@ use table::Table;
 #[derive(Debug, clap::Args)]
 #[command(after_help = faults_in_words())]
 pub struct Args {
-    /// The faults to make, in this order.
-    #[arg(value_name = "FAULT", required_unless_present = "all", conflicts_with = "all")]
+    /// The faults to make, in this order: names from the list below.
+    #[arg(value_name = "FAULT", conflicts_with = "all")]
     faults: Vec<Fault>,
     /// Make every fault that can be made here.
     #[arg(long)]
@@ -97,14 +97,16 @@ impl DrillFailure {
             }
             Self::NoGlass { packages, .. } => format!("sudo apt install {packages} (or make needs)"),
             Self::Control(ControlError::Absent(_)) => {
-                "on a display: sudo systemctl start pikiosk; anywhere else: pikiosk drill --headless".to_owned()
+                "on a display: sudo systemctl start pikiosk; anywhere else: pikiosk drill --all --headless".to_owned()
             }
             Self::Control(ControlError::NotAllowed | ControlError::Silent) => "try again with sudo".to_owned(),
             Self::Control(_) => "restart the supervisor after an update of pikiosk".to_owned(),
             Self::Eyes(_) => "is X up? sudo pikiosk drill sees the screen of whoever is logged in at it".to_owned(),
             Self::Drill(_) => "pikiosk status tells how the display is".to_owned(),
             Self::Late { .. } => "the lines above say which; pikiosk status and the log say why".to_owned(),
-            Self::NothingRun => "each line above says why; pikiosk drill --headless can do most of them".to_owned(),
+            Self::NothingRun => {
+                "each line above says why; pikiosk drill --all --headless can do most of them".to_owned()
+            }
             Self::Interrupted => "let it run to its end for an answer".to_owned(),
         }
     }
@@ -140,6 +142,13 @@ Exit code 0 only if the display was right again in time after every fault that w
 }
 
 pub fn run(args: Args) -> Result<Exit, Failure> {
+    if args.faults.is_empty() && !args.all {
+        return Err(Failure::Usage {
+            doing: "drill",
+            says: "no fault was named".to_owned(),
+            hint: "name one, such as browser-killed, or give --all; pikiosk drill --help lists them".to_owned(),
+        });
+    }
     if args.headless && !args.own_network {
         // Does not return where this machine allows it.
         stage::enter_own_network();

@@ -49,22 +49,22 @@ pub struct Args {
     /// Where to write it: a disk, or a file that is a card as an image. Give it several times for several cards.
     #[arg(long, value_name = "DEVICE|FILE", required_unless_present = "list")]
     to: Vec<PathBuf>,
-    /// Lists the disks, and says why one is refused.
+    /// List the disks, and say why one is refused.
     #[arg(long)]
     list: bool,
-    /// Skips the question. No rule that protects a disk is skipped.
+    /// Do not ask. No rule that protects a disk is skipped.
     #[arg(long, short)]
     yes: bool,
-    /// Takes cards of any size; otherwise they have 7 to 512 GB.
+    /// Take cards of any size; otherwise they have 7 to 512 GB.
     #[arg(long)]
     allow_size: bool,
-    /// Takes loop devices for cards.
+    /// Take loop devices for cards.
     #[arg(long)]
     allow_loop: bool,
-    /// Writes only what differs from the image: for a card that had it before.
+    /// Write only what differs from the image: for a card that had it before.
     #[arg(long, conflicts_with = "verify_only")]
     again: bool,
-    /// Writes nothing, and tells whether the card still holds the image.
+    /// Write nothing: tell whether the card still holds the image.
     #[arg(long)]
     verify_only: bool,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub struct Args {
     /// The lines of the list that are meant, by id, in the order of --to.
     #[arg(long, value_name = "ID", requires = "csv", help_heading = "What the cards become")]
     row: Vec<String>,
-    /// Asks the event server for an enrollment code for each card.
+    /// Ask the event server for an enrollment code for each card.
     #[arg(long, help_heading = "What the cards become")]
     enroll: bool,
     /// The pikiosk for the Pi (aarch64), for images that do not hold it yet.
@@ -105,14 +105,14 @@ pub struct Args {
     /// Another list of images than that of Raspberry Pi: an address or a file.
     #[arg(long, value_name = "URL|FILE", help_heading = "The image")]
     os_list: Option<String>,
-    /// Neither reads nor keeps downloads.
+    /// Neither read nor keep downloads.
     #[arg(long, help_heading = "The image")]
     no_cache: bool,
 
     /// Where receipts and labels are kept.
     #[arg(long, value_name = "DIR", default_value = "receipts", help_heading = "The record")]
     receipts: PathBuf,
-    /// Writes a label with a QR code for each card beside its receipt.
+    /// Write a label with a QR code for each card beside its receipt.
     #[arg(long, help_heading = "The record")]
     label: bool,
     /// How long a card that is a file becomes: image (as the image), pow2 (the next power of two, for QEMU).

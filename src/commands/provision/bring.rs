@@ -101,12 +101,13 @@ impl Made {
 fn look(system: &dyn Observe, settings: &KioskSettings, args: &Args) -> Result<Made, ProvisionError> {
     let facts = facts(system).map_err(|source| ProvisionError::Facts { source })?;
     let mut desired = desired(settings, &facts).map_err(|source| ProvisionError::Desired { source })?;
-    match program::find(args.binary.as_deref(), &facts.architecture) {
-        Ok(path) => desired.items.push(desired::program(program::read(&path)?)),
-        // One that is there already may do.
-        Err(ProvisionError::NoProgram { .. }) if matches!(system.stat(Path::new(PROGRAM)), Ok(Some(_))) => {}
+    let program = match program::find(args.binary.as_deref(), &facts.architecture) {
+        Ok(path) => program::read(&path)?,
+        // The one that is there may do. It is named too: what a plan does not name any more is taken away.
+        Err(missing @ ProvisionError::NoProgram { .. }) => system.read(Path::new(PROGRAM)).map_err(|_| missing)?,
         Err(error) => return Err(error),
-    }
+    };
+    desired.items.push(desired::program(program));
     let failed = |source| ProvisionError::Observe { source };
     let receipt = Receipt::load(system).map_err(|source| failed(source.into()))?;
     let observed = observe(system, &desired, receipt.as_ref()).map_err(failed)?;

@@ -47,7 +47,8 @@ pub struct Args {
     /// Use these settings. Without it, those that the system has in /etc/pikiosk.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Install this build of pikiosk. Without it, this one, if it fits the system's processor.
+    /// Install this build of pikiosk. Without it, this one, if it fits the system's processor; else the one of `make
+    /// aarch64`, or the one that is there.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Change nothing: show what would change. Exit code 3 if there is anything.

@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 
 use super::cli::Json;
 use super::client::{Client, DisplayReceipt, Outcome, Server};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, first_few};
 use super::output;
 use crate::event::command::{self, REGISTRY, TTL_MAX};
 use crate::event::time::UtcMillis;
@@ -44,9 +44,10 @@ pub struct Args {
     /// The command's data as one JSON object, or @FILE to read it from there.
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
-    /// How long to wait for the displays; 0s: not at all.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    wait: Duration,
+    /// How long to wait for the displays; 0s: not at all. Without it 10s, and 60s for what takes its time: configure,
+    /// drill, restart_browser, say, sound.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    wait: Option<Duration>,
     /// How long the command may wait for a display that is away, such as 5m or 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
     ttl: Option<Duration>,
@@ -76,10 +77,10 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Publishes, and waits until every display is through with it or the time is over.
 async fn push(client: &Client, event: &Event, args: &Args) -> Result<Exit, Failure> {
-    let (wait, json) = (args.wait, args.json.json);
+    let (wait, json) = (args.wait.unwrap_or_else(|| usual_wait(event)), args.json.json);
     let mut outcome = client.publish(event).await.map_err(unpushed)?;
     if event.kiosk_name().is_some() && !wait.is_zero() {
-        follow(client, &mut outcome, args).await?;
+        follow(client, &mut outcome, wait, args).await?;
     }
     if json {
         output::json(&outcome)?;
@@ -95,11 +96,14 @@ async fn push(client: &Client, event: &Event, args: &Args) -> Result<Exit, Failu
 }
 
 /// Asks the server again and again: it has the receipts, and a person sees each as it comes.
-async fn follow(client: &Client, outcome: &mut Outcome, args: &Args) -> Result<(), Failure> {
+async fn follow(client: &Client, outcome: &mut Outcome, wait: Duration, args: &Args) -> Result<(), Failure> {
     const SOONEST: Duration = Duration::from_millis(20);
     const LATEST: Duration = Duration::from_millis(250);
-    let end = Instant::now() + args.wait;
-    let (mut pause, mut told) = (SOONEST, HashSet::new());
+    /// Nobody looks longer at a terminal that says nothing.
+    const SILENT: Duration = Duration::from_secs(2);
+    let begun = Instant::now();
+    let end = begun + wait;
+    let (mut pause, mut told, mut remarked) = (SOONEST, HashSet::new(), args.json.json);
     loop {
         *outcome = client.outcome(&outcome.id).await.map_err(unpushed)?;
         for receipt in &outcome.receipts {
@@ -111,8 +115,20 @@ async fn follow(client: &Client, outcome: &mut Outcome, args: &Args) -> Result<(
         if outcome.pending.is_empty() || left.is_zero() {
             return Ok(());
         }
+        if !remarked && begun.elapsed() >= SILENT {
+            remarked = true;
+            output::remark(&format!("waiting for {}, up to {} s …", first_few(&outcome.pending), wait.as_secs()));
+        }
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 3 / 2).min(LATEST);
+    }
+}
+
+/// What is done only when something is over: ten seconds of trial, a fault and its cure, a start of Firefox, a sound.
+fn usual_wait(event: &Event) -> Duration {
+    match event.kiosk_name() {
+        Some("configure" | "drill" | "restart_browser" | "say" | "sound") => Duration::from_secs(60),
+        _ => Duration::from_secs(10),
     }
 }
 

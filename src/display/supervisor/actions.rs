@@ -46,7 +46,9 @@ impl Supervisor {
             !before.any(|taken| !taken.started && to_command(taken).is_some_and(|command| self::needs_glass(&command)))
         };
         let needs_page = matches!(command, Command::Reload(_) | Command::PageEvent(_));
-        !needs_glass || (self.attached && is_first() && (!needs_page || self.content.is_settled()))
+        let needs_loop = matches!(command, Command::RestartBrowser(_));
+        (!needs_loop || self.pulse.has_loop())
+            && (!needs_glass || (self.attached && is_first() && (!needs_page || self.content.is_settled())))
     }
 
     pub(super) fn set(&mut self, command: Command, key: Option<EventKey>, out: &mut Out) {
@@ -92,7 +94,7 @@ impl Supervisor {
             Command::ClearData(what) => self.jobs.clear_data(key, &what, out),
             Command::RestartBrowser(_) => {
                 self.swap_browser("it was asked for", out);
-                self.jobs.await_browser(key, out);
+                self.jobs.await_browser(key, !self.attached, out);
             }
             Command::Reboot(_) => self.leave(helper::Request::Reboot, key, out),
             Command::Shutdown(_) => self.leave(helper::Request::PowerOff, key, out),

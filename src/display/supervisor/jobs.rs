@@ -83,7 +83,7 @@ impl Jobs {
         if what.cookies && what.storage {
             // Its last picture is not held over the glass meanwhile: that is data of a page too.
             out.push(Effect::RestartBrowser { why: "its data is to be cleared", plain: false });
-            return self.await_browser(key, out);
+            return self.await_browser(key, false, out);
         }
         let mut parts = Vec::new();
         if what.cache {
@@ -101,9 +101,9 @@ impl Jobs {
         }
     }
 
-    /// Firefox is being started again.
-    pub fn await_browser(&mut self, key: EventKey, out: &mut Out) {
-        self.push(key, Wait::Browser { was_gone: false }, Vec::new(), BROWSER_WITHIN, out);
+    /// Firefox is being started again; one without a session is gone already.
+    pub fn await_browser(&mut self, key: EventKey, was_gone: bool, out: &mut Out) {
+        self.push(key, Wait::Browser { was_gone }, Vec::new(), BROWSER_WITHIN, out);
     }
 
     pub fn detached(&mut self) {

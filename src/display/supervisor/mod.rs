@@ -11,7 +11,7 @@
 //!                            devices     power, schedule, rotation, brightness, volume: the screen as a device
 //!                            second      the page of a second screen
 //!                            sounds      sound, say: one after the other, behind the glass
-//!                            pulse, look do page and browser answer, and is there anything in the page
+//!                            pulse, look do page and browser answer, and is there anything in the page; ends: do they last
 //!                            strays, disk  windows that nobody opened; a card that is full or failed
 //!                            home        back to what should be there, once people have gone
 //!                            camera      when a picture is taken
@@ -54,6 +54,7 @@ mod content;
 mod devices;
 mod disk;
 mod early;
+mod ends;
 mod held;
 mod home;
 mod intake;

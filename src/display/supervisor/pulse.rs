@@ -9,6 +9,7 @@
 //!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
 //!   the fourth alarm in a row on, the silence is twice as long each time, until a page has answered promptly
 //!   no session for two minutes: it is lost; no browser loop at all: the X session is
+//!   sessions, or browser loops, that end one after the other and nothing was painted in as long: the same (ends.rs)
 //! ```
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    ends::Ends,
     out::{Out, earlier},
     port::{Answer, Ask, AskError, AskId},
     recovery::{Cause, Rung},
@@ -87,6 +89,9 @@ pub struct Pulse {
     frameless: Option<Instant>,
     /// Alarms since a page answered promptly.
     alarms: u32,
+    /// Browser loops that ended, and sessions of this one's, since something was painted.
+    loops: Ends,
+    sessions: Ends,
 }
 
 /// One side that is asked.
@@ -100,18 +105,29 @@ impl Pulse {
     pub fn new(hang: Duration, now: Instant) -> Self {
         let ear = || Ear { asked: None, heard: now };
         let stage = Stage::Alone { since: now };
-        Pulse { hang, stage, page: ear(), browser: ear(), next: now, soon: 0, frameless: None, alarms: 0 }
+        let (loops, sessions) = (Ends::default(), Ends::default());
+        let (next, soon, frameless, alarms) = (now, 0, None, 0);
+        Pulse { hang, stage, page: ear(), browser: ear(), next, soon, frameless, alarms, loops, sessions }
     }
 
     /// The browser loop is there; it begins with no session.
     pub fn loop_came(&mut self, now: Instant) {
+        // One that takes another's place has ended it.
+        self.loop_gone(now);
         self.stage = Stage::Out { since: now };
+        self.sessions = Ends::default();
     }
 
     pub fn loop_gone(&mut self, now: Instant) {
         if !matches!(self.stage, Stage::Alone { .. }) {
             self.stage = Stage::Alone { since: now };
+            self.loops.one_more(now);
         }
+    }
+
+    /// There is somebody who can start Firefox again.
+    pub fn has_loop(&self) -> bool {
+        !matches!(self.stage, Stage::Alone { .. })
     }
 
     pub fn attached(&mut self, now: Instant) {
@@ -127,6 +143,7 @@ impl Pulse {
     pub fn detached(&mut self, now: Instant) {
         if matches!(self.stage, Stage::Calm | Stage::Killed { .. }) {
             self.stage = Stage::Out { since: now };
+            self.sessions.one_more(now);
         }
     }
 
@@ -145,6 +162,7 @@ impl Pulse {
     pub fn painted(&mut self, now: Instant) {
         self.heard_page(now);
         self.next = self.next.min(now + PAINTED);
+        (self.loops, self.sessions) = (Ends::default(), Ends::default());
     }
 
     /// A process that runs pages ended.
@@ -243,8 +261,11 @@ impl Pulse {
 
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Alone { since } => Some(*since + LOOP_WITHIN),
-            Stage::Out { since } => Some(*since + RESTART_WITHIN),
+            Stage::Alone { since } => earlier(Some(*since + LOOP_WITHIN), self.loops.deadline(LOOP_WITHIN)),
+            Stage::Out { since } => {
+                let ends = earlier(self.loops.deadline(LOOP_WITHIN), self.sessions.deadline(RESTART_WITHIN));
+                earlier(Some(*since + RESTART_WITHIN), ends)
+            }
             Stage::Calm => {
                 let silent = (self.page.heard + self.patience(self.hang))
                     .min(self.browser.heard + self.patience(BROWSER_SILENT));
@@ -264,12 +285,18 @@ impl Pulse {
             Stage::Alone { since } => {
                 if now >= since + LOOP_WITHIN {
                     out.fault(Cause::SessionLost);
+                } else if self.loops.are_too_many(LOOP_WITHIN, now) {
+                    out.fault(Cause::SessionEnds);
                 }
                 return Verdict::Fine;
             }
             Stage::Out { since } => {
                 if now >= since + RESTART_WITHIN {
                     out.fault(Cause::BrowserLost);
+                } else if self.loops.are_too_many(LOOP_WITHIN, now) {
+                    out.fault(Cause::SessionEnds);
+                } else if self.sessions.are_too_many(RESTART_WITHIN, now) {
+                    out.fault(Cause::BrowserEnds);
                 }
                 return Verdict::Fine;
             }

@@ -180,7 +180,7 @@ impl<'a> Download<'a> {
                     if fruitless >= self.order.patience.attempts {
                         return Err(self.unreachable(says).into());
                     }
-                    tracing::debug!(place = %self.order.url, have = self.have, says, "fetching it again");
+                    tracing::warn!("{}: {says}; trying again", self.order.url);
                     self.order.progress.add_fetch_again();
                     self.pause(self.order.patience.pause * (1 << (fruitless - 1).min(6))).await?;
                 }

@@ -33,6 +33,8 @@ pub enum Cause {
     BrowserHung,
     /// Firefox gives no session, or none that can be used.
     BrowserLost,
+    /// Firefox ends again and again, and nothing was painted.
+    BrowserEnds,
     /// Not even the local page comes onto the glass.
     NothingPaints,
     /// The page took more memory than it may.
@@ -49,6 +51,8 @@ pub enum Cause {
     ScreenHung,
     /// Nobody is there to keep Firefox: the X session, or the X server, is gone.
     SessionLost,
+    /// Browser loops come and end again, and nothing was painted.
+    SessionEnds,
     /// What must outlive a power cut has no room on the disk. The page stays on the glass.
     DiskFull,
     /// The disk takes nothing more: the kernel has made it read-only, or met errors on it.
@@ -80,7 +84,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Cause {
-    pub const ALL: [Cause; 23] = [
+    pub const ALL: [Cause; 25] = [
         Cause::Site,
         Cause::Network,
         Cause::Clock,
@@ -94,6 +98,7 @@ impl Cause {
         Cause::ContentLost,
         Cause::BrowserHung,
         Cause::BrowserLost,
+        Cause::BrowserEnds,
         Cause::NothingPaints,
         Cause::Memory,
         Cause::BrowserGrown,
@@ -102,6 +107,7 @@ impl Cause {
         Cause::Profile,
         Cause::ScreenHung,
         Cause::SessionLost,
+        Cause::SessionEnds,
         Cause::DiskFull,
         Cause::DiskFailed,
     ];
@@ -127,10 +133,12 @@ impl Cause {
             Cause::BrowserHung | Cause::BrowserLost | Cause::NothingPaints => {
                 &[RestartBrowser, PlainProfile, RestartSession, Reboot, SaySo]
             }
+            // It was started again each time as it is.
+            Cause::BrowserEnds => &[PlainProfile, RestartSession, Reboot, SaySo],
             // Each start empties the profile: that is the room there is to be made. The session has it anew, and a boot
             // mounts it anew.
             Cause::Profile => &[RestartBrowser, RestartSession, Reboot, SaySo],
-            Cause::ScreenHung | Cause::SessionLost => &[RestartSession, Reboot, SaySo],
+            Cause::ScreenHung | Cause::SessionLost | Cause::SessionEnds => &[RestartSession, Reboot, SaySo],
             Cause::DiskFull => &[MakeRoom, SaySo],
             // The next start checks the file system, and repairs it if it can.
             Cause::DiskFailed => &[Reboot, SaySo],
@@ -158,6 +166,7 @@ impl Cause {
             Cause::ContentLost => "content-lost",
             Cause::BrowserHung => "browser-hung",
             Cause::BrowserLost => "browser-lost",
+            Cause::BrowserEnds => "browser-ends",
             Cause::NothingPaints => "nothing-paints",
             Cause::Memory => "memory",
             Cause::BrowserGrown => "browser-grown",
@@ -166,6 +175,7 @@ impl Cause {
             Cause::Profile => "profile",
             Cause::ScreenHung => "screen-hung",
             Cause::SessionLost => "session-lost",
+            Cause::SessionEnds => "session-ends",
             Cause::DiskFull => "disk-full",
             Cause::DiskFailed => "disk-failed",
         }
@@ -187,6 +197,7 @@ impl Cause {
             Cause::ContentLost => "the page does not come back after its processes were killed",
             Cause::BrowserHung => "Firefox does not answer",
             Cause::BrowserLost => "Firefox gives no session",
+            Cause::BrowserEnds => "Firefox ends again and again before it has shown anything",
             Cause::NothingPaints => "not even the local page comes onto the glass",
             Cause::Memory => "the page took more memory than it may",
             Cause::BrowserGrown => "Firefox took more memory than it may",
@@ -195,6 +206,7 @@ impl Cause {
             Cause::Profile => "Firefox's profile cannot be written",
             Cause::ScreenHung => "nothing is seen of the screen: the X server does not answer",
             Cause::SessionLost => "nothing keeps Firefox: the X session is gone",
+            Cause::SessionEnds => "the X session ends again and again before it has shown anything",
             Cause::DiskFull => "the disk is full",
             Cause::DiskFailed => "the disk takes nothing more",
         }
@@ -202,15 +214,16 @@ impl Cause {
 
     /// Firefox, or what it stands on.
     pub fn is_of_this_machine(self) -> bool {
-        self.is_of_the_browser() || matches!(self, Cause::ScreenHung | Cause::SessionLost)
+        self.is_of_the_browser() || matches!(self, Cause::ScreenHung | Cause::SessionLost | Cause::SessionEnds)
     }
 
     /// Firefox or what it stands on, and not the page in it.
     pub fn is_of_the_browser(self) -> bool {
         use Cause::{
-            BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, Profile, Strays, WindowClosed,
+            BrowserEnds, BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, Profile, Strays,
+            WindowClosed,
         };
-        matches!(self, ContentLost | BrowserHung | BrowserLost | NothingPaints | BrowserGrown)
+        matches!(self, ContentLost | BrowserHung | BrowserLost | BrowserEnds | NothingPaints | BrowserGrown)
             || matches!(self, WindowClosed | Strays | Profile)
     }
 

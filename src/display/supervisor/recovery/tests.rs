@@ -86,7 +86,8 @@ fn a_page_never_reboots_the_machine_and_a_browser_that_is_lost_does_at_most_thre
     for cause in [Cause::PageHung, Cause::PageCrashed, Cause::PageEmpty, Cause::GlassFrozen, Cause::ContentLost] {
         assert_eq!(reboots(cause), 0, "{cause:?}");
     }
-    for cause in [Cause::BrowserHung, Cause::BrowserLost, Cause::NothingPaints, Cause::SessionLost] {
+    use Cause::{BrowserEnds, BrowserHung, BrowserLost, NothingPaints, SessionEnds, SessionLost};
+    for cause in [BrowserHung, BrowserLost, BrowserEnds, NothingPaints, SessionLost, SessionEnds] {
         let times = reboots(cause);
         assert!((1..=3).contains(&times), "{cause:?}: {times}");
     }

@@ -15,6 +15,7 @@ use crate::{
 
 mod allowed;
 mod any_order;
+mod come_and_go;
 mod configure;
 mod devices;
 mod disk;

@@ -425,6 +425,23 @@ fn a_new_browser_is_done_when_it_shows_the_page_again() {
     assert_eq!(world.status(1), Some(Status::Done));
 }
 
+/// Found by hand: `restart`, and a second later `restart_browser`. The order went to a loop that was not there yet, and its
+/// sender heard after 151 s that the browser did not end in time.
+#[test]
+fn a_new_browser_that_is_asked_for_before_there_is_a_browser_loop_is_started_when_there_is_one() {
+    let restarts = |world: &World| world.effects.iter().any(|it| matches!(it, Effect::RestartBrowser { .. }));
+    let mut world = World::new();
+    world.link();
+    world.push(1, "restart_browser", json!({}));
+    assert!(!restarts(&world), "nobody is there to do it");
+    world.give(Input::LoopCame);
+    assert!(restarts(&world));
+    world.give(Input::Attached);
+    world.answer_all();
+    world.paint();
+    assert_eq!(world.status(1), Some(Status::Done));
+}
+
 #[test]
 fn what_strangers_open_is_closed_and_dialogs_are_dismissed() {
     let mut world = World::up();
