@@ -196,6 +196,15 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
         command: String::new(),
         then: String::new(),
     };
+    let enroll = |tone, title: &str, text: &str| PhaseWords {
+        command: match display {
+            "" => "pikiosk enroll".to_owned(),
+            display => format!("pikiosk enroll --display {display}"),
+        },
+        then: "Then write the code that it prints into kiosk.toml, as server.enrollment, and restart the display."
+            .to_owned(),
+        ..words(tone, title, text)
+    };
     match phase {
         Phase::Starting => words(Tone::Wait, "Starting…", "The browser and the connection are being made ready."),
         Phase::NotConfigured => words(
@@ -204,16 +213,11 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
             "Write the server's address into /etc/pikiosk/kiosk.toml, as server.url, and restart the display.",
         ),
         Phase::NoNetwork => words(Tone::Bad, "Waiting for the network…", CABLE),
-        Phase::WaitingForEnrollment => PhaseWords {
-            tone: Tone::Wait,
-            title: "Waiting for enrollment".to_owned(),
-            text: "The server does not know this display yet. On a computer with an operator's key, type:".to_owned(),
-            command: match display {
-                "" => "pikiosk enroll".to_owned(),
-                display => format!("pikiosk enroll --display {display}"),
-            },
-            then: "Then write the code that it prints into kiosk.toml, as server.enrollment.".to_owned(),
-        },
+        Phase::WaitingForEnrollment => enroll(
+            Tone::Wait,
+            "Waiting for enrollment",
+            "The server does not know this display yet. On a computer with an operator's key, type:",
+        ),
         Phase::Connecting => {
             words(Tone::Wait, "Connecting to server…", "The page appears as soon as the server answers.")
         }
@@ -222,19 +226,16 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
             "The server does not answer",
             &format!("{}. This display tries again by itself.", sentence(why, server)),
         ),
-        Phase::Refused { why } => words(
+        Phase::Refused { why } => enroll(
             Tone::Bad,
             "The server refused this display",
-            &format!("{}. It has to be enrolled again: pikiosk enroll --display {display}", sentence(why, server)),
+            &format!("{}. To enroll it again, on a computer with an operator's key, type:", sentence(why, server)),
         ),
-        Phase::Removed => PhaseWords {
-            command: format!("pikiosk enroll --display {display}"),
-            ..words(
-                Tone::Bad,
-                "This display was removed from the server",
-                "It no longer connects. To bring it back, on a computer with an operator's key, type:",
-            )
-        },
+        Phase::Removed => enroll(
+            Tone::Bad,
+            "This display was removed from the server",
+            "It no longer connects. To bring it back, on a computer with an operator's key, type:",
+        ),
         Phase::Ready => words(Tone::Good, "Connected", "Nothing to show yet."),
     }
 }
@@ -314,8 +315,12 @@ mod tests {
 
     #[test]
     fn a_display_that_waits_for_enrollment_says_what_to_type() {
-        let words = of_phase(&Phase::WaitingForEnrollment, "lobby-1", "https://push.example.org");
-        assert_eq!(words.command, "pikiosk enroll --display lobby-1");
+        let refused = Phase::Refused { why: "the code was used already".into() };
+        for phase in [Phase::WaitingForEnrollment, refused, Phase::Removed] {
+            let words = of_phase(&phase, "lobby-1", "https://push.example.org");
+            assert_eq!(words.command, "pikiosk enroll --display lobby-1");
+            assert!(words.text.ends_with("type:") && words.then.ends_with("restart the display."), "{phase:?}");
+        }
         assert_eq!(of_phase(&Phase::WaitingForEnrollment, "", "").command, "pikiosk enroll");
     }
 

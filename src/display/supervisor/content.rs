@@ -357,6 +357,7 @@ impl Content {
     /// True if the question was this machine's.
     pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
         let for_turns = self.turns.as_mut().is_some_and(|turns| turns.probed(ask, &result, out));
+        self.tell_more();
         if let Some(item) = self.turns.as_mut().and_then(Turns::came_back) {
             self.turn(playlist::Input::Back(item), out);
         }
