@@ -33,25 +33,29 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
-        Self::start_with(|_, _| {})
+        Self::start_in(Self::folder(), "", |_, _| {})
     }
 
-    /// `more` is done to the command, which runs in this folder.
-    fn start_with(more: impl FnOnce(&mut Command, &Path)) -> Self {
-        let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
+    fn folder() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap()
+    }
+
+    /// `lines` end its kiosk.toml; `more` is done to the command, which runs in this folder.
+    fn start_in(folder: tempfile::TempDir, lines: &str, more: impl FnOnce(&mut Command, &Path)) -> Self {
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_nonblocking(true).unwrap();
         let port = free_port();
-        let mut command = Self::command(folder.path(), port);
+        let mut command = Self::command(folder.path(), port, lines);
         command.env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "200000");
         more(&mut command, folder.path());
         let run = Process::start("run", folder.path(), &mut command);
         Alone { run, notify, heard: Vec::new(), port, folder }
     }
 
-    fn command(folder: &Path, port: u16) -> Command {
+    fn command(folder: &Path, port: u16, lines: &str) -> Command {
         let config = folder.join("kiosk.toml");
-        fs::write(&config, format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+        let text = format!("[display]\nid = \"alone\"\n[page]\nlisten = \"127.0.0.1:{port}\"\n{lines}");
+        fs::write(&config, text).unwrap();
         let mut command = pikiosk(&["run", "--config"]);
         command.arg(config).arg("--runtime").arg(folder.join("run")).arg("--state").arg(folder.join("state"));
         command
@@ -196,11 +200,23 @@ fn status_tells_in_words_what_the_supervisor_shows() {
 }
 
 #[test]
+fn a_display_whose_key_is_damaged_has_no_link_and_shows_its_page_all_the_same() {
+    let folder = Alone::folder();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(folder.path().join("state/display.key"), "torn").unwrap();
+    let mut alone = Alone::start_in(folder, "[server]\nurl = \"http://127.0.0.1:9/\"\n", |_, _| {});
+    let _browser = alone.browser(true);
+    alone.until_told("READY=1");
+    alone.until_told("STATUS=Showing the start page; this display has no link: the key in ");
+    alone.until_told("is damaged: remove the file and enroll this display again.");
+}
+
+#[test]
 fn a_second_supervisor_says_why_it_cannot_run() {
     let alone = Alone::start();
     until("the first one runs", seconds(10), || alone.folder.path().join("run/browser.sock").exists().then_some(()));
     let other = tempfile::tempdir().unwrap();
-    let output = Alone::command(other.path(), alone.port).output().unwrap();
+    let output = Alone::command(other.path(), alone.port, "").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("the page could not listen") && said.contains("hint: is another supervisor running?"),
@@ -216,7 +232,7 @@ fn browser_loops_that_end_one_after_the_other_before_they_show_anything_are_told
     let ahead = |clock: &Path, seconds: u32| {
         pikiosk::io::store::write_atomically(clock, format!("+{seconds}").as_bytes(), 0o644).unwrap();
     };
-    let mut alone = Alone::start_with(|command, folder| {
+    let mut alone = Alone::start_in(Alone::folder(), "", |command, folder| {
         let clock = folder.join("clock");
         ahead(&clock, 0);
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock).env("FAKETIME_NO_CACHE", "1");

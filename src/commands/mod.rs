@@ -59,7 +59,7 @@ pub mod ticket;
 pub use cli::Cli;
 pub use failure::{Exit, Failure};
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 /// Tells a failure, and gives the exit code.
 pub fn end(result: Result<Exit, Failure>) -> ExitCode {
@@ -73,10 +73,17 @@ pub fn end(result: Result<Exit, Failure>) -> ExitCode {
     }
 }
 
+/// What is being written to a disk when all else is done gets so long. A name that is being looked up, of a DNS server that
+/// does not answer, is not waited for: it would be half a minute.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Runs what a person waits for: one thread is enough.
 fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(|source| Failure::Runtime { source })?.block_on(future))
+    let runtime = runtime.map_err(|source| Failure::Runtime { source })?;
+    let done = runtime.block_on(future);
+    runtime.shutdown_timeout(ENDS_WITHIN);
+    Ok(done)
 }
 
 /// A length of time in its largest unit.
@@ -87,5 +94,31 @@ fn roughly(seconds: u64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_through_ends_though_a_name_is_still_being_looked_up() {
+        let (answer, never) = mpsc::channel::<()>();
+        let (tell, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let done = block_on(async {
+                let (begin, begun) = tokio::sync::oneshot::channel();
+                drop(tokio::task::spawn_blocking(move || {
+                    let _ = begin.send(());
+                    never.recv()
+                }));
+                begun.await
+            });
+            tell.send(done.is_ok())
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(true));
+        drop(answer);
     }
 }

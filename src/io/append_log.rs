@@ -6,16 +6,20 @@
 //! ```
 //!
 //! Opening drops a torn tail: the last line, if it has no end or a wrong sum. A line in the middle with a wrong sum
-//! (a bad block) is left out and counted; those after it are kept, since each stands for itself.
+//! (a bad block) is left out and counted; those after it are kept, since each stands for itself. The same where the card
+//! cannot read the block at all.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::store;
+
+/// What a card reads at once, or not at all.
+const BLOCK: usize = 4096;
 
 /// What a log stands on: a file, or in tests something that breaks when told to.
 pub trait Medium {
@@ -132,6 +136,26 @@ fn read_line(bytes: &[u8]) -> Option<&str> {
     right.then_some(line)
 }
 
+/// All that can be read of a file so long. Zeros stand in the place of what the card gives up: no line of them is whole.
+fn past_bad_blocks(read_at: impl Fn(&mut [u8], u64) -> io::Result<usize>, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = bytes.len().min((at / BLOCK + 1) * BLOCK);
+        match read_at(&mut bytes[at..end], at as u64) {
+            Ok(0) => bytes.truncate(at),
+            Ok(read) => at += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {
+                tracing::error!(at, "the card cannot read a part of this log any more");
+                at = end;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
 /// A log's file, readable by its owner only.
 #[derive(Debug)]
 pub struct LogFile {
@@ -166,10 +190,7 @@ fn takes_nothing(error: &io::Error) -> bool {
 
 impl Medium for LogFile {
     fn read_all(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        past_bad_blocks(|into, at| self.file.read_at(into, at), self.file.metadata()?.len())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -121,6 +121,23 @@ fn a_damaged_line_in_the_middle_costs_that_line_only() {
 }
 
 #[test]
+fn a_block_that_the_card_cannot_read_any_more_costs_its_own_lines_only() {
+    let text: String = (0..300).map(|n| write_line(&format!("what was kept as line {n:03}"))).collect();
+    let read_at = |into: &mut [u8], at: u64| {
+        let at = usize::try_from(at).unwrap();
+        if (BLOCK..2 * BLOCK).contains(&at) {
+            return Err(io::Error::from_raw_os_error(nix::libc::EIO));
+        }
+        into.copy_from_slice(&text.as_bytes()[at..at + into.len()]);
+        Ok(into.len())
+    };
+    let opened = reopen(&past_bad_blocks(read_at, text.len() as u64).unwrap());
+    let lost = 300 - opened.lines.len();
+    assert!(opened.damaged == 1 && (1..=BLOCK / 30).contains(&lost), "{lost} lines are lost");
+    assert!(opened.lines[0].ends_with("line 000") && opened.lines.last().unwrap().ends_with("line 299"));
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_acknowledged_until_the_log_is_written_anew() {
     let (mut log, _) = AppendLog::open(FaultyDisk::default()).unwrap();
     log.append("one").unwrap();

@@ -141,7 +141,6 @@ fn run_hint(error: &RunError) -> String {
     match error {
         RunError::Directory(_, source) | RunError::Glass(_, source) => io_hint(source),
         RunError::Journal(_) => "is the disk full, or does --state belong to another user?".to_owned(),
-        RunError::Identity(_) => "see what is wrong with the file; it is this display's name at the server".to_owned(),
         RunError::Page(_) => {
             "is another supervisor running? A port below 1024 needs CAP_NET_BIND_SERVICE, or give --listen 127.0.0.1:8080"
                 .to_owned()

@@ -37,6 +37,9 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(300);
 /// A chore that fails again and again does not wear the card.
 const PANICS_MAX: u32 = 100;
 
+/// What is on the glass, in one word, and what is wrong. A playlist's next item is no news: a card is not written for each.
+type Glass = (String, Option<String>);
+
 /// The open box of a running supervisor.
 #[derive(Debug)]
 pub struct BlackBox {
@@ -46,8 +49,8 @@ pub struct BlackBox {
     flight: Flight,
     last: Option<Restart>,
     last_good_clock: Option<u64>,
-    /// When the disk was last written, and with which sentence.
-    durable: (Instant, String),
+    /// When the disk was last written, and how the glass was then.
+    durable: (Instant, Glass),
     leaving_since: Option<Instant>,
     /// One write at a time, since when: a card that hangs collects none.
     writing: Option<(JoinHandle<Result<Duration, String>>, Instant)>,
@@ -108,7 +111,7 @@ impl BlackBox {
             flight,
             last,
             last_good_clock,
-            durable: (at, String::new()),
+            durable: (at, Glass::default()),
             leaving_since: None,
             writing: None,
             disk: Disk::default(),
@@ -148,7 +151,6 @@ impl BlackBox {
 
     /// How the display is: kept in memory each time, and on disk now and then.
     pub fn note(&mut self, health: &Health, written: crate::event::time::UtcMillis, now: Instant) {
-        let changed = self.flight.sentence != health.status;
         self.flight.sentence.clone_from(&health.status);
         self.flight.written = written;
         self.flight.clock_is_good = health.clock.is_some_and(|clock| clock.set_by != ClockSource::Nobody);
@@ -162,12 +164,12 @@ impl BlackBox {
         if let Err(error) = store::write_atomically(&self.in_memory, &text, 0o600) {
             tracing::debug!(%error, "the flight is not kept in memory");
         }
-        let (at, sentence) = &self.durable;
-        let news = changed || *sentence != self.flight.sentence;
-        let due = now >= *at + if news { DURABLE_AT_MOST_EVERY } else { DURABLE_EVERY };
+        let glass = (health.glass.clone(), health.trouble.as_ref().map(|trouble| trouble.cause.clone()));
+        let (at, before) = &self.durable;
+        let due = now >= *at + if glass != *before { DURABLE_AT_MOST_EVERY } else { DURABLE_EVERY };
         self.written();
         if due && self.writing.is_none() {
-            self.durable = (now, self.flight.sentence.clone());
+            self.durable = (now, glass);
             let path = self.ring.folder().join(FLIGHT);
             let write = move || {
                 let began = std::time::Instant::now();
@@ -310,7 +312,7 @@ mod tests {
     }
 
     fn health(status: &str) -> Health {
-        Health { status: status.into(), ..Health::default() }
+        Health { status: status.into(), glass: status.into(), ..Health::default() }
     }
 
     #[tokio::test]
@@ -362,6 +364,26 @@ mod tests {
         fs::write(place.0.path().join("state/blackbox").join(SERVICE_END), "watchdog killed ABRT\n").unwrap();
         assert_eq!(place.open("one").last().unwrap().cause, RestartCause::Watchdog);
         assert_eq!(place.open("one").last().unwrap().cause, RestartCause::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_playlist_that_goes_on_to_its_next_item_writes_nothing_to_the_card() {
+        let place = Place::new();
+        let mut open = place.open("one");
+        let start = Instant::now();
+        let mut writes = 0;
+        for second in (10..3_600).step_by(10) {
+            let shows =
+                Health { glass: "showing".into(), ..health(&format!("Showing item {second} of the playlist.")) };
+            let before = open.durable.0;
+            open.note(&shows, UtcMillis(1), start + Duration::from_secs(second));
+            writes += u32::from(open.durable.0 != before);
+            while open.writing.as_ref().is_some_and(|(write, _)| !write.is_finished()) {
+                tokio::task::yield_now().await;
+            }
+        }
+        // How the glass is after the start, and every ten minutes.
+        assert_eq!(writes, 6);
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ const REFUSED_MAX: Duration = Duration::from_secs(3600);
 /// Ticket and upgrade together: two or three round trips, each with a handshake of at most 10 s.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Whatever a server says of its heartbeat: a socket that is silent for longer is gone.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(600);
 /// A socket that lived so long was a good one: the next back-off begins anew.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,9 @@ pub enum LinkError {
     /// Nobody gave this display an enrollment code.
     #[error("this display has no enrollment code: write [server] enrollment into kiosk.toml")]
     NoCode,
+    /// There is one, and it cannot be read: nothing is tried.
+    #[error("this display has no link: {0}")]
+    NoKey(String),
     #[error("the server is busy")]
     Busy { retry_after: Option<Duration> },
     /// The code, the key or the ticket.
@@ -128,7 +133,7 @@ impl Link {
             }
             (Input::Greeted { heartbeat }, State::AwaitingHello { .. }) => {
                 self.refusals = 0;
-                let patience = heartbeat.mul_f64(2.5).max(Duration::from_secs(1));
+                let patience = heartbeat.min(HEARTBEAT_MAX).mul_f64(2.5).max(Duration::from_secs(1));
                 self.state = State::Live { since: now, heard: now, patience };
                 None
             }
@@ -191,7 +196,7 @@ impl Link {
             LinkError::Closed { code, .. } if !CloseCode::comes_back(*code) => {
                 REFUSED_MAX + jitter(&mut self.rng, REFUSED_MAX / 10)
             }
-            LinkError::Refused(_) | LinkError::Protocol(_) | LinkError::NoCode => {
+            LinkError::Refused(_) | LinkError::Protocol(_) | LinkError::NoCode | LinkError::NoKey(_) => {
                 self.refusals = self.refusals.saturating_add(1);
                 match self.refusals.checked_sub(2) {
                     None => full_jitter + BACK_OFF_FIRST,
@@ -201,8 +206,10 @@ impl Link {
                     }
                 }
             }
+            // It may be a stranger who says so, a hotel's sign-in page say: the longest numbers are no times.
             LinkError::Busy { retry_after: Some(at_least) } => {
-                full_jitter.max(*at_least + jitter(&mut self.rng, *at_least / 10)).min(REFUSED_MAX)
+                let at_least = (*at_least).min(REFUSED_MAX);
+                full_jitter.max(at_least + jitter(&mut self.rng, at_least / 10)).min(REFUSED_MAX)
             }
             LinkError::Busy { retry_after: None }
             | LinkError::Unreachable(_)
@@ -317,6 +324,20 @@ mod tests {
         assert_eq!(link.step(Input::Due, now + 79 * S), None);
         assert_eq!(link.step(Input::Due, now + 80 * S), Some(Effect::Drop));
         assert!(matches!(link.state(), State::BackingOff { why: LinkError::Silent, .. }));
+    }
+
+    #[test]
+    fn times_that_no_server_means_end_no_link() {
+        let now = Instant::now();
+        let busy = LinkError::Busy { retry_after: Some(Duration::from_secs(u64::MAX)) };
+        assert!(wait_after(&mut link(now), busy, now) <= REFUSED_MAX);
+        let endless = format!("going away, come back within {} s", u64::MAX);
+        let away = LinkError::Closed { code: CloseCode::GoingAway.code(), reason: endless };
+        assert!(wait_after(&mut link(now), away, now) <= REFUSED_MAX);
+        let mut link = link(now);
+        link.step(Input::Opened, now);
+        link.step(Input::Greeted { heartbeat: Duration::from_secs(u64::MAX) }, now);
+        assert!(link.deadline() <= now + 3 * HEARTBEAT_MAX);
     }
 
     #[test]

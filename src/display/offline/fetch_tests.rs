@@ -63,6 +63,20 @@ async fn a_file_is_fetched_once_and_then_only_asked_for_by_its_version() {
 }
 
 #[tokio::test]
+async fn a_file_of_a_site_that_knows_no_versions_is_written_to_the_card_once_however_often_it_is_sent() {
+    use std::os::unix::fs::MetadataExt;
+    let (state, shelf) = shelf(1000);
+    let (url, asked) = site(answer("", "the picture")).await;
+    fetch(&shelf, &url).await.unwrap();
+    let path = state.path().join("media").join(shelf.find(&url).unwrap().file());
+    let first = std::fs::metadata(&path).unwrap().ino();
+    assert_eq!(fetch(&shelf, &url).await.unwrap(), FRESH);
+    assert_eq!(asked.lock().unwrap().len(), 2);
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), first, "it is the same file as before");
+    assert_eq!(files(&state), 2, "and nothing lies beside it");
+}
+
+#[tokio::test]
 async fn a_file_that_was_corrupted_on_the_card_is_fetched_again() {
     let (state, first) = shelf(1000);
     let (url, asked) = site(answer("ETag: \"v1\"\r\n", "the picture")).await;

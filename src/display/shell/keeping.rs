@@ -43,12 +43,11 @@ impl Shell {
     }
 
     /// What was noted goes to the disk, if it is time.
-    pub(super) fn sync(&mut self, now: Instant) {
-        if self.sync_at.is_some_and(|at| at <= now) {
-            self.sync_at = None;
-            if let Some(Err(error)) = self.journal.as_mut().map(JournalFile::sync) {
-                self.suspect_disk(&error);
-            }
+    pub(super) async fn sync(&mut self, now: Instant) {
+        if self.sync_at.take_if(|at| *at <= now).is_some()
+            && let Err(error) = self.write(JournalFile::sync).await
+        {
+            self.suspect_disk(&error);
         }
     }
 

@@ -60,13 +60,13 @@ use crate::{
         configured::Configured,
         drill, helper,
         journal::{JournalError, JournalFile},
-        link::{self, LinkSetting, Order, Server, identity, identity::IdentityError},
+        link::{self, LinkSetting, Order, Server, identity},
         offline::{Offline, Wants},
         page::{Page, PageError, Secret},
         supervisor::{Effect, Gather, Input, Machine, Setting, Supervisor},
     },
     event::DisplayId,
-    io::{log_ring::LogRing, notify, random, store},
+    io::{http, log_ring::LogRing, notify, random, store},
 };
 
 /// Orders to the link: the receipts of a replayed queue. What does not fit is redelivered by the server.
@@ -104,8 +104,6 @@ pub enum RunError {
     Directory(PathBuf, #[source] io::Error),
     #[error("opening the journal")]
     Journal(#[from] JournalError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
     #[error("serving the local page")]
     Page(#[from] PageError),
     #[error("listening for the browser at {0}")]
@@ -163,7 +161,7 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
         if shell.disk_again.is_some_and(|at| at <= Instant::now()) {
             shell.mend_disk().await;
         }
-        shell.tick(Instant::now(), watchdog);
+        shell.tick(Instant::now(), watchdog).await;
     }
 }
 
@@ -218,9 +216,19 @@ impl Shell {
         let (orders, waiting) = mpsc::channel(ORDERS_WAITING);
         let (told, from_link) = mpsc::channel(EVENTS_WAITING);
         let mut display = configured.clone();
-        let (mut server, mut link_task) = (None, None);
+        let (mut server, mut link_task, mut link_state) = (None, None, None);
         if let Some(settings) = &kiosk.server {
-            let known = Arc::new(Server::new(settings.url.clone(), identity::load_or_make_key(&state)?));
+            page.update(|page| page.server = settings.url.to_string());
+        }
+        // Without its key a display has no link, and its page all the same.
+        let key = kiosk.server.as_ref().map(|settings| (settings, identity::load_or_make_key(&state)));
+        if let Some((_, Err(error))) = &key {
+            let why = link::LinkError::NoKey(error.to_string());
+            tracing::error!(cause = http::root_cause(error), "{why}");
+            link_state = Some(link::State::BackingOff { until: now, why });
+        }
+        if let Some((settings, Ok(key))) = key {
+            let known = Arc::new(Server::new(settings.url.clone(), key));
             let link =
                 LinkSetting { state: state.clone(), display: configured.clone(), code: settings.enrollment.clone() };
             let kept = identity::load_enrollment(&state);
@@ -228,7 +236,6 @@ impl Shell {
             display = identity::known_as(kept, configured.as_ref(), link.code.as_deref()).or(configured.clone());
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
             server = Some(known);
-            page.update(|page| page.server = settings.url.to_string());
         }
         let setting = Setting {
             display: display.as_ref().map_or_else(String::new, ToString::to_string),
@@ -238,7 +245,7 @@ impl Shell {
             allow: kiosk.browser.allow.clone(),
             login: kiosk.browser.login.clone(),
             home_after: kiosk.browser.home_after,
-            identify_lines: sensors::addresses().into_iter().map(|(name, ip)| format!("{ip}  {name}")).collect(),
+            identify_lines: Vec::new(),
             machine: Machine {
                 boot: sensors::boot_id(),
                 helper: runtime.join(helper::SOCKET).exists(),
@@ -266,7 +273,7 @@ impl Shell {
             from_link,
             link_task,
             media,
-            link_state: None,
+            link_state,
             server,
             display,
             firefox: None,
@@ -298,6 +305,8 @@ impl Shell {
         if self.report.tell(&self.supervisor, &around, (&self.page, &self.offline), now) {
             self.health_at = self.health_at.min(now + HEALTH_AT_MOST_EVERY);
         }
+        let lines = self.report.addresses().iter().map(|(name, ip)| format!("{ip}  {name}"));
+        self.supervisor.is_reached_at(lines.collect());
     }
 
     fn deadline(&self, watchdog: Option<Duration>) -> Instant {
@@ -312,7 +321,7 @@ impl Shell {
     }
 
     /// What is due by the shell's own clock.
-    fn tick(&mut self, now: Instant, watchdog: Option<Duration>) {
+    async fn tick(&mut self, now: Instant, watchdog: Option<Duration>) {
         if watchdog.is_some_and(|every| now >= self.watchdog_at + every) && self.supervisor.is_on_time(now, LATE) {
             notify::watchdog();
             if !self.report.is_ready() {
@@ -322,7 +331,7 @@ impl Shell {
         if now >= self.watchdog_at + watchdog.unwrap_or(WITHOUT_SYSTEMD) {
             self.watchdog_at = now;
         }
-        self.sync(now);
+        self.sync(now).await;
         if self.report.disk_failed() {
             self.disk_again = self.disk_again.or(Some(now));
         }

@@ -1,6 +1,9 @@
 //! What others are told of the supervisor: the local page, `status.json`, systemd, and the server's `kiosk.health`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use tokio::time::Instant;
 
@@ -33,6 +36,8 @@ pub struct Report {
     written: Option<Instant>,
     ready: bool,
     blackbox: BlackBox,
+    /// Of this machine, as they were when the file was written.
+    addresses: Vec<(String, IpAddr)>,
 }
 
 /// What is worth telling as soon as it changes.
@@ -57,7 +62,7 @@ impl Report {
     pub fn new(runtime: &Path, state: &Path, log: LogRing, started: Instant) -> Self {
         let blackbox = BlackBox::open(runtime, state, sensors::of_this_start(wall()), log, started);
         let (runtime, state) = (runtime.to_owned(), state.to_owned());
-        Report { runtime, state, started, told: None, written: None, ready: false, blackbox }
+        Report { runtime, state, started, told: None, written: None, ready: false, blackbox, addresses: Vec::new() }
     }
 
     /// The supervisor ends, or the machine goes down: the next start shall know why.
@@ -122,7 +127,10 @@ impl Report {
         };
         let is_old = self.written.is_none_or(|at| now >= at + crate::display::status::REFRESH);
         let is_new = self.told.as_ref() != Some(&gist);
-        tell_page(supervisor, around, page);
+        if is_new || is_old {
+            self.addresses = sensors::addresses();
+        }
+        tell_page(supervisor, around, page, &self.addresses);
         if !is_new && !is_old {
             return false;
         }
@@ -134,6 +142,11 @@ impl Report {
         self.written = Some(now);
         self.told = Some(gist);
         is_new
+    }
+
+    /// Where this machine is reached, by interface.
+    pub fn addresses(&self) -> &[(String, IpAddr)] {
+        &self.addresses
     }
 
     pub fn is_ready(&self) -> bool {
@@ -162,13 +175,16 @@ fn wall() -> UtcMillis {
     UtcMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default())
 }
 
-fn tell_page(supervisor: &Supervisor, around: &Surroundings<'_>, (page, offline): (&Page, &Offline)) {
+fn tell_page(
+    supervisor: &Supervisor,
+    around: &Surroundings<'_>,
+    (page, offline): (&Page, &Offline),
+    addresses: &[(String, IpAddr)],
+) {
     let phase = phase(around.link);
     page.update(|state| {
         state.display = around.display.clone().unwrap_or_default();
-        if state.phase != phase || state.addresses.is_empty() {
-            state.addresses = sensors::addresses();
-        }
+        state.addresses = addresses.to_vec();
         state.clock_trusted = around.clock.set_by != ClockSource::Nobody;
         state.phase = phase;
         state.leads_to = supervisor.content().leads_to().map(str::to_owned);
@@ -204,7 +220,7 @@ fn phase(link: Option<&link::State>) -> Phase {
         Some(link::State::BackingOff { why, .. }) => match why {
             link::LinkError::NoCode => Phase::WaitingForEnrollment,
             link::LinkError::Closed { code, .. } if *code == CloseCode::DisplayRemoved.code() => Phase::Removed,
-            link::LinkError::Refused(why) => Phase::Refused { why: why.clone() },
+            link::LinkError::Refused(why) | link::LinkError::NoKey(why) => Phase::Refused { why: why.clone() },
             why => Phase::ServerUnreachable { why: why.to_string() },
         },
     }

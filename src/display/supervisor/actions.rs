@@ -114,6 +114,11 @@ impl Supervisor {
         }
     }
 
+    /// Where this display is reached now: an address may come long after the supervisor.
+    pub fn is_reached_at(&mut self, lines: Vec<String>) {
+        self.setting.identify_lines = lines;
+    }
+
     /// What waits was judged by the clock that the server had: where that was set meanwhile, or another server with
     /// another clock says hello, it keeps the time that is left to it.
     pub(super) fn hear_the_clock(&mut self, server_ms: u64, out: &mut Out) {

@@ -9,6 +9,7 @@
 //!                         |             brightness.rs, cursor.rs, curtain.rs (care.rs says when; pure)
 //!                         |             arrange.rs   picture and turn; layout.rs (pure); touch.rs goes with it
 //!                         |          windows.rs   a page on each of two outputs
+//!                         |   idle.rs  since when nobody has touched anything (pure)
 //!                         +-- x11.rs the connection
 //! ```
 //!
@@ -26,6 +27,7 @@ mod cursor;
 mod curtain;
 mod edid;
 mod hands;
+mod idle;
 mod layout;
 #[cfg(test)]
 mod layout_tests;

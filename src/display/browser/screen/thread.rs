@@ -19,6 +19,7 @@ use super::{
     cursor::Cursor,
     curtain::Curtain,
     hands::Hands,
+    idle::Idle,
     outputs::Outputs,
     sample::Sampler,
     watch::{Teller, Watch},
@@ -120,6 +121,7 @@ struct Service<'a, T> {
     teller: &'a mut Teller,
     x11: &'a X11,
     cursor: Cursor,
+    idle: Idle,
     curtain: Option<Curtain>,
     /// The day on which the panel was cared for last.
     cared: Option<jiff::civil::Date>,
@@ -150,6 +152,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             hands,
             teller,
             cursor,
+            idle: Idle::default(),
             curtain: None,
             cared: None,
             sampler: Sampler::new(x11, None)?,
@@ -297,7 +300,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
     /// Once a night, where the settings want it.
     fn care(&mut self, now: Instant) -> Result<(), XError> {
         let local = jiff::Zoned::now().datetime();
-        let idle = kept(self.x11.idle())?.flatten();
+        let idle = self.idle(now)?;
         if self.hands.cares() && self.curtain.is_none() && care::is_due(local, self.cared, idle, self.panel) {
             self.cared = Some(local.date());
             tracing::info!("moving bars for the panel's good");
@@ -305,6 +308,11 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
             self.draw(bars)?;
         }
         Ok(())
+    }
+
+    /// For how long nobody has touched anything.
+    fn idle(&mut self, now: Instant) -> Result<Option<Duration>, XError> {
+        Ok(kept(self.x11.idle_ms())?.flatten().map(|ms| self.idle.told(ms, now)))
     }
 
     /// Does what is due, and tells what is new.
@@ -344,7 +352,7 @@ impl<'a, T: Fn(Told) -> bool> Service<'a, T> {
 
     fn look(&mut self, now: Instant) -> Result<Facts, XError> {
         self.panel = self.hands.panel(self.x11)?;
-        let idle = kept(self.x11.idle())?.flatten();
+        let idle = self.idle(now)?;
         kept(self.cursor.look(self.x11, idle))?;
         let dark = self.panel == Panel::Off;
         self.look_at = now + if dark { LOOK_IN_THE_DARK } else { LOOK_EVERY };

@@ -1,7 +1,5 @@
 //! One connection to the X server, and what can go wrong on it.
 
-use std::time::Duration;
-
 use x11rb::{
     connection::{Connection as _, RequestConnection as _},
     errors::{ConnectError, ConnectionError, ReplyError, ReplyOrIdError},
@@ -137,13 +135,12 @@ impl X11 {
         Ok(())
     }
 
-    /// For how long nobody has touched a key, a mouse or the glass.
-    pub fn idle(&self) -> Result<Option<Duration>, XError> {
+    /// For how long nobody has touched a key, a mouse or the glass, in milliseconds, as far as X counts.
+    pub fn idle_ms(&self) -> Result<Option<u32>, XError> {
         if !self.has_idle {
             return Ok(None);
         }
-        let info = screensaver::query_info(&self.connection, self.root)?.reply()?;
-        Ok(Some(Duration::from_millis(info.ms_since_user_input.into())))
+        Ok(Some(screensaver::query_info(&self.connection, self.root)?.reply()?.ms_since_user_input))
     }
 
     pub fn atom(&self, name: &str) -> Result<xproto::Atom, XError> {

@@ -272,6 +272,18 @@ fn a_browser_that_answers_and_paints_not_even_the_local_page_is_started_again() 
 }
 
 #[test]
+fn a_display_tells_the_address_it_has_now_and_not_the_one_that_it_had_when_it_started() {
+    let mut world = World::up();
+    world.machine.is_reached_at(vec!["192.0.2.99  eth0".into()]);
+    world.push(1, "identify", json!({}));
+    let lines = world.asks.iter().find_map(|(_, what)| match what {
+        Ask::Overlay { argument, .. } => Some(argument["lines"].clone()),
+        _ => None,
+    });
+    assert_eq!(lines, Some(json!(["192.0.2.99  eth0"])));
+}
+
+#[test]
 fn a_message_still_due_is_laid_again_over_the_next_page() {
     let mut world = World::up();
     world.push(1, "message", json!({ "text": "hi", "seconds": 60 }));
