@@ -201,8 +201,7 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
             "" => "pikiosk enroll".to_owned(),
             display => format!("pikiosk enroll --display {display}"),
         },
-        then: "Then write the code that it prints into kiosk.toml, as server.enrollment, and restart the display."
-            .to_owned(),
+        then: "Then write the code into kiosk.toml, as server.enrollment, and restart the display.".to_owned(),
         ..words(tone, title, text)
     };
     match phase {
