@@ -261,7 +261,7 @@ impl Supervisor {
             sentence = format!("{sentence}; {passed_over}");
         }
         if let Some(second) = &self.second {
-            sentence = format!("{sentence}; {}", second.sentence());
+            sentence = format!("{sentence}; {}", second.sentence(&self.screen));
         }
         if let Some(disk) = &self.disk {
             sentence = format!("{sentence}; {}", disk.sentence());
