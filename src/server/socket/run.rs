@@ -378,16 +378,20 @@ impl Socket {
                 let retold = self.place.retell(&principal);
                 Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
-            Effect::Publish(reply_to, publish) => match app.rates.publish(self.session.principal(), 1, app.clock.running_ms()) {
-                Err(often) => Box::pin(async move { Some(Input::Published(reply_to, Err(often.to_string()))) }),
-                Ok(()) => Box::pin(async move {
-                    let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
-                        Ok(published) => published.into_iter().next().map(|one| one.position).ok_or_else(String::new),
-                        Err(error) => Err(error.to_string()),
-                    };
-                    Some(Input::Published(reply_to, answer))
-                }),
-            },
+            Effect::Publish(reply_to, publish) => {
+                match app.rates.publish(self.session.principal(), 1, app.clock.running_ms()) {
+                    Err(often) => Box::pin(async move { Some(Input::Published(reply_to, Err(often.to_string()))) }),
+                    Ok(()) => Box::pin(async move {
+                        let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {
+                            Ok(published) => {
+                                published.into_iter().next().map(|one| one.position).ok_or_else(String::new)
+                            }
+                            Err(error) => Err(error.to_string()),
+                        };
+                        Some(Input::Published(reply_to, answer))
+                    }),
+                }
+            }
         };
         self.jobs.get_or_insert_default().push(job);
     }
