@@ -76,8 +76,6 @@ const EVENTS_WAITING: usize = 64;
 const HEALTH_EVERY: Duration = Duration::from_secs(60);
 /// Changes follow one another in the first seconds of a page; the server wants the outcome.
 const HEALTH_AT_MOST_EVERY: Duration = Duration::from_secs(2);
-/// What is noted and not kept reaches the disk this late.
-const SYNC_AFTER: Duration = Duration::from_secs(2);
 /// A machine whose decision is this late is stuck.
 const LATE: Duration = Duration::from_secs(10);
 const WITHOUT_SYSTEMD: Duration = Duration::from_secs(30);
@@ -402,6 +400,7 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
+                Effect::ReplaceTab { why } => self.glass.replace_tab(why),
                 Effect::RestartBrowser { why, plain } => {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);

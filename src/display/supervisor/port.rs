@@ -361,6 +361,10 @@ pub enum Effect {
     KillContent {
         why: &'static str,
     },
+    /// Open another tab for the page; it is as in a new session.
+    ReplaceTab {
+        why: &'static str,
+    },
     RestartBrowser {
         why: &'static str,
         /// Without the preferences that kiosk.toml lays over the kiosk's own.
