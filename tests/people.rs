@@ -344,6 +344,15 @@ fn bash_offers_commands_then_their_keys_then_the_choices_of_a_key() {
 }
 
 #[test]
+fn a_command_for_a_user_is_refused_with_what_a_user_can_be_sent() {
+    insta::assert_snapshot!(told(&pikiosk(&["push", "user/anna", "message", "text=Hello"], &[])), @"
+    error: failed to push: message is for displays, and user/anna is none
+    hint: push it to a display, group/NAME or all; a user gets event types of your own, such as org.example.order
+    exit 2
+    ");
+}
+
+#[test]
 fn what_was_left_out_is_asked_for_with_every_choice_there_is() {
     let key = told(&pikiosk(&["keys", "create", "anna"], &[]));
     assert!(key.contains("--operator") && key.contains("--to ADDRESS") && key.ends_with("exit 2"), "{key}");

@@ -172,6 +172,15 @@ fn event(args: &Args, now: UtcMillis) -> Result<Event, Failure> {
     let name = args.command.strip_prefix("kiosk.").unwrap_or(&args.command);
     // A name with a dot in it is the publisher's own, as CloudEvents wants types to be.
     let own = name.contains('.');
+    if !own && !args.target.reaches_displays() {
+        return Err(Failure::Usage {
+            doing: "push",
+            says: format!("{name} is for displays, and {} is none", args.target),
+            hint: "push it to a display, group/NAME or all; a user gets event types of your own, such as \
+                   org.example.order"
+                .to_owned(),
+        });
+    }
     let kind = if own { name.to_owned() } else { format!("kiosk.{name}") };
     let data = data::read(name, own, &args.values, args.data.as_deref())?;
     let id = args.id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
