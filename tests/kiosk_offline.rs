@@ -25,6 +25,7 @@ scenarios![
     one_page_of_a_playlist_follows_another_and_nothing_is_seen_between_them_also_while_a_site_is_away,
     a_site_that_never_answers_leaves_the_page_before_it_on_the_glass_until_the_next_one_is_there,
     a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status_says_which_and_why,
+    a_playlist_of_which_nothing_can_be_had_says_so_and_shows_the_first_that_is_back_within_five_seconds,
 ];
 
 const RED: Colour = [0xb0, 0x22, 0x1e];
@@ -338,8 +339,8 @@ fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status
     for (kind, list) in [("pictures", pictures), ("pages", pages)] {
         kiosk.push_is("playlist", &list, "shown");
         kiosk.screen.until("the first item", seconds(10), |frame| is(frame, RED));
-        let first = watch(kiosk, seconds(20), &format!("first-round-{kind}.png"));
-        let later = watch(kiosk, seconds(40), &format!("later-rounds-{kind}.png"));
+        let first = watch(kiosk, seconds(12), &format!("first-round-{kind}.png"));
+        let later = watch(kiosk, seconds(33), &format!("later-rounds-{kind}.png"));
         println!("    between {kind}: the first round {first:?}, later ones {later:?}");
         let health = kiosk.push_is("health", &json!({}), "done");
         let status = health["result"]["status"].as_str().unwrap_or_default().to_owned();
@@ -349,9 +350,66 @@ fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status
         }
         seen.push((first, later));
     }
+    // A film that breaks off in the middle leaves its last frame until the next item is there.
+    let mut torn = film::blue();
+    // The mark of each VP8 key frame.
+    for at in torn.len() / 3..torn.len() - 3 {
+        if torn[at..at + 3] == [0x9d, 0x01, 0x2a] {
+            torn[at..at + 3].fill(0);
+        }
+    }
+    kiosk.site.put("/breaks-off.webm", "", torn);
+    let red = kiosk.site.url("/picture/b0221e");
+    let list = json!({"items": [item("image", &red), item("video", &kiosk.site.url("/breaks-off.webm"))]});
+    kiosk.push_is("playlist", &list, "shown");
+    kiosk.screen.until("the film", seconds(20), |frame| is(frame, BLUE));
+    let (mut others, began) = (0, Instant::now());
+    while began.elapsed() < seconds(10) {
+        let frame = kiosk.frame();
+        if above_the_band(&frame, RED) + above_the_band(&frame, BLUE) < 0.95 {
+            others += 1;
+            keep_a_look(&frame, "breaks-off.png");
+        }
+    }
+    assert_eq!(others, 0, "looks that saw neither");
+    until("it is told of the film", seconds(20), || {
+        let health = kiosk.push_is("health", &json!({}), "done");
+        let status = health["result"]["status"].as_str().unwrap_or_default();
+        status.contains("item 2 is passed over (it is damaged)").then_some(())
+    });
     // Before the items were looked at in advance, two looks of three were dark.
     let is_dark = |looks: &Looks| looks.other > (looks.red + looks.green) / 10;
     for (first, later) in seen {
         assert!(!is_dark(&first) && !is_dark(&later) && later.gaps() == 0, "{first:?} {later:?}");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "how long it took is what this test is for")]
+fn a_playlist_of_which_nothing_can_be_had_says_so_and_shows_the_first_that_is_back_within_five_seconds(
+    kiosk: &mut Kiosk,
+) {
+    let mut other = Site::start();
+    let (page, picture) = (other.colour(GREEN, "nowhere"), kiosk.site.url("/picture/b0221e?nowhere"));
+    other.go_away();
+    kiosk.site.go_away();
+    let list = json!({"items": [{"url": page, "seconds": 5}, {"image": picture, "seconds": 5}]});
+    let receipt = kiosk.push_is("playlist", &list, "failed");
+    println!("    {}", receipt["error"]);
+    kiosk.screen.until("the offline page's words", seconds(10), |frame| frame.share(RED) < 0.1 && has_words(frame));
+    // Until its own pauses are longer than what is asked of it.
+    let paused = Instant::now();
+    kiosk.screen.until("half a minute of it", seconds(60), |frame| {
+        assert!(frame.share(RED) < 0.1 && frame.share(GREEN) < 0.1);
+        paused.elapsed() > seconds(30)
+    });
+    keep_a_look(&kiosk.frame(), "nothing-to-show.png");
+    let health = kiosk.push_is("health", &json!({}), "done");
+    println!("    {}", health["result"]["status"]);
+    assert_eq!((&health["result"]["showing"], &health["result"]["glass"]), (&json!(false), &json!("away")));
+    for (site, colour) in [(&mut kiosk.site, RED), (&mut other, GREEN)] {
+        let back = Instant::now();
+        site.come_back();
+        kiosk.screen.until("what is back", seconds(if colour == RED { 5 } else { 30 }), |frame| is(frame, colour));
+        println!("    #{colour:02x?} was back on the glass after {:.1} s", back.elapsed().as_secs_f64());
     }
 }

@@ -46,6 +46,8 @@ pub enum SiteFault {
     TooLarge,
     /// The page answers, and the picture on the glass stands still.
     GlassFrozen,
+    /// A picture or film of a playlist that the browser could not show, and why, in words.
+    Media(String),
     /// Something Firefox has a name for, and we do not.
     Other(String),
 }
@@ -167,7 +169,7 @@ impl SiteFault {
             Self::Login => "login",
             Self::TooLarge => "page-memory",
             Self::GlassFrozen => "glass-frozen",
-            Self::Other(code) => code,
+            Self::Media(words) | Self::Other(words) => words,
         };
         name.to_owned()
     }
@@ -188,6 +190,7 @@ impl SiteFault {
             | Self::EmptyAnswer
             | Self::BrokenAnswer
             | Self::RedirectLoop
+            | Self::Media(_)
             | Self::Other(_) => Blame::Site,
         }
     }

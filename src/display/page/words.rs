@@ -141,6 +141,11 @@ pub fn of_fault(fault: &SiteFault, site: &str) -> FaultWords {
             format!("The page of {site} was there, and the picture on the screen no longer changed. The display is mending itself."),
             &[NOTHING, CALL_OPERATOR],
         ),
+        SiteFault::Media(why) => (
+            "The picture or film could not be shown",
+            format!("The browser could not show a file from {site}: {why}."),
+            &[CABLE, CALL_OPERATOR],
+        ),
         SiteFault::Other(_) => (
             "The site could not be shown",
             format!("The browser could not open {site}, for a reason that has only a technical name. It stands below."),
@@ -191,6 +196,14 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
         command: String::new(),
         then: String::new(),
     };
+    let enroll = |tone, title: &str, text: &str| PhaseWords {
+        command: match display {
+            "" => "pikiosk enroll".to_owned(),
+            display => format!("pikiosk enroll --display {display}"),
+        },
+        then: "Then write the code into kiosk.toml, as server.enrollment, and restart the display.".to_owned(),
+        ..words(tone, title, text)
+    };
     match phase {
         Phase::Starting => words(Tone::Wait, "Starting…", "The browser and the connection are being made ready."),
         Phase::NotConfigured => words(
@@ -199,16 +212,11 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
             "Write the server's address into /etc/pikiosk/kiosk.toml, as server.url, and restart the display.",
         ),
         Phase::NoNetwork => words(Tone::Bad, "Waiting for the network…", CABLE),
-        Phase::WaitingForEnrollment => PhaseWords {
-            tone: Tone::Wait,
-            title: "Waiting for enrollment".to_owned(),
-            text: "The server does not know this display yet. On a computer with an operator's key, type:".to_owned(),
-            command: match display {
-                "" => "pikiosk enroll".to_owned(),
-                display => format!("pikiosk enroll --display {display}"),
-            },
-            then: "Then write the code that it prints into kiosk.toml, as server.enrollment.".to_owned(),
-        },
+        Phase::WaitingForEnrollment => enroll(
+            Tone::Wait,
+            "Waiting for enrollment",
+            "The server does not know this display yet. On a computer with an operator's key, type:",
+        ),
         Phase::Connecting => {
             words(Tone::Wait, "Connecting to server…", "The page appears as soon as the server answers.")
         }
@@ -217,19 +225,16 @@ pub fn of_phase(phase: &Phase, display: &str, server: &str) -> PhaseWords {
             "The server does not answer",
             &format!("{}. This display tries again by itself.", sentence(why, server)),
         ),
-        Phase::Refused { why } => words(
+        Phase::Refused { why } => enroll(
             Tone::Bad,
             "The server refused this display",
-            &format!("{}. It has to be enrolled again: pikiosk enroll --display {display}", sentence(why, server)),
+            &format!("{}. To enroll it again, on a computer with an operator's key, type:", sentence(why, server)),
         ),
-        Phase::Removed => PhaseWords {
-            command: format!("pikiosk enroll --display {display}"),
-            ..words(
-                Tone::Bad,
-                "This display was removed from the server",
-                "It no longer connects. To bring it back, on a computer with an operator's key, type:",
-            )
-        },
+        Phase::Removed => enroll(
+            Tone::Bad,
+            "This display was removed from the server",
+            "It no longer connects. To bring it back, on a computer with an operator's key, type:",
+        ),
         Phase::Ready => words(Tone::Good, "Connected", "Nothing to show yet."),
     }
 }
@@ -269,6 +274,7 @@ mod tests {
             SiteFault::Login,
             SiteFault::TooLarge,
             SiteFault::GlassFrozen,
+            SiteFault::Media("it is damaged".into()),
             SiteFault::Other("NS_ERROR_NEW".into()),
         ];
         faults.extend([400, 401, 403, 404, 418, 429, 500, 502, 503, 599].map(SiteFault::Status));
@@ -308,8 +314,12 @@ mod tests {
 
     #[test]
     fn a_display_that_waits_for_enrollment_says_what_to_type() {
-        let words = of_phase(&Phase::WaitingForEnrollment, "lobby-1", "https://push.example.org");
-        assert_eq!(words.command, "pikiosk enroll --display lobby-1");
+        let refused = Phase::Refused { why: "the code was used already".into() };
+        for phase in [Phase::WaitingForEnrollment, refused, Phase::Removed] {
+            let words = of_phase(&phase, "lobby-1", "https://push.example.org");
+            assert_eq!(words.command, "pikiosk enroll --display lobby-1");
+            assert!(words.text.ends_with("type:") && words.then.ends_with("restart the display."), "{phase:?}");
+        }
         assert_eq!(of_phase(&Phase::WaitingForEnrollment, "", "").command, "pikiosk enroll");
     }
 

@@ -276,7 +276,7 @@ impl Content {
                 let fault = SiteFault::from_error_document(&painted.uri);
                 let fault = fault.or_else(|| painted.status.and_then(SiteFault::from_status));
                 // A film that breaks off.
-                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Other));
+                let fault = fault.or_else(|| painted.failed.clone().map(SiteFault::Media));
                 match fault {
                     Some(fault) => self.fail(fault, out),
                     // The page led elsewhere by itself: what lies over it is to be laid again.
@@ -357,6 +357,7 @@ impl Content {
     /// True if the question was this machine's.
     pub fn probed(&mut self, ask: AskId, result: Result<(), SiteFault>, out: &mut Out) -> bool {
         let for_turns = self.turns.as_mut().is_some_and(|turns| turns.probed(ask, &result, out));
+        self.tell_more();
         if let Some(item) = self.turns.as_mut().and_then(Turns::came_back) {
             self.turn(playlist::Input::Back(item), out);
         }

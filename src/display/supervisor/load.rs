@@ -236,7 +236,7 @@ impl Load {
             return Loaded::Pending;
         }
         match (&painted.failed, painted.status.and_then(SiteFault::from_status)) {
-            (Some(why), _) => Loaded::Failed(SiteFault::Other(why.clone())),
+            (Some(why), _) => Loaded::Failed(SiteFault::Media(why.clone())),
             (None, Some(fault)) => Loaded::Failed(fault),
             (None, None) => Loaded::Shown,
         }
@@ -385,7 +385,7 @@ mod tests {
         first.navigated(Some("n".into()), now);
         first.committed(Some("n"), two, now);
         let failed = Painted { failed: Some("it is damaged".into()), ..painted(two, Some(200)) };
-        assert_eq!(first.painted(&failed, now), Loaded::Failed(SiteFault::Other("it is damaged".into())));
+        assert_eq!(first.painted(&failed, now), Loaded::Failed(SiteFault::Media("it is damaged".into())));
     }
 
     #[test]

@@ -69,11 +69,17 @@ impl Lookout {
         is_due
     }
 
-    /// True if the question was this machine's.
-    pub fn probed(&mut self, list: &Playlist, ask: AskId, result: &Result<(), SiteFault>, out: &mut Out) -> bool {
+    /// Whose site it was, if the question was this machine's.
+    pub fn probed(
+        &mut self,
+        list: &Playlist,
+        ask: AskId,
+        result: &Result<(), SiteFault>,
+        out: &mut Out,
+    ) -> Option<usize> {
         let item = match self.step {
             Step::Asking { item, ask: asked } if asked == ask => item,
-            _ => return false,
+            _ => return None,
         };
         match result {
             Ok(()) if self.silent.remove(&item) => self.back = Some(item),
@@ -81,7 +87,7 @@ impl Lookout {
             Err(_) => drop(self.silent.insert(item)),
         }
         self.ask(list, item + 1, out);
-        true
+        Some(item)
     }
 
     /// Whose site answers again, once.

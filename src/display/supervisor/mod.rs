@@ -158,7 +158,7 @@ impl Supervisor {
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
                 let new: BTreeMap<_, _> = new.collect();
                 if !new.is_empty() {
-                    self.note(vec![Record::Read(new)], &mut out);
+                    self.keep(vec![Record::Read(new)], &mut out);
                 }
                 let untold: Vec<Receipt> = self.journal.untold().cloned().collect();
                 untold.into_iter().for_each(|receipt| self.send(receipt, &mut out));
@@ -261,7 +261,7 @@ impl Supervisor {
             sentence = format!("{sentence}; {passed_over}");
         }
         if let Some(second) = &self.second {
-            sentence = format!("{sentence}; {}", second.sentence());
+            sentence = format!("{sentence}; {}", second.sentence(&self.screen));
         }
         if let Some(disk) = &self.disk {
             sentence = format!("{sentence}; {}", disk.sentence());

@@ -381,6 +381,8 @@ pub enum Effect {
     Configured {
         undo: Option<String>,
     },
-    /// End the supervisor so that it is started again.
-    Restart,
+    /// End the supervisor so that it is started again; by which command.
+    Restart {
+        by: &'static str,
+    },
 }

@@ -27,7 +27,10 @@ use super::{
     port::{Answer, Ask, AskError, AskId, Effect, Seen},
     recovery::Cause,
 };
-use crate::display::page::{SiteFault, Urls};
+use crate::display::{
+    page::{SiteFault, Urls},
+    screen::Facts,
+};
 
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// A window that did not open, or was closed, is opened again after so long.
@@ -149,10 +152,15 @@ impl Second {
         self.decide(out, Content::due);
     }
 
-    /// What the second screen shows, or why not.
-    pub fn sentence(&self) -> String {
+    /// What the second screen shows, or why not. `screen`: as the browser loop sees it.
+    pub fn sentence(&self, screen: &Facts) -> String {
         let url = self.content.url();
+        let is_there = screen.outputs.iter().filter(|output| output.connected).count() > 1;
         match (&self.output, self.content.trouble()) {
+            (None, _) if is_there => {
+                "the second screen shows no page of its own: the X screen has no room for it beside the first or below it"
+                    .to_owned()
+            }
             (None, _) => "no second screen is connected".to_owned(),
             (Some(output), Some(trouble)) => {
                 format!(

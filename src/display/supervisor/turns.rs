@@ -186,7 +186,18 @@ impl Turns {
 
     /// True if the question was the scout's, or the lookout's.
     pub fn probed(&mut self, ask: AskId, result: &Result<(), SiteFault>, out: &mut Out) -> bool {
-        self.scout.probed(&mut self.playlist, ask, result, out) || self.lookout.probed(&self.playlist, ask, result, out)
+        if self.scout.probed(&mut self.playlist, ask, result, out) {
+            return true;
+        }
+        let Some(item) = self.lookout.probed(&self.playlist, ask, result, out) else { return false };
+        let is_vague = matches!(self.scout.all_passed_over().get(&item), Some(SiteFault::Media(_)));
+        if let (Err(fault), true) = (result, is_vague) {
+            self.scout.passed_over(item, fault.clone());
+            if self.item() == Some(item) {
+                self.fault = Some(fault.clone());
+            }
+        }
+        true
     }
 
     /// Nothing could be shown, and the site of this item answers again.

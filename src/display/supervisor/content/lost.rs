@@ -188,6 +188,15 @@ impl Content {
         self.show_offline(out);
     }
 
+    /// The player only knows that a file did not load; its site, or that there is none, says why.
+    pub(super) fn tell_more(&mut self) {
+        let fault = self.turns.as_ref().and_then(Turns::fault);
+        let vague = self.trouble.as_mut().filter(|trouble| matches!(trouble.fault, SiteFault::Media(_)));
+        if let (Some(trouble), Some(fault)) = (vague, fault) {
+            trouble.fault = fault;
+        }
+    }
+
     /// True while the last picture of an item is there in its place, or on its way.
     pub(super) fn is_pictured(&self) -> bool {
         let pictured = self.trouble.as_ref().filter(|trouble| trouble.in_turn);

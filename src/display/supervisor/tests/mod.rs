@@ -180,7 +180,7 @@ impl World {
                 | Effect::Configured { .. }
                 | Effect::ForgetPictures
                 | Effect::MakeRoom
-                | Effect::Restart
+                | Effect::Restart { .. }
                 | Effect::Remember(_) => {}
             }
         }

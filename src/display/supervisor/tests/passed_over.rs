@@ -224,6 +224,7 @@ fn with_nothing_to_show_our_page_says_so_and_the_first_that_is_back_is_shown_wit
         assert_eq!(sites.glass().last().map(String::as_str), Some("offline"), "{urls:?}");
         let said = world.machine.sentence(world.now);
         assert!(said.contains("is not on the glass ("), "{said}");
+        assert!(!said.contains("did not load"), "the reason, and not what the player saw of it: {said}");
         sites.silent.retain(|site| *site != back);
         sites.live(&mut world, 5);
         assert_eq!(sites.glass(), [back], "{urls:?}");

@@ -1,7 +1,7 @@
 //! A second screen with a page of its own.
 
 use super::*;
-use crate::display::screen::Facts;
+use crate::display::screen::{Facts, Output};
 
 const PAGE: &str = "http://menu.example/";
 
@@ -169,4 +169,19 @@ fn a_window_that_opened_without_a_word_is_ours_all_the_same() {
     world.give(Input::Seen(Seen::Opened { context: "two".into() }));
     world.answer(at, Err(AskError::TimedOut));
     assert_eq!(paint(&mut world, "two", 200), PAGE);
+}
+
+#[test]
+fn a_second_screen_for_which_there_is_no_room_is_told_as_that_and_not_as_none() {
+    let mut world = up(None);
+    let output = |name: &str, connected| Output { name: name.into(), connected, ..Output::default() };
+    let one = vec![output("HDMI-1", true), output("HDMI-2", false)];
+    world.give(Input::ScreenSeen(Facts { outputs: one, ..Facts::default() }));
+    assert!(world.machine.sentence(world.now).ends_with("; no second screen is connected"));
+    let two = vec![output("HDMI-1", true), output("HDMI-2", true)];
+    world.give(Input::ScreenSeen(Facts { outputs: two.clone(), ..Facts::default() }));
+    let said = world.machine.sentence(world.now);
+    assert!(said.contains("; the second screen shows no page of its own: the X screen has no room"), "{said}");
+    world.give(Input::ScreenSeen(Facts { outputs: two, second: Some("HDMI-2".into()), ..Facts::default() }));
+    assert!(world.machine.sentence(world.now).contains("; HDMI-2 is loading"));
 }
