@@ -40,7 +40,8 @@ bench-provision: needs ## Measures: provision twice, beside ansible doing the sa
 	cargo build --release --bin pikiosk
 	@benches/provision.sh
 
-install: ## Puts pikiosk, its manual pages and the server's units on this machine (10 minutes)
+install: ## Puts pikiosk, its manual pages and the server's units on this machine (some minutes)
+	@.ci/needs install
 	cargo build --release --bin pikiosk
 	$(SUDO) install -D -m 755 target/release/pikiosk $(DESTDIR)/usr/bin/pikiosk
 	$(SUDO) install -D -m 644 -t $(DESTDIR)/etc/systemd/system systemd/pikiosk-server.service systemd/pikiosk-server.socket

@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::net::UnixListener,
     process::Command,
     time::{Duration, Instant},
 };
@@ -127,6 +128,25 @@ fn a_killed_firefox_is_back_with_a_new_session() {
         println!("killed -> attached again: {:?}", began.elapsed());
         on_the_glass(&browser, GREEN, seconds(20));
     }
+}
+
+/// It may be that somebody has installed it meanwhile, or corrected its name in kiosk.toml.
+#[test]
+fn a_firefox_that_is_not_there_is_told_in_words_and_started_once_it_is() {
+    let folder = tempfile::Builder::new().prefix("pikiosk-").tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("browser.sock")).unwrap();
+    let program = folder.path().join("firefox");
+    let mut command = pikiosk(&["browser", "--config", "/dev/null", "--runtime"]);
+    command.arg(folder.path()).arg("--firefox").arg(&program).env("HOME", folder.path());
+    let _browser = Process::start("browser", folder.path(), &mut command);
+    let mut supervisor = Supervisor::meets(&listener);
+    supervisor.order(&json!({ "open": { "url": "about:blank" } }));
+    let told = supervisor.heard("exited", seconds(10))["status"].to_string();
+    assert!(told.contains("there is no program") && told.contains("set [browser] command in kiosk.toml"), "{told}");
+    // As much of one as the loop waits for.
+    let words = "#!/bin/sh\necho 'WebDriver BiDi listening on ws://127.0.0.1:1' >&2\nexec sleep 60\n";
+    pikiosk::io::store::write_atomically(&program, words.as_bytes(), 0o755).unwrap();
+    supervisor.heard("started", COLD);
 }
 
 #[test]

@@ -290,6 +290,22 @@ fn a_server_in_memory_whose_clock_jumps_lets_commands_expire_in_time() {
 }
 
 #[test]
+fn a_server_whose_clock_is_set_back_by_an_hour_refuses_nobody_for_it() {
+    if library().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path(), "server", HOUR);
+    let server = Server::start_with(folder.path(), "[limits]\nkey_publishes_per_second = 5\n", &clock.environment());
+    let publish = || server.post("/v1/events", &event("user/anna", "greeting", &json!({})));
+    assert_eq!(publish().status, 202);
+    clock.set(0);
+    until("the server goes by its new clock", seconds(30), || server.log().contains("the clock was set").then_some(()));
+    let reply = publish();
+    assert_eq!(reply.status, 202, "{}", reply.text());
+}
+
+#[test]
 fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
     if library().is_none() {
         return;
@@ -307,6 +323,24 @@ fn servers_of_one_redis_go_by_its_clock_whatever_their_own_show() {
     is_in_time(expires(&right, 0, || clock.set(-HOUR)), "the clock of the one with the display jumps meanwhile");
     is_in_time(expires(&wrong, 0, || clock.set(in_1970())), "and again, to 1970");
     assert_eq!(counter(&wrong, "pikiosk_sockets_opened_total"), 1.0, "nobody had to come back\n{}", wrong.log());
+}
+
+#[test]
+fn a_server_whose_clock_is_ahead_of_its_redis_locks_a_display_out_at_once() {
+    if library().is_none() {
+        return;
+    }
+    let redis = Redis::start();
+    let store = format!("[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url());
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path(), "server", HOUR);
+    let server = Server::start_with(folder.path(), &store, &clock.environment());
+    let _display = Display::start(folder.path(), &section(&server), &[]);
+    answers(&server);
+    let reply = server.post("/v1/revocations", &json!({"display": DISPLAY, "seconds": 600}));
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sockets = || server.get("/v1/presence").json()["sockets"].as_array().map(Vec::len);
+    until("its socket ends", seconds(10), || (sockets() == Some(0)).then_some(()));
 }
 
 #[test]

@@ -21,6 +21,7 @@ scenarios![
     a_page_that_allocates_five_gigabytes_is_replaced_and_the_supervisor_is_the_same,
     a_killed_firefox_is_started_again,
     a_firefox_that_is_killed_again_and_again_is_back_each_time,
+    a_page_that_is_killed_before_there_is_one_gets_another_tab_and_no_other_firefox,
     a_stopped_firefox_is_started_again,
     a_killed_browser_loop_takes_firefox_with_it_and_the_next_one_shows_the_page,
     pushes_during_a_recovery_are_shown_once_it_is_over,
@@ -77,6 +78,31 @@ fn a_firefox_that_is_killed_again_and_again_is_back_each_time(kiosk: &mut Kiosk)
         let tag = format!("killed-firefox-{round}");
         kiosk.recovers(&tag, seconds(8), |kiosk| send(kiosk.firefox(), Signal::SIGKILL));
     }
+}
+
+/// Firefox has no page about that crash either, and refuses every order for that tab.
+fn a_page_that_is_killed_before_there_is_one_gets_another_tab_and_no_other_firefox(kiosk: &mut Kiosk) {
+    let mut firefox = kiosk.firefox();
+    let tabs = |kiosk: &mut Kiosk| kiosk.run().log().matches("opening another tab").count();
+    let before = tabs(kiosk);
+    kiosk.recovers("killed-unborn", seconds(20), |kiosk| {
+        send(firefox, Signal::SIGKILL);
+        until("the next Firefox runs", COLD, || (kiosk.firefox() != firefox).then_some(()));
+        firefox = kiosk.firefox();
+        kiosk.content();
+        let first = std::time::Instant::now();
+        until("it has its page's processes killed for a second", COLD, || {
+            let all = process::below(firefox).into_iter().filter(|seen| seen.state != 'Z');
+            let pages =
+                all.filter(|seen| seen.name.starts_with("Web Content") || seen.name.starts_with("Isolated Web"));
+            pages.for_each(|seen| send(seen.pid, Signal::SIGKILL));
+            (first.elapsed() > seconds(1)).then_some(())
+        });
+    });
+    assert!(tabs(kiosk) > before, "{}", kiosk.run().log());
+    assert_eq!(kiosk.firefox(), firefox);
+    let left = kiosk.push_and_wait("zoom", &json!({ "percent": 100 }));
+    assert_eq!(left["status"], "shown", "the other tab takes orders as the first one did: {left}");
 }
 
 fn a_killed_firefox_is_started_again(kiosk: &mut Kiosk) {

@@ -8,7 +8,7 @@ use std::{fs, io::Write};
 use serde_json::json;
 use support::{
     hands::Hands,
-    kiosk::Kiosk,
+    kiosk::{HOME, Kiosk},
     screen::Colour,
     wait::{seconds, until},
 };
@@ -16,6 +16,7 @@ use support::{
 scenarios![
     somebody_without_a_keyboard_writes_into_a_page,
     a_page_that_somebody_left_open_is_there_as_it_was_for_the_next_one,
+    what_a_field_opens_when_it_is_touched_goes_with_its_page,
 ];
 
 const FORM: Colour = [0xee, 0xf2, 0xf7];
@@ -122,4 +123,30 @@ fn a_page_that_somebody_left_open_is_there_as_it_was_for_the_next_one(kiosk: &mu
     let took = kiosk.shows(START, seconds(25));
     assert!(took >= seconds(8), "they may only have been reading: {took:?}");
     assert_eq!(kiosk.site.hits("/start").len(), 2);
+}
+
+/// A dialog of the toolkit is a window of its own: it would stay over every page to come, and no session hears of it.
+fn what_a_field_opens_when_it_is_touched_goes_with_its_page(kiosk: &mut Kiosk) {
+    let hands = Hands::on(&kiosk.screen.display);
+    kiosk.home();
+    let alone = hands.windows();
+    for kind in ["color", "file", "date", "time", "month"] {
+        let path = format!("/field/{kind}");
+        let field = format!(
+            "<!doctype html><html><body bgcolor=\"#eef2f7\">{READY}<input type=\"{kind}\" \
+             style=\"position:fixed;left:40%;top:40%;width:20%;height:20%\" \
+             onclick=\"fetch('/report/clicked/{kind}')\"></body></html>"
+        );
+        kiosk.site.put(&path, "", &field);
+        kiosk.push_is("navigate", &json!({ "url": kiosk.site.url(&path) }), "shown");
+        ready(kiosk, &path);
+        hands.click(1, (640, 360), "");
+        until("it is touched", seconds(10), || {
+            (!kiosk.site.hits(&format!("/report/clicked/{kind}")).is_empty()).then_some(())
+        });
+        kiosk.home();
+        until(&format!("nothing of a field of {kind} lies over the next page"), seconds(5), || {
+            (hands.windows() == alone && kiosk.frame().share(HOME) > 0.95).then_some(())
+        });
+    }
 }

@@ -55,6 +55,7 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     assert!(both.contains("two files are named") && both.ends_with("exit 2"), "{both}");
     assert_eq!(enroll(&server, code), json!({ "display": "lobby" }));
 
+    assert!(!offer.contains("already"), "{offer}");
     let label = said(&["displays", "label", "lobby", "Lobby, left of the lift"]);
     assert!(label.ends_with("exit 0"), "{label}");
     let group = said(&["displays", "group", "lobby", "ground", "shops"]);
@@ -88,6 +89,9 @@ fn a_display_is_enrolled_grouped_pushed_to_while_it_is_away_and_removed() {
     let acts: Vec<_> = audit.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     let changes = ["display.change", "display.change", "display.change", "display.rename", "display.rename"];
     assert_eq!(acts, [&["enrollment.create", "display.enroll"][..], &changes].concat(), "{audit}");
+
+    let again = said(&["enroll", "--display", "lobby"]);
+    assert!(again.contains("note: there is a lobby already; whoever uses this code takes its place"), "{again}");
 
     assert_eq!(said(&["displays", "remove", "lobby"]), "lobby is removed\nexit 0");
     insta::assert_snapshot!(said(&["push", "lobby", "reload"]), @"

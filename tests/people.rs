@@ -311,6 +311,8 @@ fn a_ticket_is_alone_on_stdout_and_an_enrollment_can_be_pasted() {
     url = "http://SERVER"
     enrollment = "ABCD-EFGH"
 
+    note: there is a lobby already; whoever uses this code takes its place
+
     note: http://SERVER is this machine; write the address at which the display reaches it
     exit 0
     "#);

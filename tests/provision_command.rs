@@ -162,6 +162,22 @@ fn a_root_becomes_a_kiosk_stays_one_and_is_undone_to_the_byte() {
 }
 
 #[test]
+fn while_one_provisions_a_system_another_may_only_look() {
+    let Some(root) = Root::new() else { return };
+    let before = root.tree();
+    let first = fs::File::open(root.path()).unwrap();
+    first.lock().unwrap();
+    let second = root.provision(&["--yes"]);
+    ends(&second, 14);
+    assert!(told(&second).contains("another pikiosk provision is at work on it"), "{}", told(&second));
+    ends(&root.provision(&["--undo", "--yes"]), 14);
+    same(&root.tree(), &before);
+    ends(&root.provision(&["--check"]), 3);
+    drop(first);
+    ends(&root.provision(&["--yes"]), 0);
+}
+
+#[test]
 fn a_file_that_was_changed_by_hand_is_named_with_its_cure_and_repaired_when_asked() {
     let Some(root) = Root::new() else { return };
     ends(&root.provision(&["--yes"]), 0);

@@ -148,7 +148,17 @@ fn what_it_names_is_there() {
     for file in ["src/lib.rs", "assets/tour/tour.png"] {
         assert!(readme.contains(file) && root().join(file).exists(), "{file}");
     }
+    let headings: Vec<String> = readme.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    for link in readme.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(headings.iter().any(|heading| heading == link), "no heading is called #{link}: {headings:?}");
+    }
     let pictures = fs::read_dir(root().join("assets/tour")).unwrap().flatten();
     let bytes: u64 = pictures.map(|picture| picture.metadata().unwrap().len()).sum();
     assert!(bytes <= 200_000, "{bytes} bytes of pictures");
+}
+
+/// What GitHub calls a heading in links.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use support::{
     hearer::Hearer,
     process::Process,
-    server::{Server, event},
+    server::{BINARY, Server, event, free_port},
     socket::End,
     token::{token, trusted},
     wait::{Patience, seconds, until},
@@ -209,6 +209,26 @@ fn a_request_that_comes_byte_by_byte_is_cut_at_its_time_too() {
         }
     }
     assert!(began.elapsed() >= Duration::from_millis(900), "an honest slow client has its time: {:?}", began.elapsed());
+}
+
+/// A shell gives a program 1,024, and so do most containers.
+#[test]
+fn a_server_that_was_given_few_descriptors_holds_more_connections_than_those() {
+    const GIVEN: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let config = folder.path().join("server.toml");
+    let text = format!("listen = \"{address}\"\ndata = \"{}\"\n", folder.path().join("data").display());
+    std::fs::write(&config, text + "[limits]\nhandshake_seconds = 60\n").unwrap();
+    let limited = format!("ulimit -Sn {GIVEN}; exec \"$0\" server --config \"$1\"");
+    let mut command = Command::new("sh");
+    let _server = Process::start("server", folder.path(), command.args(["-c", &limited, BINARY]).arg(&config));
+    let asked = || support::http::request(address, "GET", "/healthz", &[], b"", seconds(5)).ok();
+    until("the server is up", seconds(30), || asked().filter(|reply| reply.status == 200));
+    let _idle: Vec<StdStream> = (0..2 * GIVEN).map(|_| StdStream::connect(address).unwrap()).collect();
+    let began = Instant::now();
+    until("one more is served", seconds(10), || asked().filter(|reply| reply.status == 200));
+    assert!(began.elapsed() < seconds(55), "it waited for one of the idle ones to be given up");
 }
 
 /// slowhttptest's own three attacks. Skipped, and said, where it is not installed.

@@ -231,6 +231,20 @@ async fn answer(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[test]
+fn whoever_asks_and_never_reads_the_answers_loses_its_place() {
+    // Far more than the kernel keeps for anybody.
+    const ANSWERS: usize = 400;
+    runtime().block_on(async {
+        let settings = Settings { connections: 1, unread: Duration::from_millis(500), ..Settings::default() };
+        let (address, _store, _stop, _server) = in_process(settings).await;
+        let mut deaf = TcpStream::connect(address).await.unwrap();
+        deaf.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(ANSWERS).as_slice()).await.unwrap();
+        let asked = || support::http::request(address, "GET", "/healthz", &[], b"", seconds(5)).ok();
+        until("its place is free", seconds(60), || asked().filter(|reply| reply.status == 200));
+    });
+}
+
+#[test]
 fn a_handshake_that_never_ends_is_cut_and_what_is_no_http_is_told_so() {
     runtime().block_on(async {
         let settings = Settings { handshake: Duration::from_millis(300), ..Settings::default() };

@@ -155,6 +155,14 @@ fn firefox(command: &Value, paints: bool) -> Vec<Value> {
 }
 
 #[test]
+fn a_display_with_a_server_never_says_that_none_is_configured() {
+    let server = format!("[server]\nurl = \"http://127.0.0.1:{}\"\nenrollment = \"a code\"\n", free_port());
+    let mut alone = Alone::start_in(Alone::folder(), &server, |_, _| {});
+    alone.until_told("the server cannot be reached");
+    assert!(!alone.told().iter().any(|told| told.contains("no server is configured")), "{:?}", alone.told());
+}
+
+#[test]
 fn systemd_is_told_ready_after_the_first_paint_and_not_before_and_the_watchdog_is_fed() {
     let mut alone = Alone::start();
     alone.until_told("STATUS=Waiting for the browser; no server is configured.");

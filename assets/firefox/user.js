@@ -175,6 +175,10 @@ user_pref("browser.download.alwaysOpenPanel", false);
 user_pref("dom.event.contextmenu.enabled", true);
 // ---- dialogs that would stand over the kiosk, each seen to do so
 user_pref("print.enabled", false);
+// The toolkit's own windows, which no page takes along when it goes: what a field of a page opens when it is touched. The one
+// for files would show those of this display to everybody.
+user_pref("remote.bidi.dismiss_file_pickers.enabled", true);
+user_pref("dom.forms.html_color_picker.enabled", true);
 user_pref("network.protocol-handler.external-default", false);
 user_pref("network.protocol-handler.external.mailto", false);
 user_pref("network.protocol-handler.warn-external-default", false);

@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 /// How long a nonce is good, in ms: a display on a slow link asks, signs and sends.
 pub const LIFE_MS: u64 = 60_000;
+/// How far the clocks of two nodes that give and take it may be apart, in ms.
+const APART_MS: u64 = 5_000;
 /// Bytes of randomness: no two displays get the same.
 const RANDOM: usize = 12;
 /// Bytes of the code: half of an HMAC-SHA256, which RFC 2104 §5 allows.
@@ -26,7 +28,8 @@ pub fn make(secret: &[u8; 32], random: [u8; RANDOM], now_ms: u64) -> String {
     text
 }
 
-/// When a nonce ends, in ms since 1970, if it is this server's and not over.
+/// When a nonce ends, in ms since 1970, if it is this server's and not over. One of a clock that was set back since would be
+/// good until that clock's time comes, when nobody remembers that it was used: it is refused.
 pub fn check(secret: &[u8; 32], text: &str, now_ms: u64) -> Option<u64> {
     if text.len() != 2 * (8 + RANDOM + CODE) || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
@@ -36,7 +39,8 @@ pub fn check(secret: &[u8; 32], text: &str, now_ms: u64) -> Option<u64> {
     let (said, given) = bytes.split_at(8 + RANDOM);
     let same: bool = subtle::ConstantTimeEq::ct_eq(&code(secret, said)[..], given).into();
     let end_ms = u64::from_be_bytes(said[..8].try_into().ok()?);
-    (same && now_ms < end_ms).then_some(end_ms)
+    let latest_ms = now_ms.saturating_add(LIFE_MS + APART_MS);
+    (same && now_ms < end_ms && end_ms <= latest_ms).then_some(end_ms)
 }
 
 fn code(secret: &[u8; 32], said: &[u8]) -> [u8; CODE] {
@@ -57,6 +61,9 @@ mod tests {
         assert_eq!(check(&[1; 32], &nonce, 1_000), Some(61_000));
         assert_eq!(check(&[1; 32], &nonce, 60_999), Some(61_000));
         assert_eq!(check(&[1; 32], &nonce, 61_000), None, "a minute is over");
+        let later = make(&[1; 32], [2; 12], 3_600_000);
+        assert!(check(&[1; 32], &later, 3_595_000).is_some(), "by a node whose clock is a little behind");
+        assert_eq!(check(&[1; 32], &later, 1_000), None, "the clock was set back by an hour");
         assert_eq!(check(&[3; 32], &nonce, 1_000), None, "another server's");
     }
 

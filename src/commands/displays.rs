@@ -167,9 +167,18 @@ fn row(display: &Value, now: jiff::Timestamp) -> [String; 6] {
         presence(display, now),
         text(&display["label"]),
         groups.join(", "),
-        text(&health["url"]),
+        on_the_glass(health),
         text(&health["version"]),
     ]
+}
+
+/// The page that is wanted; before it, in one word, what is there in its place.
+fn on_the_glass(health: &Value) -> String {
+    let url = health["url"].as_str().unwrap_or_default();
+    match health["glass"].as_str() {
+        None | Some("" | "showing") => url.to_owned(),
+        Some(other) => format!("{other}: {url}"),
+    }
 }
 
 /// `connected`, or for how long it has been away. `COPIED` goes before both: two of it are alive.
@@ -238,6 +247,8 @@ mod tests {
             "health": { "url": "https://example.org/", "version": "0.1.0" },
         });
         assert_eq!(row(&display, now), ["lobby", "connected", "Lobby", "a, b", "https://example.org/", "0.1.0"]);
+        let not_shown = json!({ "health": { "url": "https://example.org/", "glass": "away" } });
+        assert_eq!(row(&not_shown, now)[4], "away: https://example.org/");
         let away = json!({ "id": "lobby", "connected": false, "last_seen": "2026-05-04T09:00:00.000Z" });
         assert_eq!(row(&away, now)[1], "away 3 h");
         assert_eq!(row(&json!({ "id": "lobby" }), now)[1], "never seen");

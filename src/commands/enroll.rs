@@ -1,7 +1,7 @@
 //! `pikiosk enroll`: a one-time code with which a new display makes itself known.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::cli::Json;
@@ -71,13 +71,24 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     output::text(&told(&made, args.display.as_ref(), &args.server.server))?;
-    if is_loopback(&args.server.server) {
-        let address = bare(&args.server.server);
+    if let Some(display) = &args.display {
+        let there: Result<Value, _> = super::block_on(client.get(&["displays", display.as_str()]))?;
+        if there.is_ok() {
+            output::remark(&format!("\nnote: there is a {display} already; whoever uses this code takes its place"));
+        }
+    }
+    remark_on(&args.server.server);
+    Ok(Exit::Done)
+}
+
+/// What a display cannot reach is no address for its card.
+fn remark_on(server: &Url) {
+    if is_this_machine(server) {
+        let address = bare(server);
         output::remark(&format!(
             "\nnote: {address} is this machine; write the address at which the display reaches it"
         ));
     }
-    Ok(Exit::Done)
 }
 
 fn many(made: &Enrollments, args: &Args) -> Result<Exit, Failure> {
@@ -88,6 +99,7 @@ fn many(made: &Enrollments, args: &Args) -> Result<Exit, Failure> {
         if let Some(first) = made.enrollments.first() {
             output::remark(&format!("note: each code works once, until {}", first.expires));
         }
+        remark_on(&args.server.server);
     } else {
         for one in &made.enrollments {
             let display = one.display.as_ref().map(DisplayId::as_str).unwrap_or_default();
@@ -121,11 +133,12 @@ fn told(made: &Enrollment, display: Option<&DisplayId>, server: &Url) -> String 
     )
 }
 
-fn is_loopback(server: &Url) -> bool {
+/// Loopback; and 0.0.0.0, at which a server listens and from which each machine comes back to itself.
+fn is_this_machine(server: &Url) -> bool {
     match server.host() {
         Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
         None => false,
     }
 }
@@ -149,6 +162,20 @@ mod tests {
         let server = ("server.url", "https://push.example.org");
         assert_eq!(values, [("display.id", "shop-01"), server, ("server.enrollment", "ABCD-EFGH")]);
         assert_eq!(cards[1].id(), None);
+    }
+
+    #[test]
+    fn an_address_that_leads_a_display_to_itself_is_known() {
+        for (server, is_this_machine) in [
+            ("http://127.0.0.1:8400", true),
+            ("http://localhost:8400", true),
+            ("http://0.0.0.0:8400", true),
+            ("http://[::]:8400", true),
+            ("http://192.168.1.20:8400", false),
+            ("https://push.example.org", false),
+        ] {
+            assert_eq!(super::is_this_machine(&Url::parse(server).unwrap()), is_this_machine, "{server}");
+        }
     }
 
     #[test]

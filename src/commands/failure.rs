@@ -190,7 +190,7 @@ impl Failure {
             #[cfg(feature = "display")]
             Self::Run { .. } | Self::Browser { source: LoopError::Signals(_) | LoopError::Screen(_) } => Exit::Bug,
             #[cfg(feature = "display")]
-            Self::Browser { source: LoopError::Firefox(_) | LoopError::Profile(_) } => Exit::ConfigRefused,
+            Self::Browser { source: LoopError::Profile(_) } => Exit::ConfigRefused,
             #[cfg(feature = "display")]
             Self::Status { .. } => Exit::Unreachable,
             #[cfg(feature = "display")]

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -31,13 +32,13 @@ pub fn start(usual: Usual, verbose: u8) -> LogRing {
     let filter = filter(usual, verbose, std::env::var("PIKIOSK_LOG").ok().as_deref());
     let ring = LogRing::default();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = if std::io::stderr().is_terminal() {
-        Box::new(layer().compact().with_target(false).with_writer(std::io::stderr))
+        Box::new(layer().compact().fmt_fields(OneLine).with_target(false).with_writer(std::io::stderr))
     } else if is_journal() {
-        Box::new(layer().event_format(Journal).with_ansi(false).with_writer(std::io::stderr))
+        Box::new(layer().event_format(Journal).fmt_fields(OneLine).with_ansi(false).with_writer(std::io::stderr))
     } else {
         Box::new(layer().json().with_writer(std::io::stderr))
     };
-    let kept = layer().compact().with_ansi(false).with_writer(ring.clone());
+    let kept = layer().compact().fmt_fields(OneLine).with_ansi(false).with_writer(ring.clone());
     // A second start in one process (tests, the demo) keeps the first one's lines.
     let _ = tracing_subscriber::registry().with(lines).with(kept).with(filter).try_init();
     ring
@@ -93,6 +94,19 @@ where
     }
 }
 
+/// What is said, on one line: who may choose a word of it (the `kid` of a token, a header) cannot begin a line of his own,
+/// with a priority of his choice.
+#[derive(Debug)]
+struct OneLine;
+
+impl<'a> FormatFields<'a> for OneLine {
+    fn format_fields<R: RecordFields>(&self, mut to: Writer<'a>, fields: R) -> fmt::Result {
+        let mut said = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut said), fields)?;
+        to.write_str(&said.replace('\n', "\\n").replace('\r', "\\r"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,8 +128,9 @@ mod tests {
     #[test]
     fn the_journal_gets_a_priority_and_one_line_and_the_ring_the_same_words() {
         let (journal, ring) = (LogRing::default(), LogRing::default());
-        let to_journal = layer().event_format(Journal).with_ansi(false).with_writer(journal.clone());
-        let kept = layer().compact().with_ansi(false).with_writer(ring.clone());
+        let to_journal =
+            layer().event_format(Journal).fmt_fields(OneLine).with_ansi(false).with_writer(journal.clone());
+        let kept = layer().compact().fmt_fields(OneLine).with_ansi(false).with_writer(ring.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(to_journal).with(kept), || {
             let _within = tracing::info_span!("socket", display = "lobby").entered();
             tracing::warn!(after_ms = 2500, "silent");
@@ -126,5 +141,26 @@ mod tests {
             ["<4>socket{display=\"lobby\"}: silent after_ms=2500", "<3>socket{display=\"lobby\"}: gone"]
         );
         assert!(ring.last(1)[0].contains("ERROR") && ring.last(1)[0].contains("gone"), "{:?}", ring.last(1));
+    }
+
+    #[test]
+    fn a_stranger_who_chooses_a_word_of_the_log_writes_no_line_of_his_own() {
+        let (journal, ring) = (LogRing::default(), LogRing::default());
+        let to_journal =
+            layer().event_format(Journal).fmt_fields(OneLine).with_ansi(false).with_writer(journal.clone());
+        let kept = layer().compact().fmt_fields(OneLine).with_ansi(false).with_writer(ring.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(to_journal).with(kept), || {
+            let why = "no key has the id `x\r\n<3>the card is failing`";
+            tracing::info!(%why, "a WebSocket is refused");
+            tracing::info!("{why}");
+        });
+        assert_eq!(
+            journal.last(9),
+            [
+                "<6>a WebSocket is refused why=no key has the id `x\\r\\n<3>the card is failing`",
+                "<6>no key has the id `x\\r\\n<3>the card is failing`"
+            ]
+        );
+        assert_eq!(ring.last(9).len(), 2);
     }
 }

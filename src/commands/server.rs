@@ -15,12 +15,15 @@ use super::{
 };
 use crate::{
     config::{ServerSettings, Sources},
-    io::notify,
+    io::{descriptors, notify},
     server::{self, open::Opened},
 };
 
 /// What follows the goodbye: connections that end, and the store.
 const END_WAIT: Duration = Duration::from_secs(20);
+
+/// Descriptors that are for no connection: the store, brokers, results that come and go.
+const OWN_DESCRIPTORS: u64 = 256;
 
 /// Runs the event server that pushes to displays.
 #[derive(Debug, clap::Args)]
@@ -69,7 +72,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 async fn serve(settings: &ServerSettings, json: bool) -> Result<Exit, Failure> {
     // Before anything is open: a signal from here on ends the server in order.
     let shutdown = signals(settings.limits.goodbye())?;
-    let opened = server::open(settings, server::now_ms()).await.map_err(|source| Failure::ServerStart { source })?;
+    let mut opened =
+        server::open(settings, server::now_ms()).await.map_err(|source| Failure::ServerStart { source })?;
+    opened.settings.connections = opened.settings.connections.min(connections_max());
     let (address, listener) = match notify::inherited_listener().map_err(|source| Failure::Inherit { source })? {
         Some(held) => listening(async { TcpListener::from_std(held) }).await,
         None => listening(TcpListener::bind(settings.listen)).await,
@@ -80,6 +85,17 @@ async fn serve(settings: &ServerSettings, json: bool) -> Result<Exit, Failure> {
     notify::status(&format!("Listening on http://{address}"));
     server::serve(listener, opened.settings, opened.parts, shutdown).await;
     Ok(Exit::Done)
+}
+
+/// For how many connections there are descriptors. Where one too few is left, the store and the brokers fail with the sockets.
+fn connections_max() -> usize {
+    match descriptors::take_all() {
+        Ok(allowed) => usize::try_from(allowed.saturating_sub(OWN_DESCRIPTORS).max(1)).unwrap_or(usize::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "how many connections there may be is not known: ulimit -n may be less than they need");
+            usize::MAX
+        }
+    }
 }
 
 async fn listening(socket: impl Future<Output = io::Result<TcpListener>>) -> io::Result<(SocketAddr, TcpListener)> {

@@ -85,7 +85,7 @@ fn told(status: &StatusFile, age: Duration, alive: bool) -> String {
         }
     };
     line("display", status.display.clone());
-    line("on the glass", health.url.clone());
+    line(if health.showing { "on the glass" } else { "wanted" }, health.url.clone());
     line("trouble", health.trouble.as_ref().map(in_words));
     line("screen", health.screen.as_ref().map(screen_in_words).filter(|words| !words.is_empty()));
     // As it was said; a supervisor that is there has lived on since.
@@ -137,6 +137,7 @@ mod tests {
             status: "Showing https://example.org/; connected to push.example.org.".into(),
             firefox: Some("140.5.0".into()),
             url: Some("https://example.org/".into()),
+            showing: true,
             uptime_s: 7500,
             browser_starts: 1,
             memory_available_kb: Some(409_600),
@@ -168,6 +169,7 @@ mod tests {
             since_s: 90,
             ..Trouble::default()
         });
+        status.health.showing = false;
         status.health.screen = Some(Screen {
             lit: Some(false),
             off_on_purpose: true,
@@ -181,6 +183,7 @@ mod tests {
             ),
             "{text}"
         );
+        assert!(text.contains("wanted         https://example.org/\n"), "{text}");
         assert!(text.contains("screen         1920x1080 60 Hz, off on purpose\n"), "{text}");
     }
 

@@ -12,7 +12,7 @@ pub fn example<S: Document>() -> String {
     let shape = Shape::of::<S>();
     let mut text = format!(
         "# {name}.toml: take the # away from the lines that you change.\n\
-         # Check it with: pikiosk config check {name}\n\
+         # Check it with: pikiosk config check ./{name}.toml (in /etc/pikiosk: pikiosk config check {name})\n\
          # A line of the same name in /etc/pikiosk goes over /run/pikiosk, and that over /usr/lib/pikiosk.\n",
         name = S::NAME
     );

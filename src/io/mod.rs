@@ -3,7 +3,7 @@
 //! ```text
 //!  files      store (whole or not at all)  append_log (readable after any crash)  digest  system/ (of whichever machine)
 //!  cards      direct, aligned (past the page cache)  block (bytes at offsets; overlay)  partitions
-//!  machine    process  notify (systemd)  room (of a disk)  uptime  cec  heap  random  log_ring
+//!  machine    process  notify (systemd)  room (of a disk)  descriptors  uptime  cec  heap  random  log_ring
 //!  others     http  picture (what a stranger calls a PNG)
 //! ```
 //!
@@ -18,6 +18,8 @@ pub mod append_log;
 pub mod block;
 #[cfg(feature = "display")]
 pub mod cec;
+#[cfg(feature = "server")]
+pub mod descriptors;
 #[cfg(feature = "display")]
 pub mod digest;
 #[cfg(feature = "tools")]

@@ -53,8 +53,16 @@ impl Clock {
     }
 
     fn at(&self, now: Instant) -> u64 {
-        let passed = u64::try_from((now - self.began).as_millis()).unwrap_or(u64::MAX);
-        self.began_ms.load(Ordering::Acquire).saturating_add(passed)
+        self.began_ms.load(Ordering::Acquire).saturating_add(self.ran(now))
+    }
+
+    /// For how many ms it has run: for what only measures time, and that no setting of a clock is to touch.
+    pub fn running_ms(&self) -> u64 {
+        self.ran(Instant::now())
+    }
+
+    fn ran(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// By how many ms the clock that it goes by was set since it was looked at last. What is less is followed.

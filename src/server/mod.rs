@@ -165,7 +165,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
     let intake =
         parts.amqp.map(|source| tokio::spawn(ingest::amqp::run(source, app.clone(), app.broker.clone(), stop.clone())));
     let expiry = tokio::spawn(expiry::run(app.clone(), stop.clone()));
-    let follower = tokio::spawn(parts.follower.run(app.hub.clone(), app.hub.controls(), stop.clone()));
+    let follower = tokio::spawn(parts.follower.run(app.clone(), app.hub.controls(), stop.clone()));
     let presence = tokio::spawn(presence::run(app.clone(), stop.clone()));
     let claims = witness.claims(&app.store).map(|claims| tokio::spawn(claims.run(app.clone(), stop.clone())));
     witness.webhooks.start(&witness, app.store.randomness(), &stop, &tasks);
@@ -173,6 +173,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, parts: Parts, shut
         connections: app.settings.connections,
         per_ip: app.settings.connections_per_ip,
         head_wait: app.settings.handshake,
+        unread_wait: app.settings.unread,
     };
     let accepting = accept::run(listener, app.clone(), http::router(app.clone()), caps, stop.clone());
     let leaving = async {

@@ -69,8 +69,10 @@ impl Presence {
     pub fn due(&mut self, elsewhere: HashSet<DisplayId>, now_ms: u64) -> Vec<Happening> {
         self.elsewhere = elsewhere;
         let mut down = Vec::new();
+        // Nobody is waited for so long: that moment is of a clock that was set back since.
+        let is_due = |due_ms: u64| due_ms <= now_ms || due_ms > now_ms + 2 * GRACE_MS;
         self.displays.retain(|display, state| match state {
-            State::Away { since_ms, due_ms } if *due_ms <= now_ms => {
+            State::Away { since_ms, due_ms } if is_due(*due_ms) => {
                 if !self.elsewhere.contains(display) {
                     down.push(Happening::Down { display: display.clone(), since_ms: *since_ms });
                 }
@@ -147,6 +149,15 @@ mod tests {
         assert!(matches!(told[..], [Happening::Down { since_ms: 200_000, .. }]), "{told:?}");
         assert_eq!(down(&mut presence, &[], 900_000), 0, "it is told once");
         assert!(presence.opened(&lobby, "c", 1_000_000).is_some());
+    }
+
+    #[test]
+    fn a_display_that_was_away_when_the_clock_was_set_back_is_told_to_be_down() {
+        let (mut presence, lobby) = (Presence::default(), id("lobby"));
+        presence.opened(&lobby, "a", 3_600_000);
+        presence.closed(&lobby, "a", 3_600_000);
+        assert_eq!(down(&mut presence, &[], 3_600_001), 0);
+        assert_eq!(down(&mut presence, &[], 1_000), 1);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! | `kiosk.publish` | the same bucket as that principal's `POST` | `kiosk.published` with an `error` that says when; the socket stays |
 //!
 //! A bucket holds ten seconds' worth, so a site that comes back after an outage, or a page that sends what it gathered,
-//! is not refused. Each node counts for itself. AMQP is the broker's to limit.
+//! is not refused. Each node counts for itself. AMQP is the broker's to limit. Time here is how long the server runs
+//! (`Clock::running_ms`): a wall clock that was set back by an hour would refuse everybody for an hour.
 //!
 //! Rejected: closing a socket that publishes too often (4001). It would come back, resume, and publish again.
 
@@ -39,7 +40,7 @@ pub struct TooOften {
 struct Buckets<K> {
     /// 0: no limit.
     per_second: u64,
-    /// In microseconds since 1970.
+    /// In microseconds since the server began.
     full_at: HashMap<K, u64>,
 }
 
@@ -49,7 +50,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// Takes so many tokens. More than a bucket holds are given by a full one, and owed.
-    fn take<Q>(&mut self, key: &Q, count: usize, now_ms: u64) -> Result<(), TooOften>
+    fn take<Q>(&mut self, key: &Q, count: usize, running_ms: u64) -> Result<(), TooOften>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -58,7 +59,7 @@ impl<K: Hash + Eq> Buckets<K> {
         if per_second == 0 || count == 0 {
             return Ok(());
         }
-        let now = now_ms.saturating_mul(1000);
+        let now = running_ms.saturating_mul(1000);
         let cost = |tokens: u64| tokens.saturating_mul(1_000_000) / per_second;
         let full_at = self.full_at.get(key).copied().unwrap_or(now).max(now);
         // Whoever owes waits until that is paid, too.
@@ -113,22 +114,22 @@ impl Rates {
     ///
     /// # Errors
     /// The address comes too often.
-    pub fn connect(&self, from: IpAddr, now_ms: u64) -> Result<(), TooOften> {
+    pub fn connect(&self, from: IpAddr, running_ms: u64) -> Result<(), TooOften> {
         let from = network(from);
         if from.is_loopback() {
             return Ok(());
         }
-        lock(&self.connects).take(&from, 1, now_ms)
+        lock(&self.connects).take(&from, 1, running_ms)
     }
 
     /// Somebody wants to publish so many events.
     ///
     /// # Errors
     /// The principal publishes too often; none of the events counts.
-    pub fn publish(&self, principal: &Principal, events: usize, now_ms: u64) -> Result<(), TooOften> {
+    pub fn publish(&self, principal: &Principal, events: usize, running_ms: u64) -> Result<(), TooOften> {
         // An API key is nobody in particular.
         let buckets = if principal.user.is_none() { &self.key_publishes } else { &self.publishes };
-        lock(buckets).take(principal.name.as_str(), events, now_ms)
+        lock(buckets).take(principal.name.as_str(), events, running_ms)
     }
 }
 

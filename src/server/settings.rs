@@ -24,6 +24,9 @@ pub struct Settings {
     pub publish_bytes: usize,
     /// A request's head, and with it a WebSocket's handshake, arrives within this.
     pub handshake: Duration,
+    /// A client that takes nothing of what was written to it for so long is gone: longer than a WLAN that comes back, and no
+    /// shorter than a silent socket is borne.
+    pub unread: Duration,
     /// One line on stdout for each request and socket.
     pub access_log: bool,
     pub webhooks: Vec<Webhook>,
@@ -56,6 +59,7 @@ impl Default for Settings {
             frame_bytes: FRAME_MAX,
             publish_bytes: 1024 * 1024,
             handshake: Duration::from_secs(10),
+            unread: Duration::from_secs(70),
             access_log: false,
             webhooks: Vec::new(),
             goodbye: Duration::from_secs(10),

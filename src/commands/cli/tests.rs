@@ -42,6 +42,19 @@ fn every_command_stands_in_one_group_of_the_help_and_has_words() {
     }
 }
 
+/// As the README has it.
+#[test]
+fn every_command_has_an_example_and_every_argument_has_words() {
+    for (path, mut command) in every_command().into_iter().filter(|(_, command)| !command.is_hide_set()) {
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{path}: {} says nothing of itself", argument.get_id());
+        }
+        let help = command.render_long_help().to_string();
+        let is_one = command.get_subcommands().next().is_none();
+        assert!(!is_one || help.contains("\nExample"), "{path} --help has no example");
+    }
+}
+
 #[test]
 #[cfg(all(feature = "display", feature = "server", feature = "tools"))]
 fn the_help_of_every_command_reads_as_it_did() {

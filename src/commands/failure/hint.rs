@@ -77,9 +77,6 @@ impl Failure {
             Self::Drill { source } => source.hint(),
             #[cfg(feature = "display")]
             Self::Browser { source } => match source {
-                LoopError::Firefox(_) => {
-                    "sudo apt install firefox-esr; pikiosk doctor tells what else is missing".to_owned()
-                }
                 LoopError::Profile(ProfileError::InUse(_)) => "end the other one first".to_owned(),
                 LoopError::Profile(_) => {
                     "give --profile an empty folder of this user's own, or make room on its disk".to_owned()

@@ -47,7 +47,7 @@ enum What {
 
 Examples:
   pikiosk image build
-  pikiosk image build --recipe /usr/share/pikiosk/image --out /srv/images --binary pikiosk-arm64")]
+  pikiosk image build --recipe ~/pikiosk/image --out /srv/images --binary target/aarch64/pikiosk")]
 struct BuildArgs {
     /// The folder of the recipe; without it, image/ of the project that this folder is in.
     #[arg(long, value_name = "DIR")]

@@ -22,6 +22,8 @@ use crate::provision::{
 pub enum ProvisionError {
     #[error("only root may change it")]
     NotRoot,
+    #[error("another pikiosk provision is at work on it")]
+    Busy,
     #[error("open it")]
     Open { source: io::Error },
     #[cfg(feature = "tools")]
@@ -71,7 +73,7 @@ impl ProvisionError {
             Self::Image { .. } => Exit::Usage,
             Self::Facts { source: FactsError::Unknown { .. } | FactsError::NoSystem(_) } => Exit::Usage,
             Self::Desired { .. } => Exit::ConfigRefused,
-            Self::Plan { .. } => Exit::Undone,
+            Self::Busy | Self::Plan { .. } => Exit::Undone,
             Self::Apply(error) if error.not_undone.is_empty() => Exit::Undone,
             Self::Apply(_) | Self::Undo { .. } => Exit::UndoIncomplete,
             Self::Write { .. } => Exit::UndoIncomplete,
@@ -90,6 +92,11 @@ impl ProvisionError {
     pub fn hint(&self) -> String {
         match self {
             Self::NotRoot => "try again with sudo".to_owned(),
+            Self::Busy => {
+                "nothing was changed; wait until it is done. On a Pi that starts for the first time, journalctl -fu \
+                 pikiosk-first-boot shows how far it is"
+                    .to_owned()
+            }
             Self::Write { source } => {
                 format!("it may hold a part of them: take a fresh copy of it; {}", io_hint(source))
             }

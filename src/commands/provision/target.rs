@@ -1,5 +1,6 @@
 //! Which system is meant, opened.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 #[cfg(feature = "tools")]
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) struct Target {
     /// An image's changes, until all of them are there.
     #[cfg(feature = "tools")]
     image: Option<Arc<Overlay<FileDevice>>>,
+    /// Its directory, locked for as long as this lives; none where nothing is changed, and an image's file is locked itself.
+    _alone: Option<File>,
 }
 
 impl Target {
@@ -33,6 +36,7 @@ impl Target {
             layers,
             #[cfg(feature = "tools")]
             image: None,
+            _alone: None,
         }
     }
 
@@ -76,7 +80,8 @@ pub(super) fn open(args: &Args) -> Result<Target, Failure> {
             let name = root.display().to_string();
             may_change(&name, args.check)?;
             let system = Mounted::open(root).map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-            Ok(Target::of(Box::new(system), name, Some(root.clone())))
+            let alone = alone(root, &name, args.check)?;
+            Ok(Target { _alone: alone, ..Target::of(Box::new(system), name, Some(root.clone())) })
         }
     }
 }
@@ -86,19 +91,42 @@ pub(super) fn this_pi(only_look: bool) -> Result<Target, Failure> {
     let name = "this Pi".to_owned();
     may_change(&name, only_look)?;
     let system = Real::open().map_err(|source| failed(&name, ProvisionError::Open { source }))?;
-    Ok(Target::of(Box::new(system), name, Some(PathBuf::from("/"))))
+    let root = PathBuf::from("/");
+    let alone = alone(&root, &name, only_look)?;
+    Ok(Target { _alone: alone, ..Target::of(Box::new(system), name, Some(root)) })
+}
+
+/// Nobody else provisions it meanwhile (a first boot may be at it for minutes): whoever comes second would take for what was
+/// there before what the first has just written, and an undo would bring that back. However this process ends, the kernel
+/// lets go.
+fn alone(root: &Path, name: &str, only_look: bool) -> Result<Option<File>, Failure> {
+    if only_look {
+        return Ok(None);
+    }
+    let directory = File::open(root).map_err(|source| failed(name, ProvisionError::Open { source }))?;
+    lock(&directory).map_err(|source| failed(name, source))?;
+    Ok(Some(directory))
+}
+
+fn lock(file: &File) -> Result<(), ProvisionError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(ProvisionError::Busy),
+        Err(TryLockError::Error(source)) => Err(ProvisionError::Open { source }),
+    }
 }
 
 /// The seam to the image's own file systems: FAT and ext4 in user space.
 #[cfg(feature = "tools")]
 fn image(file: &Path, only_look: bool) -> Result<Target, Failure> {
     let name = file.display().to_string();
-    let opened = std::fs::OpenOptions::new().read(true).write(!only_look).open(file);
-    let device = opened.and_then(|opened| {
-        let len = opened.metadata()?.len();
-        Ok(FileDevice::new(opened, len))
-    });
-    let device = device.map_err(|source| failed(&name, ProvisionError::Open { source }))?;
+    let unopened = |source| failed(&name, ProvisionError::Open { source });
+    let opened = std::fs::OpenOptions::new().read(true).write(!only_look).open(file).map_err(unopened)?;
+    if !only_look {
+        lock(&opened).map_err(|source| failed(&name, source))?;
+    }
+    let len = opened.metadata().map_err(unopened)?.len();
+    let device = FileDevice::new(opened, len);
     let image = Arc::new(Overlay::new(device));
     let system = ImageSystem::open(image.clone()).map_err(|source| failed(&name, ProvisionError::Image { source }))?;
     Ok(Target { image: Some(image), ..Target::of(Box::new(system), name, None) })

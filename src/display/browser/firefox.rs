@@ -22,9 +22,9 @@ const LISTENING: &str = "WebDriver BiDi listening on ";
 /// Why Firefox is not started.
 #[derive(Debug, thiserror::Error)]
 pub enum FirefoxError {
-    #[error("Firefox is not on this machine: install it with `apt install firefox-esr`")]
+    #[error("it is not on this machine: install it with `sudo apt install firefox-esr`")]
     Missing,
-    #[error("there is no program {}", .0.display())]
+    #[error("there is no program {}: set [browser] command in kiosk.toml", .0.display())]
     NoProgram(PathBuf),
     #[error("start {}", path.display())]
     Start { path: PathBuf, source: io::Error },
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_firefox_that_is_not_there_is_told_with_the_cure() {
         let error = find(Some(Path::new("/nowhere/firefox"))).unwrap_err();
-        assert_eq!(error.to_string(), "there is no program /nowhere/firefox");
+        assert_eq!(error.to_string(), "there is no program /nowhere/firefox: set [browser] command in kiosk.toml");
         assert!(find(Some(Path::new("sh"))).unwrap().is_absolute());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  supervisor (pikiosk run)                      browser loop (pikiosk browser)
-//!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select
+//!    RUNTIME/browser.sock  <--- wire.rs --->  run.rs: one select; run/: orders, start
 //!                                               machine.rs   start, wait, back off: pure
 //!                                               firefox.rs   find it, start it, where BiDi listens
 //!                                               memory.rs    what it takes, and what is too much: pure
@@ -35,6 +35,5 @@ mod supervisors;
 mod volume;
 pub mod wire;
 
-pub use firefox::FirefoxError;
 pub use profile::ProfileError;
 pub use run::{LoopError, LoopSettings, run};

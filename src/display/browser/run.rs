@@ -1,41 +1,32 @@
 //! The loop itself: one select over the supervisor's socket, Firefox, its session, signals and the next deadline.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    process::ChildStderr,
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
-use nix::sys::signal::Signal;
 use serde_json::value::RawValue;
 use tokio::{
-    net::unix::pipe,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::Instant,
 };
 
 use super::{
-    firefox::{self, FirefoxError},
-    harm,
+    firefox,
     machine::{Effect, Input, Machine},
     memory, pages,
     profile::{Profile, ProfileError},
     screen::{Screen, Told},
     session::Session,
-    supervisors, volume,
+    supervisors,
     wire::{FromLoop, SOCKET, ToLoop},
 };
 use crate::{
     config::{BrowserSettings, ScreenSettings},
-    display::{
-        drill::{Eyes, wire::Look},
-        screen::Order,
-    },
+    display::drill::{Eyes, wire::Look},
     io::process::{self, Identity},
 };
+
+mod orders;
+mod start;
 
 /// Facts that wait for the loop. Firefox's messages are among them: a slow supervisor slows Firefox's reader down.
 pub(super) const WAITING: usize = 256;
@@ -56,8 +47,6 @@ pub struct LoopSettings {
 /// Why the loop cannot run at all. Everything else it outlives.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopError {
-    #[error("use Firefox")]
-    Firefox(#[source] FirefoxError),
     #[error("make Firefox's profile")]
     Profile(#[source] ProfileError),
     #[error("watch signals and children")]
@@ -89,7 +78,6 @@ pub(super) enum Fact {
 
 struct Loop {
     settings: LoopSettings,
-    program: PathBuf,
     folder: PathBuf,
     /// None while it cannot be made.
     profile: Option<Profile>,
@@ -119,7 +107,6 @@ struct Loop {
 ///
 /// Must run on the thread that lives as long as the process: Firefox is bound to it.
 pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
-    let program = firefox::find(settings.browser.command.as_deref().map(Path::new)).map_err(LoopError::Firefox)?;
     let folder = settings.profile.clone().unwrap_or_else(|| settings.runtime.join("profile"));
     process::become_subreaper().map_err(LoopError::Signals)?;
     let profile = match Profile::claim(&folder).await {
@@ -144,7 +131,6 @@ pub async fn run(settings: LoopSettings) -> Result<(), LoopError> {
     let screen = Screen::start(settings.screen.clone(), tell).map_err(LoopError::Screen)?;
 
     let mut own = Loop {
-        program,
         folder,
         profile,
         no_profile: None,
@@ -270,60 +256,6 @@ impl Loop {
         }
     }
 
-    fn obey(&mut self, order: ToLoop) -> Option<Input> {
-        match order {
-            ToLoop::Open { url } => {
-                self.url = Some(url);
-                Some(Input::UrlKnown)
-            }
-            ToLoop::Attach {} => Some(Input::SupervisorCame),
-            ToLoop::Bidi(raw) => {
-                // Without a session the supervisor's own deadline answers; a full queue is a Firefox that hangs.
-                let dropped = self.session.as_ref().is_none_or(|session| session.try_send(raw).is_err());
-                if dropped {
-                    tracing::debug!("a command was dropped: no session takes it");
-                }
-                None
-            }
-            ToLoop::Restart { reason, plain } => {
-                tracing::info!(reason, plain, "Firefox is to be restarted");
-                self.plain = plain;
-                Some(Input::RestartWanted { reason })
-            }
-            ToLoop::KillContent { reason } => {
-                let killed = self.kill_content();
-                tracing::info!(reason, killed, "content processes killed");
-                None
-            }
-            ToLoop::Look { ask } => {
-                let (eyes, facts) = (self.eyes.clone(), self.facts.clone());
-                tokio::spawn(async move {
-                    let result = eyes.look().await.map_err(|error| error.to_string());
-                    let _ = facts.send(Fact::Looked(ask, result)).await;
-                });
-                None
-            }
-            ToLoop::Harm { ask, harm } => {
-                self.tell(&FromLoop::Harmed { ask, result: harm::do_harm(harm, self.pid) });
-                None
-            }
-            ToLoop::Screen { ask, order: Order::Volume { percent, muted } } => {
-                let facts = self.facts.clone();
-                tokio::task::spawn_blocking(move || {
-                    let told = Told::Answered { ask, result: volume::set(percent, muted) };
-                    let _ = facts.blocking_send(Fact::Screen(told));
-                });
-                None
-            }
-            ToLoop::Screen { ask, order } => {
-                if let Err(refusal) = self.screen.order(ask, order) {
-                    self.tell(&FromLoop::Screen { ask, result: Err(refusal) });
-                }
-                None
-            }
-        }
-    }
-
     fn act(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Start { generation } => {
@@ -384,45 +316,6 @@ impl Loop {
         None
     }
 
-    fn start(&mut self) -> Result<(), String> {
-        let url = self.url.clone().unwrap_or_else(|| "about:blank".to_owned());
-        if let Err(error) = self.make_profile() {
-            self.no_profile = Some(error.place());
-            return Err(in_full(&error));
-        }
-        let mut child = firefox::start(&self.program, &self.folder, &url).map_err(|error| in_full(&error))?;
-        self.pid = i32::try_from(child.id()).ok();
-        self.memory = memory::Watch::default();
-        if let Some(stderr) = child.stderr.take() {
-            let (generation, facts) = (self.generation, self.facts.clone());
-            let listening = move |url| {
-                // Room is made by the loop at once; a full queue means that it is ending anyway.
-                let _ = facts.try_send(Fact::Listening(generation, url));
-            };
-            match readable(stderr) {
-                Ok(stderr) => drop(tokio::spawn(firefox::watch_stderr(stderr, listening))),
-                Err(error) => return Err(format!("its stderr cannot be read: {error}")),
-            }
-        }
-        Ok(())
-    }
-
-    fn make_profile(&mut self) -> Result<(), ProfileError> {
-        let own = (!std::mem::take(&mut self.plain)).then_some(&self.settings.browser.prefs);
-        let profile = match self.profile.take() {
-            Some(profile) => profile,
-            None => Profile::claim_now(&self.folder)?,
-        };
-        self.profile.insert(profile).rebuild(own.into_iter().flatten())
-    }
-
-    /// Firefox ended: whether that is because it could not write its profile. One that has come up had what it needs.
-    fn why_no_profile(&mut self) -> Option<String> {
-        let made = self.no_profile.take();
-        let starting = self.profile.as_ref().filter(|_| self.listening.is_none());
-        made.or_else(|| starting?.check().err().map(|error| error.place()))
-    }
-
     fn relay(&mut self, session: Box<Session>) {
         let (sender, commands) = mpsc::channel(WAITING);
         let (told, mut messages) = mpsc::channel(WAITING);
@@ -463,10 +356,6 @@ impl Loop {
         exited
     }
 
-    fn kill_content(&self) -> usize {
-        harm::to_content(Signal::SIGKILL)
-    }
-
     fn tell(&mut self, what: &FromLoop) {
         let Some(lines) = &self.supervisor else { return };
         let Ok(line) = serde_json::to_string(what) else { return };
@@ -476,14 +365,4 @@ impl Loop {
             self.supervisor = None;
         }
     }
-}
-
-fn readable(stderr: ChildStderr) -> io::Result<pipe::Receiver> {
-    pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))
-}
-
-/// An error with its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

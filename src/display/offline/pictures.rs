@@ -60,11 +60,17 @@ impl Pictures {
         if jpeg.len() > BYTES_MAX {
             return Err(io::Error::other(format!("a picture of {} bytes is too large to keep", jpeg.len())));
         }
+        let path = folder.join(name_of(url));
+        // A page that looks as it did is not written to the card every ten minutes.
+        let before = fs::read(&path).unwrap_or_default();
+        if whole(&before).is_some_and(|(at, had)| had == jpeg && (at.is_some() || taken.is_none())) {
+            return Ok(());
+        }
         let taken = taken.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
         let mut file = format!("{MARK} {taken} {}\n", sha256(&jpeg)).into_bytes();
         file.extend(jpeg);
         store::make_dir(folder)?;
-        store::write_durably(&folder.join(name_of(url)), &file, 0o600)?;
+        store::write_durably(&path, &file, 0o600)?;
         let wanted: Vec<PathBuf> = wanted.iter().map(|url| folder.join(name_of(url))).collect();
         let mut others = oldest_first(folder)?;
         others.retain(|path| !wanted.contains(path));
@@ -151,6 +157,21 @@ mod tests {
         assert_eq!(again.find("http://a/menu"), None, "another page");
         again.keep("http://b/", &png(1), None, &[]).unwrap();
         assert_eq!(again.find("http://b/").unwrap().taken, None, "nobody knew the time");
+    }
+
+    #[test]
+    fn a_page_that_looks_as_it_did_is_not_written_to_the_card_again() {
+        use std::os::unix::fs::MetadataExt;
+        let (state, pictures) = pictures();
+        let keep = |colour, taken: Option<u64>| {
+            pictures.keep("http://a/", &png(colour), taken.map(UtcMillis), &[]).unwrap();
+            fs::metadata(state.path().join("pictures").join(name_of("http://a/"))).unwrap().ino()
+        };
+        let first = keep(10, None);
+        let dated = keep(10, Some(5));
+        assert_ne!(dated, first, "now it is known when that was");
+        assert_eq!(keep(10, Some(7)), dated, "the same picture");
+        assert_ne!(keep(200, Some(9)), dated, "another one");
     }
 
     #[test]

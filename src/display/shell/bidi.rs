@@ -58,6 +58,9 @@ pub fn set_up(pages: &str, keyboard: bool) -> [Call; 4] {
     ]
 }
 
+/// Which of these is asked again of a session that gets another tab: what windows and tabs there are.
+pub const TREE: usize = 3;
+
 /// What runs in every document, the one that was there before the session as well.
 fn scripts(pages: &str, keyboard: bool) -> String {
     let keyboard = if keyboard { format!("({KEYBOARD})();") } else { String::new() };

@@ -2,6 +2,7 @@
 
 mod lines;
 mod said;
+mod tab;
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
@@ -32,8 +33,6 @@ const LINES_WAITING: usize = 64;
 /// Setting a session up takes milliseconds in a browser that is awake.
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Firefox has one window, and what a page opened before it was closed.
-const CONTEXTS_MAX: usize = 16;
 /// Questions under way; each window that a page opens is one, until it is closed.
 const PENDING_MAX: usize = 512;
 /// What the screen answers to an order, in bytes.
@@ -95,6 +94,8 @@ enum Purpose {
     },
     /// The n-th step of setting the session up.
     SetUp(usize),
+    /// The answer holds the tab that is to have the page.
+    NewTab,
     /// The answer holds a new preload script's id.
     ZoomPreload,
     /// Nobody waits for it.
@@ -306,7 +307,7 @@ impl Glass {
                 self.set_up(0);
             }
             FromLoop::Exited { status, uptime_ms, next_start_ms, .. } => {
-                let status = said::name(&status);
+                let status = clipped(&status, WORDS_MAX);
                 let why =
                     format!("Firefox ended ({status}) after {} s, next start in {next_start_ms} ms", uptime_ms / 1000);
                 self.detach(&why);
@@ -377,21 +378,14 @@ impl Glass {
             (Purpose::ZoomPreload, Ok(result)) => self.zoom_preload = result["script"].as_str().map(str::to_owned),
             (Purpose::ZoomPreload, Err(error)) => tracing::warn!(%error, "pages to come will not be zoomed"),
             (Purpose::SetUp(step), Ok(result)) => {
-                let mut contexts = bidi::contexts(&result).into_iter().take(CONTEXTS_MAX);
-                if let Some((first, window)) = contexts.next() {
-                    self.context = Some(first);
-                    for (context, other) in contexts {
-                        let is_tab = other == window;
-                        let seen = if is_tab { Seen::Opened { context } } else { Seen::Left { context } };
-                        self.ready.push_back(Told::Seen(seen));
-                    }
-                }
+                self.take_tabs(&result);
                 self.set_up(step + 1);
             }
             (Purpose::SetUp(step), Err(error)) => {
                 tracing::error!(step, %error, "the session with Firefox cannot be used");
                 self.restart("its session cannot be used", false);
             }
+            (Purpose::NewTab, result) => self.new_tab(result),
             (Purpose::Ask { ask, what }, Ok(mut result)) => {
                 let picture = match &what {
                     Ask::FrameHash { of } => Some(Picture::Hash { of: of.clone() }),

@@ -4,7 +4,7 @@ use std::{future::ready, io, path::Path, time::Duration};
 
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::{SYNC_AFTER, Shell};
+use super::Shell;
 use crate::{
     display::{
         journal::{JournalError, JournalFile, Record},
@@ -13,6 +13,9 @@ use crate::{
     io::{http, room::Room},
 };
 
+/// What is noted of a command and not kept reaches the disk this late; what only says how far was read, this late.
+const SYNC_AFTER: Duration = Duration::from_secs(2);
+const READ_SYNC_AFTER: Duration = Duration::from_secs(60);
 /// A disk that could not be written is tried again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -37,7 +40,10 @@ impl Shell {
     pub(super) fn note(&mut self, records: &[Record]) {
         let Some(file) = &mut self.journal else { return };
         match file.keep(records, false) {
-            Ok(()) => self.sync_at = self.sync_at.or(Some(Instant::now() + SYNC_AFTER)),
+            Ok(()) => {
+                let at = Instant::now() + sync_after(records);
+                self.sync_at = Some(self.sync_at.map_or(at, |earlier| earlier.min(at)));
+            }
             Err(error) => self.suspect_disk(&error),
         }
     }
@@ -110,6 +116,13 @@ impl Shell {
     }
 }
 
+/// How long what was noted may wait for the disk. Where reading goes on can: a page that hears something every second would
+/// wear the card, and after a power cut there is a new page, which has heard nothing.
+fn sync_after(records: &[Record]) -> Duration {
+    let only_read = records.iter().all(|record| matches!(record, Record::Read(_)));
+    if only_read { READ_SYNC_AFTER } else { SYNC_AFTER }
+}
+
 /// `cache`: bytes that pikiosk keeps for when the network is away.
 fn to_trouble(error: &JournalError, state: &Path, cache: u64) -> DiskTrouble {
     let (JournalError::Read(error) | JournalError::Write(error)) = error;
@@ -120,5 +133,21 @@ fn to_trouble(error: &JournalError, state: &Path, cache: u64) -> DiskTrouble {
         }
         io::ErrorKind::ReadOnlyFilesystem => DiskTrouble { fault: DiskFault::ReadOnly, why: error.to_string() },
         _ => DiskTrouble { fault: DiskFault::Failed, why: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::display::journal::EventKey;
+
+    #[test]
+    fn what_a_page_hears_every_second_is_written_to_the_card_once_a_minute() {
+        let told = Record::Told(EventKey { source: "/a".into(), id: "1".into() });
+        let read = Record::Read(BTreeMap::new());
+        assert_eq!(sync_after(std::slice::from_ref(&read)), READ_SYNC_AFTER);
+        assert_eq!(sync_after(&[read, told]), SYNC_AFTER, "what became of a command waits for nothing");
     }
 }

@@ -76,8 +76,6 @@ const EVENTS_WAITING: usize = 64;
 const HEALTH_EVERY: Duration = Duration::from_secs(60);
 /// Changes follow one another in the first seconds of a page; the server wants the outcome.
 const HEALTH_AT_MOST_EVERY: Duration = Duration::from_secs(2);
-/// What is noted and not kept reaches the disk this late.
-const SYNC_AFTER: Duration = Duration::from_secs(2);
 /// A machine whose decision is this late is stuck.
 const LATE: Duration = Duration::from_secs(10);
 const WITHOUT_SYSTEMD: Duration = Duration::from_secs(30);
@@ -152,8 +150,8 @@ pub async fn run(setting: RunSetting) -> Result<Ending, RunError> {
         // The clock first: what is due may hang on it.
         for input in shell.clock.look(Instant::now()).into_iter().chain(input) {
             let effects = shell.supervisor.step(input, Instant::now());
-            if shell.perform(effects).await {
-                shell.report.leave(Leave::Command { name: "restart".to_owned() }, Instant::now());
+            if let Some(by) = shell.perform(effects).await {
+                shell.report.leave(Leave::Command { name: by.to_owned() }, Instant::now());
                 shell.end().await;
                 return Ok(Ending::Restart);
             }
@@ -234,6 +232,7 @@ impl Shell {
             let kept = identity::load_enrollment(&state);
             // People call it what kiosk.toml does, also while the server has still to agree.
             display = identity::known_as(kept, configured.as_ref(), link.code.as_deref()).or(configured.clone());
+            link_state = Some(link::State::Connecting { deadline: now });
             link_task = Some(tokio::spawn(link::run(link, known.clone(), waiting, told, fastrand::Rng::new())));
             server = Some(known);
         }
@@ -353,8 +352,8 @@ impl Shell {
         self.report.health(&self.supervisor, &around, now)
     }
 
-    /// True if the supervisor is to end and be started again.
-    async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+    /// The command by which the supervisor is to end and be started again, if one is.
+    async fn perform(&mut self, effects: Vec<Effect>) -> Option<&'static str> {
         let mut forgot = false;
         for effect in effects {
             match effect {
@@ -401,6 +400,7 @@ impl Shell {
                     tracing::warn!(why, "killing the processes of the page");
                     self.glass.kill_content(why);
                 }
+                Effect::ReplaceTab { why } => self.glass.replace_tab(why),
                 Effect::RestartBrowser { why, plain } => {
                     tracing::warn!(why, plain, "starting the browser again");
                     self.glass.restart(why, plain);
@@ -409,10 +409,10 @@ impl Shell {
                 Effect::MakeRoom => self.make_room().await,
                 Effect::Configured { undo } => self.settle_trial(undo),
                 Effect::Remember(text) => forgot = !self.memory.keep(&mut self.supervisor, text).await,
-                Effect::Restart => return true,
+                Effect::Restart { by } => return Some(by),
             }
         }
-        false
+        None
     }
 
     fn say(&self, kind: &'static str, data: serde_json::Value) {

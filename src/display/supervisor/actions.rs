@@ -101,7 +101,7 @@ impl Supervisor {
             Command::Configure(configure) => self.configure(configure.toml, key, out),
             Command::Restart(_) => {
                 out.end(key, Outcome::of(Status::Done));
-                out.restart = true;
+                out.restart = Some("restart");
             }
             Command::Navigate(_)
             | Command::Playlist(_)

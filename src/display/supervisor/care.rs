@@ -270,6 +270,7 @@ impl Supervisor {
             Rung::MakeRoom => {}
             // The browser loop has killed what grew too large; what runs now is another one.
             Rung::ReplaceContent if cause == Cause::Memory => {}
+            Rung::ReplaceContent if cause == Cause::TabLost => out.push(Effect::ReplaceTab { why }),
             Rung::ReplaceContent => out.push(Effect::KillContent { why }),
             // It goes on as it is, only too large: the page is still there to be seen.
             Rung::RestartBrowser if cause == Cause::BrowserGrown => self.swap_browser(why, out),

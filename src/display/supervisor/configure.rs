@@ -61,7 +61,7 @@ impl Configure {
         match result {
             Ok(Value::String(refused)) => out.end(key, Outcome::refused(refused.as_str())),
             // It is on disk: the next run tries it.
-            Ok(_) => out.restart = true,
+            Ok(_) => out.restart = Some("configure"),
             Err(why) => out.end(key, Outcome::failed(why.as_str())),
         }
         true
@@ -85,7 +85,7 @@ impl Configure {
             let why = format!("the display was not well again in {} s: {}", WELL_WITHIN.as_secs(), sentence());
             out.end(trial.key.clone(), taken_back(&why));
             out.push(Effect::Configured { undo: Some(why) });
-            out.restart = true;
+            out.restart = Some("configure");
             self.trial = None;
         }
     }

@@ -20,6 +20,8 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Capturing and scaling a full screen on a Pi 3 takes seconds.
 const SCREENSHOT_WITHIN: Duration = Duration::from_secs(20);
+/// What is too large for a receipt is put to the server first: 8 MiB over a slow uplink (link/server.rs), and the ticket.
+const SENT_WITHIN: Duration = Duration::from_secs(150);
 /// Firefox ends and starts; on a Pi 3 cold in most of a minute.
 const BROWSER_WITHIN: Duration = Duration::from_secs(150);
 
@@ -54,7 +56,8 @@ pub struct Jobs {
 impl Jobs {
     pub fn screenshot(&mut self, key: EventKey, screenshot: &Screenshot, out: &mut Out) {
         let what = Ask::Screenshot { event: key.id.clone(), format: screenshot.format, width: screenshot.width };
-        self.ask(key, what, Vec::new(), SCREENSHOT_WITHIN, out);
+        let ask = out.ask(what, SCREENSHOT_WITHIN);
+        self.push(key, Wait::Answer(ask), Vec::new(), SCREENSHOT_WITHIN + SENT_WITHIN, out);
     }
 
     pub fn page_event(&mut self, key: EventKey, name: String, data: Value, out: &mut Out) {
@@ -68,7 +71,7 @@ impl Jobs {
 
     pub fn logs(&mut self, key: EventKey, logs: &Logs, out: &mut Out) {
         let ask = out.gather(Gather::Logs { event: key.id.clone(), lines: logs.lines, unit: logs.unit.clone() });
-        self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN, out);
+        self.push(key, Wait::Answer(ask), Vec::new(), ANSWER_WITHIN + SENT_WITHIN, out);
     }
 
     pub fn drill(&mut self, key: EventKey, fault: Fault, out: &mut Out) {

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   Input (past tense) --> Supervisor::step --> Effects, in order
+//!                            begin       settings, and what the journal holds of the supervisor before
+//!                            heard       what the browser told, given to whom it is for
 //!                            journal     what is remembered, and dedupe; intake, receipts: a command's way in and out
 //!                            actions     which of these a command is for
 //!                            content     the page: load.rs is one load of it; turns, scout, lookout: a playlist; allow, retry
@@ -33,20 +35,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowed, ScreenSettings, SoundSettings},
     display::{
-        journal::{EventKey, Journal, Record, Taken},
-        page::{SiteFault, Urls},
+        journal::{EventKey, Journal, Record},
         screen,
     },
-    event::{
-        Event, Receipt, Status,
-        command::{Command, Slot, Timetable},
-    },
+    event::{Event, Receipt, Status},
 };
 
 mod actions;
 mod allow;
+mod begin;
 mod camera;
 mod care;
 mod configure;
@@ -55,6 +53,7 @@ mod devices;
 mod disk;
 mod early;
 mod ends;
+mod heard;
 mod held;
 mod home;
 mod intake;
@@ -79,6 +78,7 @@ mod swap;
 mod truth;
 mod turns;
 
+pub use begin::Setting;
 pub use content::{Content, Show, Trouble};
 pub use devices::{PanelWanted, WallClock, Why};
 pub use leaving::Machine;
@@ -88,6 +88,7 @@ pub use port::{
 };
 pub use truth::{Truth, times};
 
+use begin::{to_command, to_show};
 use care::Care;
 use devices::Devices;
 use jobs::Jobs;
@@ -101,33 +102,6 @@ use swap::Swap;
 
 /// A frame's hash comes at most so long after its receipt.
 const HASH_WITHIN: std::time::Duration = std::time::Duration::from_millis(900);
-
-/// What does not change while the supervisor runs.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    pub display: String,
-    /// What is on the glass until a server says otherwise; none: the splash.
-    pub url: Option<String>,
-    pub urls: Urls,
-    /// A page that answers nothing for this long is hung.
-    pub hang: std::time::Duration,
-    /// The sites that may come onto the glass.
-    pub allow: Allowed,
-    /// Where sites send those who have to sign in; without a pattern nothing is taken for it.
-    pub login: Allowed,
-    /// After a touch and so long without another, the page that should be there is loaded anew; `None`: never.
-    pub home_after: Option<std::time::Duration>,
-    /// What stands under the display's id when it identifies itself.
-    pub identify_lines: Vec<String>,
-    pub machine: Machine,
-    /// Which picture the screen is to have, and what a second one shows.
-    pub screen: ScreenSettings,
-    /// Where the display is: a schedule is of its local time.
-    pub zone: jiff::tz::TimeZone,
-    /// When the screen is on, until a server says otherwise; none: always.
-    pub schedule: Option<Timetable>,
-    pub sound: SoundSettings,
-}
 
 /// The machine.
 #[derive(Debug)]
@@ -172,62 +146,6 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Goes on from what the journal holds. The effects are to be done first of all.
-    pub fn new(setting: Setting, journal: Journal, rng: fastrand::Rng, now: Instant) -> (Self, Vec<Effect>) {
-        // A list of sites that has become shorter since holds for what was shown before it.
-        let kept = journal.state(Slot::Content).and_then(to_show).filter(|show| allow::permits(&setting.allow, show));
-        let was_kept = kept.is_some();
-        let show = kept.unwrap_or_else(|| setting.url.clone().map_or(Show::Splash, Show::Url));
-        let mut supervisor = Supervisor {
-            second: setting.screen.second.as_ref().map(|url| Second::new(url.to_string(), &setting.urls, rng.clone())),
-            content: Content::new(setting.urls.clone(), show.clone(), rng),
-            overlays: Overlays::default(),
-            jobs: Jobs::default(),
-            leaving: Leaving::new(setting.machine.clone()),
-            configure: configure::Configure::default(),
-            camera: camera::Camera::default(),
-            sounds: Sounds::new(setting.sound.voice.clone()),
-            devices: Devices::new(&setting),
-            pulse: Pulse::new(setting.hang, now),
-            care: Care::new(now),
-            swap: Swap::default(),
-            setting,
-            journal,
-            server_clock: None,
-            linked: false,
-            attached: false,
-            held: None,
-            detached_why: None,
-            disk: None,
-            arrived: HashMap::new(),
-            for_page: VecDeque::new(),
-            hashing: Vec::new(),
-            frame_sha256: None,
-            started: now,
-            screen: screen::Facts::default(),
-            touched: None,
-            next_ask: 0,
-        };
-        let mut out = Out::new(now, 0);
-        let cut = supervisor.journal.after_restart();
-        supervisor.keep(cut, &mut out);
-        supervisor.leaving.resume(&supervisor.journal, &mut out);
-        let configured = supervisor.setting.machine.configured.clone();
-        supervisor.configure.resume(&supervisor.journal, |key| configured.fate(key), &mut out);
-        let owed = |slot| {
-            let taken = supervisor.journal.state(slot)?;
-            supervisor.journal.receipt(&taken.key).is_none().then(|| taken.key.clone())
-        };
-        let (content_owed, zoom_owed) = (owed(Slot::Content).filter(|_| was_kept), owed(Slot::Zoom));
-        supervisor.devices.restore(&supervisor.journal, owed, &mut out);
-        supervisor.content.want(show, content_owed, &mut out);
-        if let Some(Command::Zoom(zoom)) = supervisor.journal.state(Slot::Zoom).and_then(to_command) {
-            supervisor.overlays.zoom(zoom.percent, zoom_owed, &mut out);
-        }
-        let effects = supervisor.finish(out);
-        (supervisor, effects)
-    }
-
     /// One thing happened.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         let mut out = Out::new(now, self.next_ask);
@@ -240,7 +158,7 @@ impl Supervisor {
                 let new = heads.into_iter().filter(|(address, _)| !self.journal.positions().contains_key(address));
                 let new: BTreeMap<_, _> = new.collect();
                 if !new.is_empty() {
-                    self.note(vec![Record::Read(new)], &mut out);
+                    self.keep(vec![Record::Read(new)], &mut out);
                 }
                 let untold: Vec<Receipt> = self.journal.untold().cloned().collect();
                 untold.into_iter().for_each(|receipt| self.send(receipt, &mut out));
@@ -391,80 +309,6 @@ impl Supervisor {
         if self.setting.urls.owns(url) { "the start page".to_owned() } else { url.to_owned() }
     }
 
-    fn attached(&mut self, out: &mut Out) {
-        self.attached = true;
-        self.detached_why = None;
-        self.care.no_profile = None;
-        self.pulse.attached(out.now);
-        self.overlays.attached(out);
-        self.devices.attached(out);
-        self.content.attached(out);
-        self.second.iter_mut().for_each(|second| second.attached(out.now));
-    }
-
-    fn detached(&mut self, why: String, now: Instant) {
-        self.pulse.detached(now);
-        self.attached = false;
-        self.detached_why = Some(why);
-        self.content.detached(now);
-        self.overlays.detached();
-        self.jobs.detached();
-    }
-
-    fn seen(&mut self, seen: Seen, out: &mut Out) {
-        match seen {
-            Seen::Committed { navigation, url } => {
-                if SiteFault::from_error_document(&url) == Some(SiteFault::Crashed) {
-                    self.pulse.crashed(out.now);
-                }
-                self.pulse.heard_browser(out.now);
-                match self.is_stray(&url) {
-                    true => self.content.strayed(&url, out),
-                    false if self.is_sign_in(&url, &self.content.url()) => self.content.give_up(SiteFault::Login, out),
-                    false => self.content.committed(navigation.as_deref(), &url, out),
-                }
-            }
-            Seen::Jumped { navigation, .. } => self.content.jumped(navigation.as_deref(), out),
-            Seen::Painted(painted) => {
-                self.pulse.painted(out.now);
-                self.content.painted(&painted, out);
-            }
-            Seen::Opened { context } if self.sounds.expects(&context) => {}
-            Seen::Opened { context } if self.second.as_mut().is_some_and(|second| second.expects(&context)) => {}
-            Seen::Left { context } if self.second.is_some() => {
-                self.second.iter_mut().for_each(|second| second.left(context.clone(), out));
-            }
-            Seen::Opened { context } | Seen::Left { context } => self.care.strays.opened(context, out),
-            Seen::Prompted { context } => {
-                out.ask(Ask::DismissPrompt { context }, HASH_WITHIN);
-            }
-            Seen::Closed => out.fault(recovery::Cause::WindowClosed),
-            Seen::Elsewhere { context, seen } => self.seen_elsewhere(&context, &seen, out),
-            Seen::Alive => self.pulse.heard_browser(out.now),
-        }
-    }
-
-    fn answered(&mut self, ask: AskId, answer: &Result<Answer, AskError>, out: &mut Out) {
-        if !matches!(answer, Err(AskError::TimedOut | AskError::Gone)) {
-            self.pulse.heard_browser(out.now);
-        }
-        if let Some(at) = self.hashing.iter().position(|(asked, _)| *asked == ask) {
-            let (_, keys) = self.hashing.swap_remove(at);
-            if let Ok(Answer::FrameHash(hash)) = answer {
-                keys.into_iter().for_each(|key| self.hashed(&key, hash, out));
-            }
-            return;
-        }
-        let _taken = self.pulse_answered(ask, answer, out)
-            || self.content.answered(ask, answer, out)
-            || self.second.as_mut().is_some_and(|second| second.answered(ask, answer, out))
-            || self.overlays.answered(ask, answer, out)
-            || self.devices.answered(ask, answer, out)
-            || self.sounds.answered(ask, answer, out)
-            || self.swap_answered(ask, answer, out)
-            || self.jobs.answered(ask, answer, out);
-    }
-
     fn due(&mut self, out: &mut Out) {
         self.content.due(out);
         if let Some(second) = &mut self.second {
@@ -483,18 +327,6 @@ impl Supervisor {
         let waiting = self.journal.actions().filter(|taken| !taken.started);
         let expired = waiting.filter(|taken| self.is_expired(taken.expires_ms, now));
         out.ended.extend(expired.map(|taken| (taken.key.clone(), Outcome::of(Status::Expired))));
-    }
-}
-
-fn to_command(taken: &Taken) -> Option<Command> {
-    Command::parse(&taken.name, &serde_json::value::to_raw_value(&taken.data).ok()?).ok()
-}
-
-fn to_show(taken: &Taken) -> Option<Show> {
-    match to_command(taken)? {
-        Command::Navigate(navigate) => Some(Show::Url(navigate.url)),
-        Command::Playlist(playlist) => Some(Show::Playlist(playlist)),
-        _ => None,
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Out {
     pub now: Instant,
     pub effects: Vec<Effect>,
     pub ended: Vec<(EventKey, Outcome)>,
-    /// The supervisor is to end after all else.
-    pub restart: bool,
+    /// The supervisor is to end after all else; by which command.
+    pub restart: Option<&'static str>,
     /// Another item of a playlist is coming onto the glass, where none of its commands wait for that.
     pub changes_item: bool,
     /// What was found wrong; what is done about it is decided at the end of the step.
@@ -58,7 +58,7 @@ impl Out {
             now,
             effects: Vec::new(),
             ended: Vec::new(),
-            restart: false,
+            restart: None,
             changes_item: false,
             faults: Vec::new(),
             next_ask,

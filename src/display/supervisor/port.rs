@@ -361,6 +361,10 @@ pub enum Effect {
     KillContent {
         why: &'static str,
     },
+    /// Open another tab for the page; it is as in a new session.
+    ReplaceTab {
+        why: &'static str,
+    },
     RestartBrowser {
         why: &'static str,
         /// Without the preferences that kiosk.toml lays over the kiosk's own.
@@ -377,6 +381,8 @@ pub enum Effect {
     Configured {
         undo: Option<String>,
     },
-    /// End the supervisor so that it is started again.
-    Restart,
+    /// End the supervisor so that it is started again; by which command.
+    Restart {
+        by: &'static str,
+    },
 }

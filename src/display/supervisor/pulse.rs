@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   every 3 s: two questions ----> page silent for 8 s: its processes are replaced
-//!                            \     no document at all, for 2 s: no order for one is taken, it does not come back
+//!                            \     no document at all, for 2 s: no order for one is taken, it gets another tab
 //!                            \     still silent 12 s later: they do not come back
 //!                             \--> browser silent for 10 s: it is hung
 //!   a machine that is too busy for a page is too busy for a new one as well, and killing it again would keep it so: from
@@ -239,7 +239,7 @@ impl Pulse {
                 let since = *self.frameless.get_or_insert(now);
                 (self.soon, self.next) = (self.soon.max(1), now + SOON);
                 if now >= since + FRAMELESS_FOR {
-                    self.alarm(Cause::ContentLost, out);
+                    self.alarm(Cause::TabLost, out);
                 }
             }
             Ok(Answer::Pageless) if is_page => {

@@ -25,7 +25,7 @@ impl Supervisor {
             let receipt = receipt.clone();
             // A restart follows at once: it must not find an action that was cut. And of what was to take the machine down,
             // a power cut would say that it did.
-            if out.restart || self.journal.is_leaving(&key) {
+            if out.restart.is_some() || self.journal.is_leaving(&key) {
                 self.keep(vec![ending], &mut out)
             } else {
                 self.note(vec![ending], &mut out)
@@ -36,8 +36,8 @@ impl Supervisor {
             let ask = out.ask(Ask::FrameHash { of: None }, HASH_WITHIN);
             self.hashing.push((ask, shown));
         }
-        if out.restart {
-            out.push(Effect::Restart);
+        if let Some(by) = out.restart {
+            out.push(Effect::Restart { by });
         }
         self.next_ask = out.next_ask();
         out.effects

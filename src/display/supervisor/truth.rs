@@ -156,13 +156,12 @@ impl Supervisor {
         }
         let incident = self.recovery().incident().filter(|incident| !incident.is_passing());
         let recovering = incident.map(|it| {
-            let why = self.care.no_profile.as_ref().filter(|_| it.cause == Cause::Profile);
-            Truth::Recovering {
-                what: what.clone(),
-                cause: it.cause,
-                why: why.map(|(why, _)| why.clone()),
-                rung: it.rung,
-            }
+            let why = match it.cause {
+                Cause::Profile => self.care.no_profile.as_ref().map(|(why, _)| why.clone()),
+                Cause::BrowserLost | Cause::BrowserEnds => self.detached_why.clone(),
+                _ => None,
+            };
+            Truth::Recovering { what: what.clone(), cause: it.cause, why, rung: it.rung }
         });
         if !self.attached {
             return recovering.unwrap_or_else(|| Truth::NoBrowser { why: self.detached_why.clone() });

@@ -26,7 +26,7 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Host, serve};
@@ -48,14 +48,15 @@ pub struct Caps {
     /// A request's head, and with it a WebSocket's handshake, arrives within this, and so does the next on a kept
     /// connection.
     pub head_wait: Duration,
+    /// A client that takes nothing of what was written to it for so long is gone.
+    pub unread_wait: Duration,
 }
 
 /// Accepts until `stop`. Returns once no new connection is taken; those open are in `tasks`.
 pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, caps: Caps, stop: CancellationToken) {
     let host = Host { app, router, head_wait: caps.head_wait, stop };
     let open = Arc::new(Open::default());
-    // Every connection inherits it. Best effort: without it a slow reader costs the kernel more memory.
-    let _ = setsockopt(&listener, sockopt::SndBuf, &SEND_BUFFER);
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             () = host.stop.cancelled() => return,
@@ -64,20 +65,34 @@ pub async fn run(listener: TcpListener, app: Arc<App>, router: axum::Router, cap
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Said once: it may fail ten times a second for hours.
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(%error, "connections cannot be accepted: tried again ten times a second");
+                }
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             }
         };
+        is_failing = false;
         // Over a cap the connection is dropped unanswered: an answer would cost what the cap saves.
         let Some(seat) = Seat::take(&open, peer.ip(), caps) else {
             tracing::info!(%peer, "too many connections");
             continue;
         };
-        let _ = stream.set_nodelay(true);
+        bound(&stream, caps.unread_wait);
         let peer = Peer { address: peer, _seat: Arc::new(seat) };
         host.app.tasks.spawn(serve(host.clone(), stream, peer));
     }
+}
+
+/// Of each connection, and not of the listening socket that it would have them from: whoever came before the server did (it
+/// starts anew, and systemd holds the socket) would have none. Best effort: without them it works, and costs more.
+fn bound(stream: &TcpStream, unread_wait: Duration) {
+    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(stream, sockopt::SndBuf, &SEND_BUFFER);
+    // Whoever asks and never reads would keep its place for ever: hyper waits for it without end.
+    let unread_ms = u32::try_from(unread_wait.as_millis()).unwrap_or(u32::MAX);
+    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &unread_ms);
 }
 
 /// The peer of a request.
@@ -136,7 +151,7 @@ mod tests {
     #[test]
     fn an_address_and_the_whole_server_have_their_caps_and_loopback_only_the_latter() {
         let open = Arc::new(Open::default());
-        let caps = Caps { connections: 4, per_ip: 2, head_wait: Duration::ZERO };
+        let caps = Caps { connections: 4, per_ip: 2, head_wait: Duration::ZERO, unread_wait: Duration::ZERO };
         let (other, loopback): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
         let first = Seat::take(&open, other, caps).unwrap();
         let mapped = "::ffff:192.0.2.1".parse().unwrap();

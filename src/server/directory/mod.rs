@@ -46,7 +46,7 @@ use self::{
 };
 pub use self::{audit::Entry, copies::Copied, keys::KeyRemoval, trust::Trust};
 use super::{
-    hub::HubHandle,
+    App,
     store::{Control, Record, Store, StoreError},
 };
 use crate::auth::revocation::{Revocation, Revocations};
@@ -191,7 +191,7 @@ impl Shared {
 
 impl Follower {
     /// Runs until `stop`: reads again what changed, and ends the sockets that a revocation voids.
-    pub async fn run(self, hub: HubHandle, mut controls: broadcast::Receiver<Arc<Control>>, stop: CancellationToken) {
+    pub async fn run(self, app: Arc<App>, mut controls: broadcast::Receiver<Arc<Control>>, stop: CancellationToken) {
         let Follower { shared, mut asked, fetcher } = self;
         let fetching = fetcher.run(stop.clone());
         let following = async {
@@ -202,16 +202,16 @@ impl Follower {
                     () = stop.cancelled() => return,
                     Some(Refresh { collection, done }) = asked.recv() => {
                         // Who asked may have gone away: nothing to tell then.
-                        let _ = done.send(read(&shared, &hub, collection).await);
+                        let _ = done.send(read(&shared, &app, collection).await);
                     }
                     told = controls.recv() => match told {
                         Ok(control) => if let Control::Changed { collection } = &*control {
-                            warned(read(&shared, &hub, collection).await);
+                            warned(read(&shared, &app, collection).await);
                         },
-                        Err(broadcast::error::RecvError::Lagged(_)) => read_all(&shared, &hub).await,
+                        Err(broadcast::error::RecvError::Lagged(_)) => read_all(&shared, &app).await,
                         Err(broadcast::error::RecvError::Closed) => return,
                     },
-                    _ = again.tick() => read_all(&shared, &hub).await,
+                    _ = again.tick() => read_all(&shared, &app).await,
                 }
             }
         };
@@ -219,19 +219,19 @@ impl Follower {
     }
 }
 
-async fn read_all(shared: &Shared, hub: &HubHandle) {
+async fn read_all(shared: &Shared, app: &App) {
     for collection in COLLECTIONS {
-        warned(read(shared, hub, collection).await);
+        warned(read(shared, app, collection).await);
     }
 }
 
 /// First the snapshot, then the sockets: whoever comes in between is judged by the new snapshot, or is in the hub.
-async fn read(shared: &Shared, hub: &HubHandle, collection: &str) -> Result<(), StoreError> {
+async fn read(shared: &Shared, app: &App, collection: &str) -> Result<(), StoreError> {
     let before = shared.trust.revoked();
     shared.read(collection).await?;
     let now = shared.trust.revoked();
     if *before != *now {
-        hub.revoke(now).await;
+        app.hub.revoke(now, app.now_ms()).await;
     }
     Ok(())
 }

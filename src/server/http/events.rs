@@ -49,7 +49,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Respo
 
     clock::settle(&app).await;
     let now_ms = app.now_ms();
-    app.rates.publish(&principal, events.len(), now_ms)?;
+    app.rates.publish(&principal, events.len(), app.clock.running_ms())?;
     let in_batch = |problem: Problem, index| if mode == Mode::Batch { problem.at(index) } else { problem };
     let mut batch = Vec::with_capacity(events.len());
     let mut known: BTreeMap<usize, Published> = BTreeMap::new();

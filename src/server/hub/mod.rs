@@ -25,7 +25,6 @@ use crate::{
     auth::{Principal, revocation::Revocations},
     event::{Address, DisplayId, frame::CloseCode},
     server::{
-        now_ms,
         outbound::{self, Bounds, Chunk, Given, Line},
         store::{Control, Fed, Feed, Present, Settled},
         witness::Witness,
@@ -68,7 +67,7 @@ enum Ask {
     Enter(Box<Member<Arc<Line>>>, oneshot::Sender<Result<SocketId, CapError>>),
     GoLive(SocketId, oneshot::Sender<()>),
     Retell(SocketId, Option<String>, Option<u64>, oneshot::Sender<()>),
-    Revoke(Arc<Revocations>, oneshot::Sender<()>),
+    Revoke(Arc<Revocations>, u64, oneshot::Sender<()>),
     Leave(SocketId),
     Watch(Vec<u64>, ReceiptWaiter, oneshot::Sender<()>),
     Forget(Vec<u64>),
@@ -225,8 +224,8 @@ impl HubHandle {
     }
 
     /// Ends the sockets whose credentials no longer count.
-    pub async fn revoke(&self, revoked: Arc<Revocations>) {
-        let _ = self.ask(|answer| Ask::Revoke(revoked, answer)).await;
+    pub async fn revoke(&self, revoked: Arc<Revocations>, now_ms: u64) {
+        let _ = self.ask(|answer| Ask::Revoke(revoked, now_ms, answer)).await;
     }
 
     /// From now on no socket enters; answers how many are open.
@@ -310,8 +309,8 @@ fn answer(hub: &mut Hub<Arc<Line>, ReceiptWaiter>, ask: Ask) {
             hub.retell(socket, token, issued_ms);
             let _ = answer.send(());
         }
-        Ask::Revoke(revoked, answer) => {
-            hub.revoke(&revoked, now_ms());
+        Ask::Revoke(revoked, now_ms, answer) => {
+            hub.revoke(&revoked, now_ms);
             let _ = answer.send(());
         }
         Ask::Leave(socket) => hub.leave(socket),

@@ -125,7 +125,8 @@ pub async fn admit(app: &App, request: &Parts) -> Result<Admitted, Problem> {
     let peer = request.extensions.get::<Peer>().map(|peer| peer.address);
     let now_ms = app.now_ms();
     if let Some(peer) = peer {
-        app.rates.connect(peer.ip(), now_ms).inspect_err(|_| app.witness.metrics.refused("socket", "rate"))?;
+        let rated = app.rates.connect(peer.ip(), app.clock.running_ms());
+        rated.inspect_err(|_| app.witness.metrics.refused("socket", "rate"))?;
     }
     let peer = peer.map(|peer| peer.to_string());
     let refused = |kind, why: &dyn std::fmt::Display| {

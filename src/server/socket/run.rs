@@ -378,7 +378,7 @@ impl Socket {
                 let retold = self.place.retell(&principal);
                 Box::pin(async move { retold.await.ok().map(|()| Input::Retold) })
             }
-            Effect::Publish(reply_to, publish) => match app.rates.publish(self.session.principal(), 1, now_ms) {
+            Effect::Publish(reply_to, publish) => match app.rates.publish(self.session.principal(), 1, app.clock.running_ms()) {
                 Err(often) => Box::pin(async move { Some(Input::Published(reply_to, Err(often.to_string()))) }),
                 Ok(()) => Box::pin(async move {
                     let answer = match app.publish(By::Socket, vec![*publish], now_ms).await {

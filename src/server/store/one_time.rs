@@ -10,6 +10,10 @@ use std::{
 
 use super::StoreError;
 
+/// Nothing here lives longer, in ms. What ends later is of a clock that was set back since: neither its tickets nor its nonces
+/// count any more, and it would fill the place of others until that clock's time comes.
+const LONGEST_MS: u64 = 10 * 60_000;
+
 #[derive(Debug)]
 pub struct OneTime {
     what: &'static str,
@@ -49,7 +53,8 @@ impl OneTime {
         end_ms: u64,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        while kept.ends.front().is_some_and(|(end, _)| *end <= now_ms)
+        let is_over = |end: u64| end <= now_ms || end > now_ms.saturating_add(LONGEST_MS);
+        while kept.ends.front().is_some_and(|(end, _)| is_over(*end))
             && let Some((end, key)) = kept.ends.pop_front()
         {
             if kept.values.get(&key).is_some_and(|(its_end, _)| *its_end == end) {
@@ -95,6 +100,17 @@ mod tests {
         things.put("b".into(), "2".into(), 20, 0).unwrap();
         assert_eq!(things.take("b", 20), None, "too late");
         assert_eq!(things.take("b", 0), None, "and burnt by the attempt");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_an_hour_leaves_room_for_the_tickets_that_come_then() {
+        const HOUR: u64 = 3_600_000;
+        let things = OneTime::new("tickets", 2);
+        things.put("a".into(), String::new(), HOUR + 20, HOUR).unwrap();
+        things.put("b".into(), String::new(), HOUR + 21, HOUR).unwrap();
+        for n in 0..10 {
+            assert_eq!(things.put(n.to_string(), String::new(), n + 20, n * 20), Ok(()), "{n}");
+        }
     }
 
     #[test]

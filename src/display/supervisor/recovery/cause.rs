@@ -29,6 +29,8 @@ pub enum Cause {
     GlassFrozen,
     /// After its processes were killed the page does not come back.
     ContentLost,
+    /// The page's tab has no document at all, and takes no order for one.
+    TabLost,
     /// Firefox answers nothing.
     BrowserHung,
     /// Firefox gives no session, or none that can be used.
@@ -84,7 +86,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Cause {
-    pub const ALL: [Cause; 25] = [
+    pub const ALL: [Cause; 26] = [
         Cause::Site,
         Cause::Network,
         Cause::Clock,
@@ -96,6 +98,7 @@ impl Cause {
         Cause::PageEmpty,
         Cause::GlassFrozen,
         Cause::ContentLost,
+        Cause::TabLost,
         Cause::BrowserHung,
         Cause::BrowserLost,
         Cause::BrowserEnds,
@@ -126,6 +129,7 @@ impl Cause {
             Cause::PageEmpty => &[Navigate, ReplaceContent, SaySo],
             Cause::Memory => &[ReplaceContent, RestartBrowser, SaySo],
             Cause::GlassFrozen => &[Navigate, ReplaceContent, RestartBrowser, SaySo],
+            Cause::TabLost => &[ReplaceContent, RestartBrowser, PlainProfile, SaySo],
             Cause::ContentLost | Cause::BrowserGrown | Cause::WindowClosed | Cause::Strays => {
                 &[RestartBrowser, PlainProfile, SaySo]
             }
@@ -164,6 +168,7 @@ impl Cause {
             Cause::PageEmpty => "page-empty",
             Cause::GlassFrozen => "glass-frozen",
             Cause::ContentLost => "content-lost",
+            Cause::TabLost => "tab-lost",
             Cause::BrowserHung => "browser-hung",
             Cause::BrowserLost => "browser-lost",
             Cause::BrowserEnds => "browser-ends",
@@ -195,6 +200,7 @@ impl Cause {
             Cause::PageEmpty => "the page is empty: it answers, and there is nothing in it to see",
             Cause::GlassFrozen => "the page answers, and the picture on the glass stands still",
             Cause::ContentLost => "the page does not come back after its processes were killed",
+            Cause::TabLost => "the page's process was killed before there was a page, and its tab takes none",
             Cause::BrowserHung => "Firefox does not answer",
             Cause::BrowserLost => "Firefox gives no session",
             Cause::BrowserEnds => "Firefox ends again and again before it has shown anything",
@@ -220,11 +226,11 @@ impl Cause {
     /// Firefox or what it stands on, and not the page in it.
     pub fn is_of_the_browser(self) -> bool {
         use Cause::{
-            BrowserEnds, BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, Profile, Strays,
+            BrowserEnds, BrowserGrown, BrowserHung, BrowserLost, ContentLost, NothingPaints, Profile, Strays, TabLost,
             WindowClosed,
         };
         matches!(self, ContentLost | BrowserHung | BrowserLost | BrowserEnds | NothingPaints | BrowserGrown)
-            || matches!(self, WindowClosed | Strays | Profile)
+            || matches!(self, WindowClosed | Strays | Profile | TabLost)
     }
 
     /// Nothing is wrong with what is on the glass.

@@ -29,7 +29,7 @@ fn taken(world: &mut World) {
     world.push(1, "configure", json!({ "toml": TEXT }));
     let ask = world.gathers.pop().unwrap();
     world.give(Input::Gathered { ask, result: Ok(json!(null)) });
-    assert_eq!(world.effects.last(), Some(&Effect::Restart));
+    assert_eq!(world.effects.last(), Some(&Effect::Restart { by: "configure" }));
     assert_eq!(world.receipts(1), [], "nothing is proved yet");
 }
 
@@ -65,7 +65,7 @@ fn settings_with_which_the_display_does_not_come_back_are_taken_back() {
     assert_eq!(receipt.status, Status::Failed);
     assert!(receipt.error.as_deref().unwrap().contains("not well again in 300 s"), "{receipt:?}");
     assert_eq!(verdicts(&world), [false]);
-    assert_eq!(world.effects.last(), Some(&Effect::Restart), "with the settings of before");
+    assert_eq!(world.effects.last(), Some(&Effect::Restart { by: "configure" }), "with the settings of before");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_the_configuration_refuses_is_told_in_its_words_and_nothing_is_started() 
     world.give(Input::Gathered { ask, result: Ok(json!("configure:1: no such key")) });
     assert_eq!(world.receipts(1)[0].status, Status::Refused);
     assert_eq!(world.receipts(1)[0].error.as_deref(), Some("configure:1: no such key"));
-    assert!(!world.effects.contains(&Effect::Restart));
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Restart { .. })));
 }
 
 #[test]

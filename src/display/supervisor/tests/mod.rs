@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    config::Allowed,
     display::{
         configured::Configured,
-        page::{Secret, SiteFault},
+        page::{Secret, SiteFault, Urls},
     },
-    event::{Address, Position, receipt::INTERRUPTED, time::UtcMillis},
+    event::{Address, Position, command::Slot, receipt::INTERRUPTED, time::UtcMillis},
 };
 
 mod allowed;
@@ -175,10 +176,11 @@ impl World {
                 Effect::Speak { ask, text, .. } => self.speeches.push((*ask, text.clone())),
                 Effect::RestartBrowser { .. }
                 | Effect::KillContent { .. }
+                | Effect::ReplaceTab { .. }
                 | Effect::Configured { .. }
                 | Effect::ForgetPictures
                 | Effect::MakeRoom
-                | Effect::Restart
+                | Effect::Restart { .. }
                 | Effect::Remember(_) => {}
             }
         }

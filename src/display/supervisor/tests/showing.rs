@@ -272,6 +272,17 @@ fn a_browser_that_answers_and_paints_not_even_the_local_page_is_started_again() 
 }
 
 #[test]
+fn a_picture_that_takes_a_minute_over_a_slow_line_is_done_and_has_not_failed() {
+    let mut world = World::up();
+    world.push(1, "screenshot", json!({}));
+    let at = world.find(|what| matches!(what, Ask::Screenshot { .. })).unwrap();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.status(1), None, "it is on its way to the server");
+    world.answer(at, Ok(Answer::Result(json!({ "url": "/v1/x" }))));
+    assert_eq!(world.status(1), Some(Status::Done));
+}
+
+#[test]
 fn a_display_tells_the_address_it_has_now_and_not_the_one_that_it_had_when_it_started() {
     let mut world = World::up();
     world.machine.is_reached_at(vec!["192.0.2.99  eth0".into()]);
@@ -358,7 +369,7 @@ fn a_restart_says_interrupted_for_what_was_cut_and_done_for_itself() {
     world.answer_all();
     assert_eq!(world.status(2), Some(Status::Shown), "state is painted again, and its receipt sent");
     world.push(3, "restart", json!({}));
-    assert_eq!(world.effects.last(), Some(&Effect::Restart));
+    assert_eq!(world.effects.last(), Some(&Effect::Restart { by: "restart" }));
     world.die(true);
     world.link();
     assert_eq!(world.status(3), Some(Status::Done));
