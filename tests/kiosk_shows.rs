@@ -29,6 +29,7 @@ scenarios![
     the_display_names_itself_in_large_letters,
     a_page_hears_the_events_that_are_sent_to_it,
     reload_loads_again_and_zoom_enlarges,
+    a_page_that_was_sent_a_form_and_loads_itself_again_is_seen,
     a_playlist_shows_its_items_in_turn_until_a_page_is_pushed,
     a_screenshot_is_a_picture_of_the_glass,
     a_sound_and_a_voice_are_heard_to_their_end_and_the_page_stays,
@@ -154,6 +155,20 @@ fn a_page_hears_the_events_that_are_sent_to_it(kiosk: &mut Kiosk) {
     until("the page heard it", seconds(5), || {
         kiosk.site.hits("/report/heard").iter().any(|hit| hit.body.contains("org.example.order")).then_some(())
     });
+}
+
+/// As a sign-in that a page makes by itself, and the page behind it, which is loaded anew every minute.
+fn a_page_that_was_sent_a_form_and_loads_itself_again_is_seen(kiosk: &mut Kiosk) {
+    let form = "<!doctype html><html><body><form method=\"post\" action=\"/signed-in\"><input type=\"hidden\" name=\"a\">\
+                </form><script>setTimeout(() => document.forms[0].submit(), 300)</script></body></html>";
+    let page = "<!doctype html><html><body bgcolor=\"#0a5c36\"><script>fetch('/report/loaded');\
+                setTimeout(() => location.reload(), 300)</script></body></html>";
+    kiosk.site.put("/sign-in", "", form);
+    kiosk.site.put("/signed-in", "", page);
+    kiosk.push_is("navigate", &json!({ "url": kiosk.site.url("/sign-in") }), "shown");
+    until("it is loaded three times", seconds(15), || (kiosk.site.hits("/report/loaded").len() >= 3).then_some(()));
+    kiosk.shows([0x0a, 0x5c, 0x36], seconds(5));
+    kiosk.home();
 }
 
 fn reload_loads_again_and_zoom_enlarges(kiosk: &mut Kiosk) {

@@ -179,6 +179,9 @@ user_pref("print.enabled", false);
 // for files would show those of this display to everybody.
 user_pref("remote.bidi.dismiss_file_pickers.enabled", true);
 user_pref("dom.forms.html_color_picker.enabled", true);
+// A page that was sent a form and loads itself again: nobody is there to say that it may, and the question dims the page for
+// ever.
+user_pref("dom.confirm_repost.testing.always_accept", true);
 user_pref("network.protocol-handler.external-default", false);
 user_pref("network.protocol-handler.external.mailto", false);
 user_pref("network.protocol-handler.warn-external-default", false);
