@@ -340,7 +340,7 @@ fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status
         kiosk.push_is("playlist", &list, "shown");
         kiosk.screen.until("the first item", seconds(10), |frame| is(frame, RED));
         let first = watch(kiosk, seconds(12), &format!("first-round-{kind}.png"));
-        let later = watch(kiosk, seconds(33), &format!("later-rounds-{kind}.png"));
+        let later = watch(kiosk, seconds(20), &format!("later-rounds-{kind}.png"));
         println!("    between {kind}: the first round {first:?}, later ones {later:?}");
         let health = kiosk.push_is("health", &json!({}), "done");
         let status = health["result"]["status"].as_str().unwrap_or_default().to_owned();
@@ -364,7 +364,7 @@ fn a_picture_or_film_that_cannot_be_had_or_read_leaves_no_dark_moment_and_status
     kiosk.push_is("playlist", &list, "shown");
     kiosk.screen.until("the film", seconds(20), |frame| is(frame, BLUE));
     let (mut others, began) = (0, Instant::now());
-    while began.elapsed() < seconds(10) {
+    while began.elapsed() < seconds(7) {
         let frame = kiosk.frame();
         if above_the_band(&frame, RED) + above_the_band(&frame, BLUE) < 0.95 {
             others += 1;
